@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Put before every kernel file. From the device come LANES, the work-items that share a row (1 on a CPU: the
+ * loops over lanes vanish and a row is one work-item's), and VEC, the floats that it takes at a time. */
+#pragma OPENCL FP_CONTRACT ON
+
+#if VEC == 16
+typedef float16 floatv;
+#define vloadv vload16
+#define vstorev vstore16
+#elif VEC == 8
+typedef float8 floatv;
+#define vloadv vload8
+#define vstorev vstore8
+#else
+typedef float4 floatv;
+#define vloadv vload4
+#define vstorev vstore4
+#endif
+
+/* The row of this work-item's group and its place in it: kernels launched with mr_rows. */
+#define ROW ((int)get_group_id(0))
+#define LANE ((int)get_local_id(0))
+
+/* for (i over this lane's share of 0..n-1), neighbours by neighbouring lanes. */
+#define FOR_LANE(i, n) for (int i = LANE; i < (n); i += LANES)
+
+/* Element-wise kernels, launched with mr_items: on a CPU each work-item takes one contiguous block, elsewhere
+ * neighbours go to neighbouring work-items. */
+#if LANES == 1
+#define FOR_ITEMS(i, n)                                                                                      \
+    for (int i = (int)((long)(n) * (long)get_global_id(0) / (long)get_global_size(0)),                       \
+             i##_end = (int)((long)(n) * ((long)get_global_id(0) + 1) / (long)get_global_size(0));           \
+         i < i##_end; i++)
+#else
+#define FOR_ITEMS(i, n) for (int i = (int)get_global_id(0); i < (n); i += (int)get_global_size(0))
+#endif
+
+static inline float sum_of_vector(floatv a)
+{
+#if VEC == 16
+    float8 b = a.lo + a.hi;
+    float4 c = b.lo + b.hi;
+#elif VEC == 8
+    float4 c = a.lo + a.hi;
+#else
+    float4 c = a;
+#endif
+    return (c.x + c.z) + (c.y + c.w);
+}
+
+/* The sum (or the largest) of one number per lane, known to all lanes afterwards; `room` holds LANES floats.
+ * Every lane of the group must call it. In a fixed order. */
+static inline float row_sum(float a, local float *room)
+{
+#if LANES > 1
+    barrier(CLK_LOCAL_MEM_FENCE);
+    room[LANE] = a;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    a = 0.0f;
+    for (int i = 0; i < LANES; i++)
+        a += room[i];
+#endif
+    return a;
+}
+
+static inline float row_max(float a, local float *room)
+{
+#if LANES > 1
+    barrier(CLK_LOCAL_MEM_FENCE);
+    room[LANE] = a;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (int i = 0; i < LANES; i++)
+        a = fmax(a, room[i]);
+#endif
+    return a;
+}

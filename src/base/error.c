@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static _Thread_local char error_text[2048];
+
+static struct {
+    mr_log_callback callback;
+    void *context;
+} log_sink;
+
+const char *mr_error_text(void)
+{
+    return error_text;
+}
+
+int mr_fail(int code, const char *format, ...)
+{
+    char text[sizeof error_text]; /* the arguments may point into error_text */
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    memcpy(error_text, text, sizeof text);
+    return code;
+}
+
+int mr_fail_in(int code, const char *format, ...)
+{
+    char text[sizeof error_text];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (n >= 0 && (size_t)n < sizeof text)
+        snprintf(text + n, sizeof text - (size_t)n, ": %s", error_text);
+    memcpy(error_text, text, sizeof text);
+    return code;
+}
+
+void mr_set_log(mr_log_callback callback, void *context)
+{
+    log_sink.callback = callback;
+    log_sink.context = context;
+}
+
+void mr_log(enum mr_log_level level, const char *format, ...)
+{
+    if (!log_sink.callback)
+        return;
+    char line[2048];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    log_sink.callback(log_sink.context, level, line);
+}

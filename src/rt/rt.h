@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * One OpenCL device: its limits, tensors on it, launches, profile. Everything runs on one in-order queue:
+ * launches and fills return at once; only mr_read, mr_finish and mr_map wait. */
+#ifndef MR_RT_RT_H
+#define MR_RT_RT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct _cl_mem;
+typedef struct mr_runtime mr_runtime;
+
+/* What a device can do, after MICRORWKV_LIMITS, MICRORWKV_LANES lowered it; 0 means "not supported". */
+struct mr_device_info {
+    int index; /* over all platforms, as `devices` lists them and --device takes them */
+    char platform[128], name[128], vendor[128], driver[128], version[128];
+    bool is_gpu, is_cpu;
+    bool local_is_memory;       /* local memory is ordinary memory (CL_GLOBAL): reduce by loops */
+    bool shares_host_memory;
+    bool fp16, subgroups;
+    int compute_units, clock_mhz;
+    size_t memory, max_alloc, local_memory, max_group, base_align; /* bytes, except max_group (work-items) */
+    int lanes; /* work-items that share a row: the -D LANES of every kernel */
+    int vec;   /* floats a work-item takes at a time: the -D VEC of every kernel */
+};
+
+/* All usable devices of all platforms; *list is freed by the caller. None at all: MR_ENODEV. */
+int mr_device_list(struct mr_device_info **list, int *count);
+
+/* Opens a device by index, by part of its platform's, vendor's or own name (any case), "gpu", "cuda*", "cpu",
+ * or NULL: MICRORWKV_DEVICE, else the fastest, GPU before CPU. MR_ENODEV names what there is. */
+int mr_runtime_open(mr_runtime **rt, const char *selector);
+/* Waits for the queue, writes the program cache's new entries, frees all. NULL is fine. */
+void mr_runtime_close(mr_runtime *rt);
+const struct mr_device_info *mr_runtime_info(const mr_runtime *rt);
+
+enum mr_dtype { MR_F32, MR_I32 }; /* on the device, 4 bytes each */
+
+/* A piece of device memory; at most 2^30 elements. {0} is none. */
+typedef struct mr_tensor {
+    struct _cl_mem *mem;
+    size_t count; /* elements */
+    enum mr_dtype dtype;
+} mr_tensor;
+
+/* New memory, not set. Counted in mr_device_bytes. */
+int mr_tensor_alloc(mr_runtime *rt, mr_tensor *t, enum mr_dtype dtype, size_t count);
+/* A view of count elements from `offset` on (a sub-buffer): offset * 4 must be a multiple of base_align.
+ * Views are freed like tensors, before what they show. A view of a view is fine. */
+int mr_tensor_view(mr_runtime *rt, mr_tensor *view, const mr_tensor *of, size_t offset, size_t count);
+/* Frees and zeroes; {0} is fine. */
+void mr_tensor_free(mr_runtime *rt, mr_tensor *t);
+
+int mr_write(mr_runtime *rt, const mr_tensor *t, size_t offset, size_t count, const void *host);
+int mr_read(mr_runtime *rt, const mr_tensor *t, size_t offset, size_t count, void *host);
+int mr_copy(mr_runtime *rt, const mr_tensor *from, size_t from_offset, const mr_tensor *to, size_t to_offset, size_t count);
+int mr_zero(mr_runtime *rt, const mr_tensor *t); /* all elements 0 */
+int mr_flush(mr_runtime *rt);                    /* starts what is queued */
+int mr_finish(mr_runtime *rt);                   /* waits for it */
+
+/* Bytes allocated now and at most so far, views not counted. */
+void mr_device_bytes(const mr_runtime *rt, size_t *now, size_t *peak);
+
+/* ---- launches ------------------------------------------------------------------------------------------ */
+
+struct mr_arg {
+    enum { MR_ARG_IN, MR_ARG_OUT, MR_ARG_INT, MR_ARG_UINT, MR_ARG_FLOAT, MR_ARG_ULONG } kind;
+    union {
+        const mr_tensor *tensor;
+        int32_t i;
+        uint32_t u;
+        float f;
+        uint64_t ul;
+    } as;
+};
+
+/* IN: a `global const T *` parameter, OUT: a `global T *` one (read and written). NULL or {0} passes NULL. */
+static inline struct mr_arg mr_in(const mr_tensor *t) { return (struct mr_arg){MR_ARG_IN, {.tensor = t}}; }
+static inline struct mr_arg mr_out(const mr_tensor *t) { return (struct mr_arg){MR_ARG_OUT, {.tensor = t}}; }
+static inline struct mr_arg mr_int(int32_t i) { return (struct mr_arg){MR_ARG_INT, {.i = i}}; }
+static inline struct mr_arg mr_uint(uint32_t u) { return (struct mr_arg){MR_ARG_UINT, {.u = u}}; }
+static inline struct mr_arg mr_float(float f) { return (struct mr_arg){MR_ARG_FLOAT, {.f = f}}; }
+static inline struct mr_arg mr_ulong(uint64_t u) { return (struct mr_arg){MR_ARG_ULONG, {.ul = u}}; }
+
+/* Work-groups in up to three dimensions (0 counts as 1) of local_size work-items (dimension 0 only).
+ * One local size per kernel and device. `defines` ("-DN=96 -DTILE=8", or NULL) makes a variant of the file. */
+struct mr_range {
+    size_t groups[3];
+    size_t local_size;
+    const char *defines;
+};
+
+/* One work-group of LANES work-items per row. */
+struct mr_range mr_rows(const mr_runtime *rt, size_t rows);
+/* For element-wise kernels written with FOR_ITEMS(i, n) of cl/common.cl. */
+struct mr_range mr_items(const mr_runtime *rt, size_t items);
+
+/* Queues kernel `name` (of whichever cl/ file holds it; the file is compiled on first use). Number, kind and
+ * const-ness of the arguments are checked against the kernel's own signature. */
+int mr_launch_args(mr_runtime *rt, const char *name, struct mr_range range, const struct mr_arg *args, int count);
+#define mr_launch(rt, name, range, ...)                                                                      \
+    mr_launch_args(rt, name, range, (const struct mr_arg[]){__VA_ARGS__},                                    \
+                   (int)(sizeof((const struct mr_arg[]){__VA_ARGS__}) / sizeof(struct mr_arg)))
+
+/* ---- profile ------------------------------------------------------------------------------------------- */
+
+/* From now on the time of every kernel is taken (slower). Call before the first launch. */
+int mr_profile_start(mr_runtime *rt);
+/* What the launches that follow, up to the next call, read and write or compute: for GB/s and GFLOPS. */
+void mr_profile_note(mr_runtime *rt, double bytes, double flops);
+struct mr_profile_row {
+    const char *kernel;
+    uint64_t calls;
+    double seconds, bytes, flops;
+};
+/* Rows by falling time; *rows is freed by the caller. */
+int mr_profile_rows(mr_runtime *rt, struct mr_profile_row **rows, int *count);
+
+#endif
