@@ -35,6 +35,45 @@ typedef float4 floatv;
 #define FOR_ITEMS(i, n) for (int i = (int)get_global_id(0); i < (n); i += (int)get_global_size(0))
 #endif
 
+/* For kernels whose groups take several rows each: for (row over this group's share of 0..rows-1). */
+#define FOR_ROWS(row, rows)                                                                                  \
+    for (int row = (int)((long)(rows) * (long)get_group_id(0) / (long)get_num_groups(0)),                    \
+             row##_end = (int)((long)(rows) * ((long)get_group_id(0) + 1) / (long)get_num_groups(0));        \
+         row < row##_end; row++)
+
+/* for (i over the starts of this lane's vectors in a row of n floats); the last vector may be partly outside:
+ * read and write with load_some(p + i, n - i) and store_some. */
+#define FOR_LANE_VECTORS(i, n) for (int i = LANE * VEC; i < (n); i += LANES * VEC)
+#define VECTORS(n) (((n) + VEC - 1) / VEC) /* that many cover n floats */
+
+/* A vector of which only the first n floats exist, if n < VEC; `fill` stands for the others. */
+static inline floatv load_or(global const float *p, int n, float fill)
+{
+    if (n >= VEC)
+        return vloadv(0, p);
+    float a[VEC];
+    for (int i = 0; i < VEC; i++)
+        a[i] = i < n ? p[i] : fill;
+    return vloadv(0, a);
+}
+
+static inline floatv load_some(global const float *p, int n)
+{
+    return load_or(p, n, 0.0f);
+}
+
+static inline void store_some(floatv v, global float *p, int n)
+{
+    if (n >= VEC) {
+        vstorev(v, 0, p);
+        return;
+    }
+    float a[VEC];
+    vstorev(v, 0, a);
+    for (int i = 0; i < n; i++)
+        p[i] = a[i];
+}
+
 static inline float sum_of_vector(floatv a)
 {
 #if VEC == 16
