@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "infer/sampler.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/philox.h"
+
+struct candidate {
+    float logit;
+    int32_t id;
+};
+
+struct mr_sampler {
+    int vocab_size;
+    bool *seen;
+    struct candidate *candidates;
+    double *weights;
+};
+
+void mr_sampling_defaults(struct mr_sampling *s)
+{
+    *s = (struct mr_sampling){.temperature = 0.8f, .top_k = 200, .top_p = 1, .repetition_penalty = 1, .seed = 1337};
+}
+
+int mr_sampling_check(const struct mr_sampling *how)
+{
+    if (!(how->temperature >= 0) || isinf(how->temperature))
+        return mr_fail(MR_EINVAL, "a temperature of %g makes no sense: give 0 or more", how->temperature);
+    if (how->top_k < 0)
+        return mr_fail(MR_EINVAL, "top_k %d makes no sense: give 0 (all) or more", how->top_k);
+    if (!(how->top_p > 0 && how->top_p <= 1))
+        return mr_fail(MR_EINVAL, "top_p %g must lie in (0, 1]", how->top_p);
+    if (!(how->repetition_penalty > 0) || isinf(how->repetition_penalty))
+        return mr_fail(MR_EINVAL, "a repetition penalty of %g makes no sense: give more than 0", how->repetition_penalty);
+    return 0;
+}
+
+int mr_sampler_create(mr_sampler **out, int vocab_size)
+{
+    mr_sampler *s = mr_alloc(1, sizeof *s);
+    if (!s)
+        return MR_ENOMEM;
+    s->vocab_size = vocab_size;
+    s->seen = mr_alloc((size_t)vocab_size, sizeof *s->seen);
+    s->candidates = mr_alloc((size_t)vocab_size, sizeof *s->candidates);
+    s->weights = mr_alloc((size_t)vocab_size, sizeof *s->weights);
+    if (!s->seen || !s->candidates || !s->weights) {
+        mr_sampler_free(s);
+        return MR_ENOMEM;
+    }
+    *out = s;
+    return 0;
+}
+
+void mr_sampler_free(mr_sampler *s)
+{
+    if (!s)
+        return;
+    free(s->seen);
+    free(s->candidates);
+    free(s->weights);
+    free(s);
+}
+
+void mr_sampler_reset(mr_sampler *s)
+{
+    memset(s->seen, 0, (size_t)s->vocab_size * sizeof *s->seen);
+}
+
+void mr_sampler_see(mr_sampler *s, int32_t token)
+{
+    if (token >= 0 && token < s->vocab_size)
+        s->seen[token] = true;
+}
+
+/* Whether a comes before b: the larger logit, the lower id among equals. */
+static bool before(struct candidate a, struct candidate b)
+{
+    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+}
+
+static int by_rank(const void *a, const void *b)
+{
+    return before(*(const struct candidate *)a, *(const struct candidate *)b) ? -1 : 1;
+}
+
+static int32_t largest(const float *logits, int n)
+{
+    int32_t best = 0;
+    for (int i = 1; i < n; i++)
+        if (logits[i] > logits[best])
+            best = i;
+    return best;
+}
+
+/* Moves the last of the k candidates at `root` down: the heap has the last-ranked one on top. */
+static void sift(struct candidate *heap, int root, int k)
+{
+    for (int child; (child = 2 * root + 1) < k; root = child) {
+        if (child + 1 < k && before(heap[child], heap[child + 1]))
+            child++;
+        if (!before(heap[root], heap[child]))
+            return;
+        struct candidate swap = heap[root];
+        heap[root] = heap[child];
+        heap[child] = swap;
+    }
+}
+
+/* The k best of n candidates to the front, in any order: O(n log k), in practice close to n. */
+static void select_best(struct candidate *c, int n, int k)
+{
+    for (int i = k / 2 - 1; i >= 0; i--)
+        sift(c, i, k);
+    for (int i = k; i < n; i++) {
+        if (before(c[i], c[0])) {
+            c[0] = c[i];
+            sift(c, 0, k);
+        }
+    }
+}
+
+int32_t mr_sampler_draw(mr_sampler *s, const struct mr_sampling *how, float *logits, uint64_t draw)
+{
+    int n = s->vocab_size;
+    for (int i = 0; how->repetition_penalty != 1 && i < n; i++)
+        if (s->seen[i])
+            logits[i] = logits[i] > 0 ? logits[i] / how->repetition_penalty : logits[i] * how->repetition_penalty;
+    if (how->temperature == 0)
+        return largest(logits, n);
+    struct candidate *c = s->candidates;
+    for (int i = 0; i < n; i++)
+        c[i] = (struct candidate){logits[i], i};
+    if (how->top_k > 0 && how->top_k < n) {
+        select_best(c, n, how->top_k);
+        n = how->top_k;
+    }
+    if (how->top_p < 1 || n < s->vocab_size)
+        qsort(c, (size_t)n, sizeof *c, by_rank);
+    float top = c[0].logit;
+    for (int i = 1; i < n; i++)
+        top = fmaxf(top, c[i].logit);
+    double total = 0;
+    for (int i = 0; i < n; i++)
+        total += s->weights[i] = exp(((double)c[i].logit - top) / how->temperature);
+    if (how->top_p < 1) {
+        double reached = 0, wanted = how->top_p * total;
+        int kept = 0;
+        while (kept < n && reached < wanted)
+            reached += s->weights[kept++];
+        n = kept > 0 ? kept : 1;
+        total = reached;
+    }
+    struct mr_philox draws = {.seed = how->seed, .stream = MR_STREAM_SAMPLING, .step = draw};
+    uint32_t w[4];
+    mr_philox_block(&draws, 0, w);
+    double at = ((double)w[0] + (w[1] >> 12) * 0x1p-20) * 0x1p-32 * total;
+    for (int i = 0; i < n - 1; i++) {
+        at -= s->weights[i];
+        if (at < 0)
+            return c[i].id;
+    }
+    return c[n - 1].id;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * What a model is: family, sizes and choices, as files and the command line name them. */
+#ifndef MR_MODEL_CONFIG_H
+#define MR_MODEL_CONFIG_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/error.h"
+
+enum mr_family_id {
+    MR_MICRORWKV,
+    MR_NANORWKV,
+    MR_GPT2,
+    MR_RWKV4,
+    MR_RWKV5,
+    MR_RWKV6,
+    MR_RWKV7,
+    MR_FAMILIES,
+};
+
+enum mr_mode { MR_CAUSAL, MR_REFERENCE };
+enum mr_positions { MR_POSITIONS_LEARNED, MR_POSITIONS_NONE };
+enum mr_branch_norm { MR_BRANCH_NORM_NONE, MR_BRANCH_NORM_RMS };
+enum mr_moe { MR_MOE_DENSE, MR_MOE_TOPK };
+enum mr_aux { MR_AUX_NONE, MR_AUX_DIVERSITY, MR_AUX_BALANCE };
+enum mr_gelu { MR_GELU_ERF, MR_GELU_TANH };
+
+struct mr_config {
+    int family; /* enum mr_family_id */
+    int n_layer, n_head, n_embd, block_size, vocab_size;
+    bool bias;
+    double dropout;
+    /* MicroRWKV */
+    int mode, positions, branch_norm, moe, aux; /* the enums above */
+    int num_experts, num_active_experts, expert_dim, window, groups;
+    double expert_capacity_scale, aux_weight;
+    int gelu; /* GPT-2 */
+    /* RWKV-4 to 7 */
+    int head_size, ffn_dim, lora_dim[6]; /* lora_dim: widths of the low-rank pairs, in the family's order */
+    bool rwkv51;                         /* RWKV-5.1: one decay a head, no gate */
+    double ln_x_eps;
+};
+
+/* The published configuration of a family: MicroRWKV in causal mode with the defaults for new models. */
+void mr_config_defaults(struct mr_config *cfg, int family);
+
+const char *mr_family_name(int family);
+/* The family of that name; MR_EINVAL names the known ones. */
+int mr_family_by_name(const char *name);
+
+/* Sets one key; *known tells whether it is a model's key at all (then value must fit it). known may be NULL:
+ * an unknown key is then an error that names the nearest one. */
+int mr_config_set(struct mr_config *cfg, const char *key, const json_t *value, bool *known);
+/* Sets all keys of an object; what is not a model's key is passed over. */
+int mr_config_set_all(struct mr_config *cfg, const json_t *object);
+/* The keys that mean something for the family, in a fixed order; NULL when out of memory. */
+json_t *mr_config_json(const struct mr_config *cfg);
+/* The i-th key's name, NULL past the last: for messages and --help. */
+const char *mr_config_key(int i);
+
+/* What must hold before a model can be built: heads divide the width, modes fit each other, … (MR_EINVAL). */
+int mr_config_check(const struct mr_config *cfg);
+
+/* Width of an expert: int(expert_dim * expert_capacity_scale). */
+int mr_expert_width(const struct mr_config *cfg);
+/* Experts that exist as parameters: all with topk, the active ones with dense and in reference mode. */
+int mr_expert_count(const struct mr_config *cfg);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "model/layer.h"
+
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "model/pass.h"
+#include "ops/linear.h"
+
+int mr_keep(struct mr_planner *planner, mr_tensor *where, size_t count)
+{
+    return mr_plan_add(planner->plan, planner->training ? MR_ACTIVATIONS : MR_SCRATCH, where, MR_F32, count);
+}
+
+int mr_scratch(struct mr_planner *planner, mr_tensor *where, size_t count)
+{
+    return count ? mr_plan_add(planner->plan, MR_SCRATCH, where, MR_F32, count) : 0;
+}
+
+int mr_state(struct mr_planner *planner, mr_tensor *where, size_t count)
+{
+    if (!planner->with_state)
+        return 0;
+    struct mr_pass *pass = planner->pass;
+    mr_tensor **states = mr_realloc(pass->states, (size_t)pass->state_count + 1, sizeof *states);
+    if (!states)
+        return MR_ENOMEM;
+    pass->states = states;
+    pass->states[pass->state_count++] = where;
+    return mr_plan_add(planner->plan, MR_STATE, where, MR_F32, count);
+}
+
+int mr_linear_declare(struct mr_params *params, const char *prefix, const char *name, int out, int in, bool bias, double std)
+{
+    char full[MR_NAME];
+    snprintf(full, sizeof full, "%s.weight", name);
+    struct mr_param *p = mr_declare(params, prefix, full, mr_shape((size_t)out, (size_t)in));
+    if (!p)
+        return MR_EINVAL;
+    p->std = std;
+    if (!bias)
+        return 0;
+    snprintf(full, sizeof full, "%s.bias", name);
+    return mr_declare(params, prefix, full, mr_shape((size_t)out)) ? 0 : MR_EINVAL;
+}
+
+int mr_linear_find(struct mr_linear *linear, const struct mr_params *params, const char *prefix, const char *name)
+{
+    char full[MR_NAME];
+    snprintf(full, sizeof full, "%s.weight", name);
+    linear->weight = mr_param_find(params, prefix, full);
+    if (!linear->weight)
+        return mr_fail(MR_EINVAL, "the parameter %s%s is not there", prefix, full);
+    snprintf(full, sizeof full, "%s.bias", name);
+    linear->bias = mr_param_find(params, prefix, full);
+    linear->out = (int)linear->weight->shape[0];
+    linear->in = (int)linear->weight->shape[1];
+    return 0;
+}
+
+int mr_linear_apply(struct mr_pass *pass, const struct mr_linear *linear, const mr_tensor *x, const mr_tensor *y)
+{
+    return mr_linear_forward(pass->rt, x, &linear->weight->value, linear->bias ? &linear->bias->value : NULL, y, pass->rows,
+                             linear->in, linear->out);
+}
+
+int mr_linear_reverse(struct mr_pass *pass, const struct mr_linear *linear, const mr_tensor *x, const mr_tensor *dy,
+                      const mr_tensor *dx, bool accumulate)
+{
+    if (dx)
+        MR_TRY(mr_linear_backward_input(pass->rt, dy, &linear->weight->value, dx, pass->rows, linear->in, linear->out, accumulate));
+    return mr_linear_backward_weight(pass->rt, x, dy, &linear->weight->grad, linear->bias ? &linear->bias->grad : NULL,
+                                     &pass->reduce, pass->rows, linear->in, linear->out);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Channel mix: σ(receptance(xr)) · value(relu(key(xk))²), 3C wide. */
+#include "ops/channel_mix.h"
+
+#include "model/layer.h"
+#include "model/pass.h"
+#include "ops/token_shift.h"
+
+struct cmix {
+    struct mr_param *maa[2]; /* k, r */
+    struct mr_linear key, value, receptance;
+    mr_tensor mixed[2];              /* xk, xr [R,C] */
+    mr_tensor k, squared;            /* [R,3C] */
+    mr_tensor v, r;                  /* [R,C] */
+    mr_tensor dk, dsquared;          /* scratch [R,3C] */
+    mr_tensor dv, dr, dmixed[2];     /* scratch [R,C] */
+    mr_tensor shift_scratch;
+    mr_tensor previous;              /* state [B,C] */
+};
+
+/* 1 - (c/C)^(1 - i/L) */
+static void start_ratio(const struct mr_config *cfg, int block, float *out, size_t count)
+{
+    mr_time_maa_start(out, count, 1 - (double)block / cfg->n_layer, 0);
+}
+
+static int declare(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block)
+{
+    int C = cfg->n_embd;
+    const char *names[] = {"time_maa_k", "time_maa_r"};
+    for (int i = 0; i < 2; i++) {
+        struct mr_param *p = mr_declare(params, prefix, names[i], mr_shape(1, 1, (size_t)C));
+        if (!p)
+            return MR_EINVAL;
+        p->start = start_ratio;
+        p->block = block;
+    }
+    MR_TRY(mr_linear_declare(params, prefix, "key", 3 * C, C, cfg->bias, 0.02));
+    MR_TRY(mr_linear_declare(params, prefix, "value", C, 3 * C, cfg->bias, 0.02));
+    return mr_linear_declare(params, prefix, "receptance", C, C, cfg->bias, 0.02);
+}
+
+static struct mr_token_shift shift_of(int batch, int time, const struct mr_config *cfg)
+{
+    return (struct mr_token_shift){.batch = batch, .time = time, .dim = cfg->n_embd, .count = 2};
+}
+
+static int plan(struct mr_node *node, struct mr_planner *p)
+{
+    struct cmix *own = node->own;
+    size_t rows = (size_t)p->batch * (size_t)p->time, n = rows * (size_t)p->cfg->n_embd;
+    own->maa[0] = mr_param_find(p->params, node->prefix, "time_maa_k");
+    own->maa[1] = mr_param_find(p->params, node->prefix, "time_maa_r");
+    MR_TRY(mr_linear_find(&own->key, p->params, node->prefix, "key"));
+    MR_TRY(mr_linear_find(&own->value, p->params, node->prefix, "value"));
+    MR_TRY(mr_linear_find(&own->receptance, p->params, node->prefix, "receptance"));
+    MR_TRY(mr_state(p, &own->previous, (size_t)p->batch * (size_t)p->cfg->n_embd));
+    for (int i = 0; i < 2; i++)
+        MR_TRY(mr_keep(p, &own->mixed[i], n));
+    MR_TRY(mr_keep(p, &own->k, 3 * n));
+    MR_TRY(mr_keep(p, &own->squared, 3 * n));
+    MR_TRY(mr_keep(p, &own->v, n));
+    MR_TRY(mr_keep(p, &own->r, n));
+    if (!p->training)
+        return 0;
+    struct mr_token_shift shift = shift_of(p->batch, p->time, p->cfg);
+    MR_TRY(mr_scratch(p, &own->dk, 3 * n));
+    MR_TRY(mr_scratch(p, &own->dsquared, 3 * n));
+    MR_TRY(mr_scratch(p, &own->dv, n));
+    MR_TRY(mr_scratch(p, &own->dr, n));
+    for (int i = 0; i < 2; i++)
+        MR_TRY(mr_scratch(p, &own->dmixed[i], n));
+    return mr_scratch(p, &own->shift_scratch, mr_token_shift_backward_scratch(p->rt, &shift));
+}
+
+static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+{
+    struct cmix *own = node->own;
+    mr_runtime *rt = pass->rt;
+    struct mr_token_shift shift = shift_of(pass->batch, pass->time, pass->cfg);
+    const mr_tensor *maa[] = {&own->maa[0]->value, &own->maa[1]->value}, *out[] = {&own->mixed[0], &own->mixed[1]};
+    const mr_tensor *previous = pass->options.with_state ? &own->previous : NULL;
+    size_t n = (size_t)pass->rows * (size_t)pass->cfg->n_embd;
+    MR_TRY(mr_token_shift_forward(rt, &shift, x, previous, maa, out));
+    if (previous)
+        MR_TRY(mr_token_shift_state(rt, &shift, x, previous));
+    MR_TRY(mr_linear_apply(pass, &own->key, &own->mixed[0], &own->k));
+    MR_TRY(mr_squared_relu_forward(rt, &own->k, &own->squared, 3 * n));
+    MR_TRY(mr_linear_apply(pass, &own->value, &own->squared, &own->v));
+    MR_TRY(mr_linear_apply(pass, &own->receptance, &own->mixed[1], &own->r));
+    MR_TRY(mr_sigmoid_gate_forward(rt, &own->r, &own->v, y, n));
+    return mr_pass_dropout(pass, node->site, y, n);
+}
+
+static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
+{
+    struct cmix *own = node->own;
+    mr_runtime *rt = pass->rt;
+    struct mr_token_shift shift = shift_of(pass->batch, pass->time, pass->cfg);
+    const mr_tensor *maa[] = {&own->maa[0]->value, &own->maa[1]->value};
+    const mr_tensor *dmaa[] = {&own->maa[0]->grad, &own->maa[1]->grad}, *dout[] = {&own->dmixed[0], &own->dmixed[1]};
+    size_t n = (size_t)pass->rows * (size_t)pass->cfg->n_embd;
+    MR_TRY(mr_pass_undrop(pass, node->site, &dy, dx, n));
+    MR_TRY(mr_sigmoid_gate_backward(rt, &own->r, &own->v, dy, &own->dr, &own->dv, n));
+    MR_TRY(mr_linear_reverse(pass, &own->receptance, &own->mixed[1], &own->dr, &own->dmixed[1], false));
+    MR_TRY(mr_linear_reverse(pass, &own->value, &own->squared, &own->dv, &own->dsquared, false));
+    MR_TRY(mr_squared_relu_backward(rt, &own->k, &own->dsquared, &own->dk, 3 * n));
+    MR_TRY(mr_linear_reverse(pass, &own->key, &own->mixed[0], &own->dk, &own->dmixed[0], false));
+    return mr_token_shift_backward(rt, &shift, x, dout, maa, dx, false, dmaa, &own->shift_scratch);
+}
+
+const struct mr_layer mr_layer_channel_mix = {"channel_mix", sizeof(struct cmix), declare, plan, forward, backward};

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Time mix x051a: out = output(ln_x(recurrence(r, k, v)) · silu(gate)). */
+#include "ops/time_mix.h"
+
+#include <math.h>
+
+#include "model/layer.h"
+#include "model/pass.h"
+#include "ops/group_norm.h"
+#include "ops/silu_gate.h"
+#include "ops/token_shift.h"
+
+enum { K, V, R, G, INPUTS };
+
+struct tmix {
+    struct mr_param *maa[INPUTS], *decay, *faaaa, *ln_weight, *ln_bias;
+    struct mr_linear linear[INPUTS], output;
+    mr_tensor mixed[INPUTS];                      /* xk, xv, xr, xg [R,C] */
+    mr_tensor out[INPUTS];                        /* k, v, r, gate before silu [R,C] */
+    mr_tensor y, normed, gated;                   /* [R,C] */
+    mr_tensor mean, rstd;                         /* [R,H] */
+    mr_tensor kept, scratch;                      /* the recurrence's own */
+    mr_tensor dmixed[INPUTS], dout[INPUTS], dy, dnormed, dgated; /* scratch [R,C] */
+    mr_tensor shift_scratch, norm_scratch;
+    mr_tensor previous, state;                    /* state: [B,C], [B,H,N,N] */
+};
+
+static const char *const maa_names[] = {"time_maa_k", "time_maa_v", "time_maa_r", "time_maa_g"};
+static const char *const linear_names[] = {"key", "value", "receptance", "gate"};
+
+/* ---- parameters ------------------------------------------------------------------------------------------- */
+
+void mr_time_maa_start(float *out, size_t count, double exponent, double add)
+{
+    for (size_t c = 0; c < count; c++)
+        out[c] = (float)(1 - (pow((double)c / (double)count, exponent) + add));
+}
+
+static double ratio(const struct mr_config *cfg, int block)
+{
+    return 1 - (double)block / cfg->n_layer;
+}
+
+static double ratio_01(const struct mr_config *cfg, int block)
+{
+    return cfg->n_layer > 1 ? (double)block / (cfg->n_layer - 1) : 0;
+}
+
+static void start_maa_k(const struct mr_config *cfg, int block, float *out, size_t count)
+{
+    mr_time_maa_start(out, count, ratio(cfg, block), 0);
+}
+
+static void start_maa_v(const struct mr_config *cfg, int block, float *out, size_t count)
+{
+    mr_time_maa_start(out, count, ratio(cfg, block), 0.3 * ratio_01(cfg, block));
+}
+
+static void start_maa_rg(const struct mr_config *cfg, int block, float *out, size_t count)
+{
+    mr_time_maa_start(out, count, ratio(cfg, block) / 2, 0);
+}
+
+static double head_share(size_t h, size_t heads)
+{
+    return heads > 1 ? (double)h / (double)(heads - 1) : 0;
+}
+
+static void start_decay(const struct mr_config *cfg, int block, float *out, size_t heads)
+{
+    for (size_t h = 0; h < heads; h++)
+        out[h] = (float)(-6 + 5 * pow(head_share(h, heads), 0.7 + 1.3 * ratio_01(cfg, block)));
+}
+
+static void start_faaaa(const struct mr_config *cfg, int block, float *out, size_t heads)
+{
+    for (size_t h = 0; h < heads; h++)
+        out[h] = (float)(ratio_01(cfg, block) * (1 - head_share(h, heads)));
+}
+
+static int declare_started(struct mr_params *params, const char *prefix, const char *name, const size_t *shape, int block,
+                           void (*start)(const struct mr_config *, int, float *, size_t))
+{
+    struct mr_param *p = mr_declare(params, prefix, name, shape);
+    if (!p)
+        return MR_EINVAL;
+    p->start = start;
+    p->block = block;
+    return 0;
+}
+
+static int declare(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block)
+{
+    int C = cfg->n_embd;
+    void (*starts[])(const struct mr_config *, int, float *, size_t) = {start_maa_k, start_maa_v, start_maa_rg, start_maa_rg};
+    for (int i = 0; i < INPUTS; i++)
+        MR_TRY(declare_started(params, prefix, maa_names[i], mr_shape(1, 1, (size_t)C), block, starts[i]));
+    MR_TRY(declare_started(params, prefix, "time_decay", mr_shape((size_t)cfg->n_head, 1), block, start_decay));
+    MR_TRY(declare_started(params, prefix, "time_faaaa", mr_shape((size_t)cfg->n_head, 1), block, start_faaaa));
+    const char *order[] = {"receptance", "key", "value", "gate"};
+    for (int i = 0; i < INPUTS; i++)
+        MR_TRY(mr_linear_declare(params, prefix, order[i], C, C, cfg->bias, 0.02));
+    MR_TRY(mr_linear_declare(params, prefix, "output", C, C, cfg->bias, 0.02 / sqrt(2.0 * cfg->n_layer)));
+    struct mr_param *weight = mr_declare(params, prefix, "ln_x.weight", mr_shape((size_t)C));
+    if (!weight || !mr_declare(params, prefix, "ln_x.bias", mr_shape((size_t)C)))
+        return MR_EINVAL;
+    weight->fill = 1;
+    return 0;
+}
+
+/* ---- memory ----------------------------------------------------------------------------------------------- */
+
+static struct mr_token_shift shift_of(int batch, int time, const struct mr_config *cfg)
+{
+    return (struct mr_token_shift){.batch = batch, .time = time, .dim = cfg->n_embd, .count = INPUTS};
+}
+
+static struct mr_time_mix recurrence_of(int batch, int time, const struct mr_config *cfg)
+{
+    return (struct mr_time_mix){.batch = batch, .time = time, .heads = cfg->n_head, .width = cfg->n_embd / cfg->n_head};
+}
+
+static int find_parameters(struct tmix *own, const struct mr_params *params, const char *prefix)
+{
+    for (int i = 0; i < INPUTS; i++) {
+        own->maa[i] = mr_param_find(params, prefix, maa_names[i]);
+        MR_TRY(mr_linear_find(&own->linear[i], params, prefix, linear_names[i]));
+    }
+    own->decay = mr_param_find(params, prefix, "time_decay");
+    own->faaaa = mr_param_find(params, prefix, "time_faaaa");
+    own->ln_weight = mr_param_find(params, prefix, "ln_x.weight");
+    own->ln_bias = mr_param_find(params, prefix, "ln_x.bias");
+    return mr_linear_find(&own->output, params, prefix, "output");
+}
+
+static int plan_backward(struct tmix *own, struct mr_planner *p, size_t n)
+{
+    for (int i = 0; i < INPUTS; i++) {
+        MR_TRY(mr_scratch(p, &own->dmixed[i], n));
+        MR_TRY(mr_scratch(p, &own->dout[i], n));
+    }
+    MR_TRY(mr_scratch(p, &own->dy, n));
+    MR_TRY(mr_scratch(p, &own->dnormed, n));
+    MR_TRY(mr_scratch(p, &own->dgated, n));
+    struct mr_token_shift shift = shift_of(p->batch, p->time, p->cfg);
+    MR_TRY(mr_scratch(p, &own->shift_scratch, mr_token_shift_backward_scratch(p->rt, &shift)));
+    return mr_scratch(p, &own->norm_scratch, mr_group_norm_backward_scratch(p->rt, p->batch * p->time, p->cfg->n_head,
+                                                                            p->cfg->n_embd / p->cfg->n_head));
+}
+
+static int plan(struct mr_node *node, struct mr_planner *p)
+{
+    struct tmix *own = node->own;
+    size_t B = (size_t)p->batch, C = (size_t)p->cfg->n_embd, H = (size_t)p->cfg->n_head, rows = B * (size_t)p->time, n = rows * C;
+    struct mr_time_mix recurrence = recurrence_of(p->batch, p->time, p->cfg);
+    MR_TRY(find_parameters(own, p->params, node->prefix));
+    MR_TRY(mr_state(p, &own->previous, B * C));
+    MR_TRY(mr_state(p, &own->state, B * C * (C / H)));
+    for (int i = 0; i < INPUTS; i++) {
+        MR_TRY(mr_keep(p, &own->mixed[i], n));
+        MR_TRY(mr_keep(p, &own->out[i], n));
+    }
+    MR_TRY(mr_keep(p, &own->y, n));
+    MR_TRY(mr_keep(p, &own->normed, n));
+    MR_TRY(mr_keep(p, &own->gated, n));
+    MR_TRY(mr_keep(p, &own->mean, rows * H));
+    MR_TRY(mr_keep(p, &own->rstd, rows * H));
+    size_t kept = mr_time_mix_kept(&recurrence);
+    if (kept)
+        MR_TRY(mr_keep(p, &own->kept, kept));
+    MR_TRY(mr_scratch(p, &own->scratch, mr_time_mix_scratch(p->rt, &recurrence, p->training)));
+    return p->training ? plan_backward(own, p, n) : 0;
+}
+
+/* ---- the run ---------------------------------------------------------------------------------------------- */
+
+static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+{
+    struct tmix *own = node->own;
+    mr_runtime *rt = pass->rt;
+    const struct mr_config *cfg = pass->cfg;
+    struct mr_token_shift shift = shift_of(pass->batch, pass->time, cfg);
+    struct mr_time_mix recurrence = recurrence_of(pass->batch, pass->time, cfg);
+    const mr_tensor *maa[INPUTS], *mixed[INPUTS];
+    const mr_tensor *previous = pass->options.with_state ? &own->previous : NULL;
+    const mr_tensor *state = pass->options.with_state ? &own->state : NULL;
+    size_t n = (size_t)pass->rows * (size_t)cfg->n_embd;
+    for (int i = 0; i < INPUTS; i++) {
+        maa[i] = &own->maa[i]->value;
+        mixed[i] = &own->mixed[i];
+    }
+    MR_TRY(mr_token_shift_forward(rt, &shift, x, previous, maa, mixed));
+    if (previous)
+        MR_TRY(mr_token_shift_state(rt, &shift, x, previous));
+    for (int i = 0; i < INPUTS; i++)
+        MR_TRY(mr_linear_apply(pass, &own->linear[i], mixed[i], &own->out[i]));
+    if (state && pass->time == 1)
+        MR_TRY(mr_time_mix_step(rt, &recurrence, &own->out[R], &own->out[K], &own->out[V], &own->decay->value,
+                                &own->faaaa->value, state, &own->y));
+    else
+        MR_TRY(mr_time_mix_forward(rt, &recurrence, &own->out[R], &own->out[K], &own->out[V], &own->decay->value,
+                                   &own->faaaa->value, state, &own->y, &own->kept, &own->scratch));
+    MR_TRY(mr_group_norm_forward(rt, &own->y, &own->ln_weight->value, &own->ln_bias->value, &own->normed, &own->mean, &own->rstd,
+                                 pass->rows, cfg->n_head, cfg->n_embd / cfg->n_head, (float)cfg->ln_x_eps));
+    MR_TRY(mr_silu_gate_forward(rt, &own->normed, &own->out[G], &own->gated, n));
+    MR_TRY(mr_linear_apply(pass, &own->output, &own->gated, y));
+    return mr_pass_dropout(pass, node->site, y, n);
+}
+
+static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
+{
+    struct tmix *own = node->own;
+    mr_runtime *rt = pass->rt;
+    const struct mr_config *cfg = pass->cfg;
+    struct mr_token_shift shift = shift_of(pass->batch, pass->time, cfg);
+    struct mr_time_mix recurrence = recurrence_of(pass->batch, pass->time, cfg);
+    const mr_tensor *maa[INPUTS], *dmaa[INPUTS], *dmixed[INPUTS];
+    size_t n = (size_t)pass->rows * (size_t)cfg->n_embd;
+    MR_TRY(mr_pass_undrop(pass, node->site, &dy, dx, n));
+    MR_TRY(mr_linear_reverse(pass, &own->output, &own->gated, dy, &own->dgated, false));
+    MR_TRY(mr_silu_gate_backward(rt, &own->normed, &own->out[G], &own->dgated, &own->dnormed, &own->dout[G], n));
+    MR_TRY(mr_group_norm_backward(rt, &own->y, &own->ln_weight->value, &own->mean, &own->rstd, &own->dnormed, &own->dy,
+                                  false, &own->ln_weight->grad, &own->ln_bias->grad, &own->norm_scratch, pass->rows,
+                                  cfg->n_head, cfg->n_embd / cfg->n_head));
+    MR_TRY(mr_time_mix_backward(rt, &recurrence, &own->out[R], &own->out[K], &own->out[V], &own->decay->value, &own->faaaa->value,
+                                &own->kept, &own->dy, &own->dout[R], &own->dout[K], &own->dout[V], &own->decay->grad,
+                                &own->faaaa->grad, &own->scratch));
+    for (int i = 0; i < INPUTS; i++) {
+        MR_TRY(mr_linear_reverse(pass, &own->linear[i], &own->mixed[i], &own->dout[i], &own->dmixed[i], false));
+        maa[i] = &own->maa[i]->value;
+        dmaa[i] = &own->maa[i]->grad;
+        dmixed[i] = &own->dmixed[i];
+    }
+    return mr_token_shift_backward(rt, &shift, x, dmixed, maa, dx, false, dmaa, &own->shift_scratch);
+}
+
+const struct mr_layer mr_layer_time_mix_x051a = {"time_mix_x051a", sizeof(struct tmix), declare, plan, forward, backward};

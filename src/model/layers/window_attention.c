@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * The two causal attentions of MicroRWKV over the last W positions: sliding_attn (H heads, proj) and
+ * grouped_attn (G groups of H heads, the output multiplied by w before out). */
+#include "ops/window_attention.h"
+
+#include <math.h>
+
+#include "model/layer.h"
+#include "model/pass.h"
+#include "ops/elementwise.h"
+
+struct attention {
+    struct mr_linear in, out;      /* qkv or qkvw; proj or out */
+    mr_tensor qkv;                 /* [R,3C] or [R,4C] */
+    mr_tensor y, lse;              /* [R,C], [R,heads] */
+    mr_tensor gated;               /* y·w [R,C], grouped only */
+    mr_tensor dqkv, dy, dgated;    /* scratch */
+    mr_tensor scratch;
+    mr_tensor ring_k, ring_v;      /* state [B,W,C] */
+};
+
+static struct mr_window_attention shape_of(int batch, int time, int64_t position, const struct mr_config *cfg, bool grouped)
+{
+    int heads = grouped ? cfg->n_head * cfg->groups : cfg->n_head, width = cfg->n_embd / heads;
+    return (struct mr_window_attention){
+        .batch = batch, .time = time, .heads = heads, .width = width, .window = cfg->window,
+        .scale = (float)(1 / sqrt(width)), .stride = (grouped ? 4 : 3) * cfg->n_embd, .q = 0, .k = cfg->n_embd,
+        .v = 2 * cfg->n_embd, .position = position,
+    };
+}
+
+static int declare_sliding(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block)
+{
+    (void)block;
+    MR_TRY(mr_linear_declare(params, prefix, "qkv", 3 * cfg->n_embd, cfg->n_embd, false, 0.02));
+    return mr_linear_declare(params, prefix, "proj", cfg->n_embd, cfg->n_embd, false, 0.02);
+}
+
+static int declare_grouped(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block)
+{
+    (void)block;
+    MR_TRY(mr_linear_declare(params, prefix, "qkvw", 4 * cfg->n_embd, cfg->n_embd, false, 0.02));
+    return mr_linear_declare(params, prefix, "out", cfg->n_embd, cfg->n_embd, false, 0.02);
+}
+
+static int plan_either(struct mr_node *node, struct mr_planner *p, bool grouped)
+{
+    struct attention *own = node->own;
+    struct mr_window_attention shape = shape_of(p->batch, p->time, 0, p->cfg, grouped);
+    size_t rows = (size_t)p->batch * (size_t)p->time, C = (size_t)p->cfg->n_embd, n = rows * C;
+    size_t ring = (size_t)p->batch * (size_t)p->cfg->window * C;
+    MR_TRY(mr_linear_find(&own->in, p->params, node->prefix, grouped ? "qkvw" : "qkv"));
+    MR_TRY(mr_linear_find(&own->out, p->params, node->prefix, grouped ? "out" : "proj"));
+    MR_TRY(mr_state(p, &own->ring_k, ring));
+    MR_TRY(mr_state(p, &own->ring_v, ring));
+    MR_TRY(mr_keep(p, &own->qkv, rows * (size_t)shape.stride));
+    MR_TRY(mr_keep(p, &own->y, n));
+    MR_TRY(mr_keep(p, &own->lse, rows * (size_t)shape.heads));
+    if (grouped)
+        MR_TRY(mr_keep(p, &own->gated, n));
+    MR_TRY(mr_scratch(p, &own->scratch, mr_window_attention_scratch(p->rt, &shape, p->training)));
+    if (!p->training)
+        return 0;
+    MR_TRY(mr_scratch(p, &own->dqkv, rows * (size_t)shape.stride));
+    MR_TRY(mr_scratch(p, &own->dy, n));
+    return grouped ? mr_scratch(p, &own->dgated, n) : 0;
+}
+
+static int plan_sliding(struct mr_node *node, struct mr_planner *p)
+{
+    return plan_either(node, p, false);
+}
+
+static int plan_grouped(struct mr_node *node, struct mr_planner *p)
+{
+    return plan_either(node, p, true);
+}
+
+/* q, k, v of x, attention, the rings advanced. */
+static int attend(struct attention *own, struct mr_pass *pass, const mr_tensor *x, const struct mr_window_attention *shape)
+{
+    mr_runtime *rt = pass->rt;
+    MR_TRY(mr_linear_apply(pass, &own->in, x, &own->qkv));
+    if (!pass->options.with_state)
+        return mr_window_attention_forward(rt, shape, &own->qkv, NULL, NULL, &own->y, &own->lse, &own->scratch);
+    if (pass->time == 1)
+        return mr_window_attention_step(rt, shape, &own->qkv, &own->ring_k, &own->ring_v, &own->y, &own->scratch);
+    MR_TRY(mr_window_attention_forward(rt, shape, &own->qkv, &own->ring_k, &own->ring_v, &own->y, &own->lse, &own->scratch));
+    return mr_window_attention_append(rt, shape, &own->qkv, &own->ring_k, &own->ring_v);
+}
+
+static int forward_sliding(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+{
+    struct attention *own = node->own;
+    struct mr_window_attention shape = shape_of(pass->batch, pass->time, pass->position, pass->cfg, false);
+    MR_TRY(attend(own, pass, x, &shape));
+    return mr_linear_apply(pass, &own->out, &own->y, y);
+}
+
+static int backward_sliding(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
+{
+    struct attention *own = node->own;
+    struct mr_window_attention shape = shape_of(pass->batch, pass->time, 0, pass->cfg, false);
+    MR_TRY(mr_linear_reverse(pass, &own->out, &own->y, dy, &own->dy, false));
+    MR_TRY(mr_window_attention_backward(pass->rt, &shape, &own->qkv, &own->y, &own->lse, &own->dy, &own->dqkv, &own->scratch));
+    return mr_linear_reverse(pass, &own->in, x, &own->dqkv, dx, false);
+}
+
+/* The w columns of qkvw rows: the last C of 4C. */
+static struct mr_columns gate_columns(const struct mr_pass *pass, const mr_tensor *qkvw)
+{
+    return (struct mr_columns){.tensor = qkvw, .offset = 3 * pass->cfg->n_embd, .stride = 4 * pass->cfg->n_embd};
+}
+
+static struct mr_columns all_columns(const struct mr_pass *pass, const mr_tensor *t)
+{
+    return (struct mr_columns){.tensor = t, .offset = 0, .stride = pass->cfg->n_embd};
+}
+
+static int forward_grouped(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+{
+    struct attention *own = node->own;
+    struct mr_window_attention shape = shape_of(pass->batch, pass->time, pass->position, pass->cfg, true);
+    MR_TRY(attend(own, pass, x, &shape));
+    struct mr_columns a = all_columns(pass, &own->y), w = gate_columns(pass, &own->qkv), out = all_columns(pass, &own->gated);
+    MR_TRY(mr_multiply_forward(pass->rt, &a, &w, &out, pass->rows, pass->cfg->n_embd));
+    return mr_linear_apply(pass, &own->out, &own->gated, y);
+}
+
+static int backward_grouped(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
+{
+    struct attention *own = node->own;
+    struct mr_window_attention shape = shape_of(pass->batch, pass->time, 0, pass->cfg, true);
+    MR_TRY(mr_linear_reverse(pass, &own->out, &own->gated, dy, &own->dgated, false));
+    struct mr_columns a = all_columns(pass, &own->y), w = gate_columns(pass, &own->qkv), d = all_columns(pass, &own->dgated);
+    struct mr_columns da = all_columns(pass, &own->dy), dw = gate_columns(pass, &own->dqkv);
+    MR_TRY(mr_multiply_backward(pass->rt, &a, &w, &d, &da, &dw, pass->rows, pass->cfg->n_embd));
+    MR_TRY(mr_window_attention_backward(pass->rt, &shape, &own->qkv, &own->y, &own->lse, &own->dy, &own->dqkv, &own->scratch));
+    return mr_linear_reverse(pass, &own->in, x, &own->dqkv, dx, false);
+}
+
+const struct mr_layer mr_layer_window_attention = {"window_attention", sizeof(struct attention), declare_sliding,
+                                                   plan_sliding, forward_sliding, backward_sliding};
+const struct mr_layer mr_layer_grouped_attention = {"grouped_attention", sizeof(struct attention), declare_grouped,
+                                                    plan_grouped, forward_grouped, backward_grouped};

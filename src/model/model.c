@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "model/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "model/layer.h"
+#include "ops/elementwise.h"
+
+static int declare_norm(struct mr_params *params, const char *prefix, int dim, bool bias)
+{
+    struct mr_param *weight = mr_declare(params, prefix, "weight", mr_shape((size_t)dim));
+    if (!weight || (bias && !mr_declare(params, prefix, "bias", mr_shape((size_t)dim))))
+        return MR_EINVAL;
+    weight->fill = 1;
+    return 0;
+}
+
+static int declare_embeddings(struct mr_params *params, const struct mr_config *cfg, const struct mr_family *family)
+{
+    struct mr_param *p = mr_declare(params, "", family->embedding, mr_shape((size_t)cfg->vocab_size, (size_t)cfg->n_embd));
+    if (!p)
+        return MR_EINVAL;
+    p->std = 0.02;
+    if (family->positions && cfg->positions == MR_POSITIONS_LEARNED) {
+        p = mr_declare(params, "", family->positions, mr_shape((size_t)cfg->block_size, (size_t)cfg->n_embd));
+        if (!p)
+            return MR_EINVAL;
+        p->std = 0.02;
+    }
+    return family->first_norm ? declare_norm(params, family->first_norm, cfg->n_embd, true) : 0;
+}
+
+int mr_model_declare(struct mr_params *params, const struct mr_config *cfg)
+{
+    MR_TRY(mr_config_check(cfg));
+    const struct mr_family *family = mr_family(cfg);
+    MR_TRY(declare_embeddings(params, cfg, family));
+    for (int block = 0; block < cfg->n_layer; block++) {
+        for (const struct mr_branch *b = family->block(cfg); b->chain[0].layer; b++) {
+            for (int i = 0; i < MR_LINKS && b->chain[i].layer; i++) {
+                if (!b->chain[i].layer->declare)
+                    continue;
+                char at[MR_NAME], prefix[MR_NAME + 8];
+                snprintf(at, sizeof at, family->block_prefix, block);
+                snprintf(prefix, sizeof prefix, "%s%s.", at, b->chain[i].name);
+                MR_TRY(b->chain[i].layer->declare(params, cfg, prefix, block));
+            }
+        }
+    }
+    MR_TRY(declare_norm(params, family->final_norm, cfg->n_embd, cfg->bias || cfg->family >= MR_RWKV4));
+    if (!family->head)
+        return 0;
+    struct mr_param *p = mr_declare(params, "", family->head, mr_shape((size_t)cfg->vocab_size, (size_t)cfg->n_embd));
+    if (!p)
+        return MR_EINVAL;
+    p->std = 0.02;
+    return 0;
+}
+
+int mr_model_plan(struct mr_params *params, mr_plan *plan, bool trains)
+{
+    for (int decay = 1; decay >= 0; decay--) {
+        for (int i = 0; i < params->count; i++) {
+            struct mr_param *p = params->list[i];
+            if (p->decay != (decay == 1))
+                continue;
+            MR_TRY(mr_plan_add(plan, MR_PARAMETERS, &p->value, MR_F32, p->count));
+            if (!trains)
+                continue;
+            MR_TRY(mr_plan_add(plan, MR_GRADIENTS, &p->grad, MR_F32, p->count));
+            MR_TRY(mr_plan_add(plan, MR_MOMENTS, &p->m, MR_F32, p->count));
+        }
+    }
+    /* All v after all m: each half has the layout of the parameters. */
+    for (int decay = 1; trains && decay >= 0; decay--)
+        for (int i = 0; i < params->count; i++)
+            if (params->list[i]->decay == (decay == 1))
+                MR_TRY(mr_plan_add(plan, MR_MOMENTS, &params->list[i]->v, MR_F32, params->list[i]->count));
+    return 0;
+}
+
+int mr_model_create(mr_model **out, mr_runtime *rt, const struct mr_config *cfg, bool trains, bool force)
+{
+    int err = MR_ENOMEM;
+    mr_plan *plan = NULL;
+    mr_model *model = mr_alloc(1, sizeof *model);
+    if (!model)
+        return MR_ENOMEM;
+    model->rt = rt;
+    model->cfg = *cfg;
+    model->trains = trains;
+    MR_GO(mr_model_declare(&model->params, cfg));
+    MR_GO(mr_plan_create(&plan, mr_runtime_info(rt)));
+    MR_GO(mr_model_plan(&model->params, plan, trains));
+    MR_GO(mr_plan_allocate(plan, rt, force, &model->arena));
+    mr_plan_free(plan);
+    *out = model;
+    return 0;
+fail:
+    mr_plan_free(plan);
+    mr_model_free(model);
+    return err;
+}
+
+void mr_model_free(mr_model *model)
+{
+    if (!model)
+        return;
+    mr_arena_free(model->rt, model->arena);
+    mr_params_free(&model->params);
+    free(model);
+}
+
+int mr_model_start(mr_model *model, uint64_t seed)
+{
+    enum { PIECE = 1 << 16 };
+    int err = 0;
+    float *values = mr_alloc(PIECE, sizeof *values);
+    if (!values)
+        return MR_ENOMEM;
+    for (int i = 0; i < model->params.count; i++) {
+        const struct mr_param *p = model->params.list[i];
+        for (size_t at = 0; at < p->count; at += PIECE) {
+            size_t n = p->count - at < PIECE ? p->count - at : PIECE;
+            MR_GO(mr_param_start(&model->params, i, &model->cfg, seed, at, n, values));
+            MR_GO(mr_write(model->rt, &p->value, at, n, values));
+        }
+    }
+fail:
+    free(values);
+    return err;
+}
+
+int mr_model_zero_gradients(mr_model *model)
+{
+    int count;
+    const mr_tensor *segments = mr_arena_segments(model->arena, MR_GRADIENTS, &count);
+    for (int i = 0; i < count; i++)
+        MR_TRY(mr_zero(model->rt, &segments[i]));
+    return 0;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "model/params.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/philox.h"
+
+void mr_params_free(struct mr_params *params)
+{
+    for (int i = 0; i < params->count; i++)
+        free(params->list[i]);
+    free(params->list);
+    *params = (struct mr_params){0};
+}
+
+struct mr_param *mr_param_find(const struct mr_params *params, const char *prefix, const char *name)
+{
+    size_t n = strlen(prefix);
+    for (int i = 0; i < params->count; i++)
+        if (strncmp(params->list[i]->name, prefix, n) == 0 && strcmp(params->list[i]->name + n, name) == 0)
+            return params->list[i];
+    return NULL;
+}
+
+static struct mr_param *grow(struct mr_params *params)
+{
+    if (params->count == params->capacity) {
+        int capacity = params->capacity ? 2 * params->capacity : 64;
+        struct mr_param **list = mr_realloc(params->list, (size_t)capacity, sizeof *list);
+        if (!list)
+            return NULL;
+        params->list = list;
+        params->capacity = capacity;
+    }
+    struct mr_param *p = mr_alloc(1, sizeof *p);
+    if (p)
+        params->list[params->count++] = p;
+    return p;
+}
+
+struct mr_param *mr_declare(struct mr_params *params, const char *prefix, const char *name, const size_t *shape)
+{
+    struct mr_param p = {.count = 1}, *old = mr_param_find(params, prefix, name);
+    if ((size_t)snprintf(p.name, sizeof p.name, "%s%s", prefix, name) >= sizeof p.name) {
+        mr_fail(MR_EINVAL, "the parameter name %s%s is too long", prefix, name);
+        return NULL;
+    }
+    for (; shape[p.ndim]; p.ndim++) {
+        p.shape[p.ndim] = shape[p.ndim];
+        if (!mr_mul(p.count, shape[p.ndim], &p.count)) {
+            mr_fail(MR_EINVAL, "the parameter %s is too large", p.name);
+            return NULL;
+        }
+    }
+    if (old) {
+        if (old->ndim == p.ndim && memcmp(old->shape, p.shape, sizeof p.shape) == 0)
+            return old;
+        mr_fail(MR_EINVAL, "the parameter %s is declared with two shapes", p.name);
+        return NULL;
+    }
+    p.decay = p.ndim >= 2 && !strstr(p.name, "time_");
+    struct mr_param *added = grow(params);
+    if (added)
+        *added = p;
+    return added;
+}
+
+int mr_param_start(const struct mr_params *params, int index, const struct mr_config *cfg, uint64_t seed, size_t offset,
+                   size_t count, float *out)
+{
+    const struct mr_param *p = params->list[index];
+    if (p->start) { /* these are vectors: all of them, then the part */
+        float *all = mr_alloc(p->count, sizeof *all);
+        if (!all)
+            return MR_ENOMEM;
+        p->start(cfg, p->block, all, p->count);
+        memcpy(out, all + offset, count * sizeof *out);
+        free(all);
+        return 0;
+    }
+    struct mr_philox draws = {.seed = seed, .stream = MR_STREAM_INIT, .step = (uint64_t)index};
+    for (size_t i = 0; i < count; i++)
+        out[i] = p->std > 0 ? (float)(p->std * mr_philox_normal(&draws, offset + i)) : (float)p->fill;
+    return 0;
+}
+
+size_t mr_params_elements(const struct mr_params *params)
+{
+    size_t n = 0;
+    for (int i = 0; i < params->count; i++)
+        n += params->list[i]->count;
+    return n;
+}

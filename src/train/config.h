@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * What a training run does: nanoGPT's keys and ours, from files of assignments and from the command line. */
+#ifndef MR_TRAIN_CONFIG_H
+#define MR_TRAIN_CONFIG_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct mr_train_config {
+    /* input and output */
+    char *out_dir, *init_from, *dataset, *device, *tokenizer;
+    int eval_interval, log_interval, eval_iters, checkpoint_interval; /* checkpoint_interval 0: eval_interval */
+    bool eval_only, always_save_checkpoint;
+    /* data */
+    int batch_size, block_size, gradient_accumulation_steps;
+    uint64_t seed;
+    /* optimizer */
+    double learning_rate, min_lr, weight_decay, beta1, beta2, grad_clip;
+    int max_iters, warmup_iters, lr_decay_iters;
+    bool decay_lr;
+    /* The keys that were given and belong to the model (n_layer, family, mode, dropout, block_size, …), as a JSON
+     * object for mr_config_set_all, so that what was not given can come from a checkpoint. */
+    json_t *model;
+    /* Every key that was given, with its value: what a checkpoint remembers and a resume compares. */
+    json_t *given;
+};
+
+/* nanoGPT's defaults (its train.py), seed 1337. */
+int mr_train_config_defaults(struct mr_train_config *cfg);
+void mr_train_config_free(struct mr_train_config *cfg);
+
+/* Reads a file of assignments (the grammar is in config.c). MR_EINVAL names file, line and what is wrong; an unknown
+ * key names the nearest known one; ignored keys (wandb_*, compile, dtype, backend, ddp…) are logged, one line each. */
+int mr_train_config_file(struct mr_train_config *cfg, const char *path);
+/* One "key=value" or "--key=value" of the command line. */
+int mr_train_config_assign(struct mr_train_config *cfg, const char *assignment);
+
+#endif
