@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/file.h"
+
+enum { BUFFER = 1 << 18, NAMES = 100 };
+
+struct mr_out {
+    int fd, error; /* the first failure; nothing is written after it */
+    char *path, *temporary;
+    uint64_t position; /* bytes accepted, of which the last `held` are still in buffer */
+    size_t held;
+    char *buffer;
+};
+
+static const char *advice(int code)
+{
+    switch (code) {
+    case ENOSPC:
+        return "; free some space or write elsewhere";
+    case EDQUOT:
+        return "; the quota of this user or folder is used up";
+    case EFBIG:
+        return "; the file system or a limit (ulimit -f) does not allow a file of this size";
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return "; choose a folder that can be written";
+    default:
+        return "";
+    }
+}
+
+static int fail_errno(mr_out *out, const char *what)
+{
+    int code = errno;
+    return out->error = mr_fail(MR_EFILE, "%s cannot be %s: %s%s", out->path, what, strerror(code), advice(code));
+}
+
+/* Opens and locks one candidate for the temporary file; *busy when another writer holds it. */
+static int open_temporary(mr_out *out, bool *busy)
+{
+    *busy = false;
+    int fd = open(out->temporary, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+    if (fd < 0)
+        return fail_errno(out, "written");
+    struct stat opened, named;
+    if (flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+        *busy = true;
+    else if (fstat(fd, &opened) || stat(out->temporary, &named) || opened.st_ino != named.st_ino ||
+             opened.st_dev != named.st_dev || !S_ISREG(opened.st_mode))
+        *busy = true; /* its writer gave it its final name between our open and our lock */
+    if (*busy) {
+        close(fd);
+        return 0;
+    }
+    out->fd = fd;
+    return ftruncate(fd, 0) ? fail_errno(out, "written") : 0;
+}
+
+/* A symbolic link is written through: what it points to gets the new content. */
+static char *resolve(const char *path)
+{
+    struct stat st;
+    if (!lstat(path, &st) && S_ISLNK(st.st_mode)) {
+        char *real = realpath(path, NULL);
+        if (real)
+            return real;
+    }
+    return mr_strdup(path);
+}
+
+int mr_out_open(mr_out **result, const char *path)
+{
+    int err;
+    mr_out *out = mr_alloc(1, sizeof *out);
+    if (!out)
+        return MR_ENOMEM;
+    out->fd = -1;
+    out->path = resolve(path);
+    size_t room = strlen(path) + PATH_MAX + 16;
+    out->temporary = mr_alloc(room, 1);
+    out->buffer = mr_alloc(BUFFER, 1);
+    if (!out->path || !out->temporary || !out->buffer) {
+        err = MR_ENOMEM;
+        goto fail;
+    }
+    struct stat old;
+    bool exists = !stat(out->path, &old);
+    if (exists && !S_ISREG(old.st_mode)) {
+        err = mr_fail(MR_EFILE, "%s cannot be written: it is %s, not a file", path,
+                      S_ISDIR(old.st_mode) ? "a folder" : "something special");
+        goto fail;
+    }
+    bool busy = true;
+    for (int i = 0; i < NAMES && busy; i++) {
+        snprintf(out->temporary, room, i ? "%s.tmp%d" : "%s.tmp", out->path, i);
+        MR_GO(open_temporary(out, &busy));
+    }
+    if (busy) {
+        err = mr_fail(MR_EFILE, "%s cannot be written: %d others are writing it", path, NAMES);
+        goto fail;
+    }
+    if (exists)
+        (void)!fchmod(out->fd, old.st_mode & 07777); /* keeping the mode is a courtesy */
+    *result = out;
+    return 0;
+fail:
+    mr_out_discard(out);
+    return err;
+}
+
+static int write_all(mr_out *out, const char *p, size_t size)
+{
+    while (size) {
+        ssize_t n = write(out->fd, p, size < 1u << 30 ? size : 1u << 30);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail_errno(out, "written");
+        p += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+static int flush(mr_out *out)
+{
+    size_t held = out->held;
+    out->held = 0;
+    return write_all(out, out->buffer, held);
+}
+
+int mr_out_write(mr_out *out, const void *data, size_t size)
+{
+    if (out->error)
+        return out->error;
+    if (size > BUFFER - out->held)
+        MR_TRY(flush(out));
+    if (size > BUFFER)
+        MR_TRY(write_all(out, data, size));
+    else if (size) {
+        memcpy(out->buffer + out->held, data, size);
+        out->held += size;
+    }
+    out->position += size;
+    return 0;
+}
+
+int mr_out_patch(mr_out *out, uint64_t offset, const void *data, size_t size)
+{
+    if (out->error)
+        return out->error;
+    if (offset > out->position || size > out->position - offset)
+        return mr_fail(MR_EINVAL, "bytes %llu to %llu of %s are not written yet", (unsigned long long)offset,
+                       (unsigned long long)(offset + size), out->path);
+    MR_TRY(flush(out));
+    for (const char *p = data; size;) {
+        ssize_t n = pwrite(out->fd, p, size, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail_errno(out, "written");
+        p += n;
+        size -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    return 0;
+}
+
+uint64_t mr_out_position(const mr_out *out)
+{
+    return out->position;
+}
+
+/* The new name must survive a power failure too; file systems that cannot say so are taken as they are. */
+static int sync_folder(mr_out *out)
+{
+    char *slash = strrchr(out->temporary, '/');
+    if (slash)
+        slash[slash == out->temporary] = 0;
+    int fd = open(slash ? out->temporary : ".", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0; /* a folder may be writable without being readable */
+    int err = fsync(fd) && errno == EIO ? fail_errno(out, "made durable") : 0;
+    close(fd);
+    return err;
+}
+
+int mr_out_commit(mr_out *out)
+{
+    int err = out->error;
+    if (!err)
+        err = flush(out);
+    if (!err && fsync(out->fd))
+        err = fail_errno(out, "written");
+    if (!err && rename(out->temporary, out->path))
+        err = fail_errno(out, "given its name");
+    if (err) {
+        mr_out_discard(out);
+        return err;
+    }
+    err = sync_folder(out);
+    close(out->fd);
+    out->fd = -1;
+    mr_out_discard(out);
+    return err;
+}
+
+void mr_out_discard(mr_out *out)
+{
+    if (!out)
+        return;
+    if (out->fd >= 0) {
+        unlink(out->temporary);
+        close(out->fd);
+    }
+    free(out->path);
+    free(out->temporary);
+    free(out->buffer);
+    free(out);
+}
+
+int mr_file_write(const char *path, const void *data, size_t size)
+{
+    mr_out *out;
+    MR_TRY(mr_out_open(&out, path));
+    int err = mr_out_write(out, data, size);
+    if (err) {
+        mr_out_discard(out);
+        return err;
+    }
+    return mr_out_commit(out);
+}
