@@ -11,14 +11,14 @@
 #include "base/str.h"
 
 /* A regular file open for reading. Reads may come from several threads at once. */
-typedef struct mr_in mr_in;
+typedef struct mr_reader mr_reader;
 
-int mr_in_open(mr_in **in, const char *path);
-void mr_in_close(mr_in *in); /* NULL is fine */
-uint64_t mr_in_size(const mr_in *in);
-const char *mr_in_path(const mr_in *in);
+int mr_reader_open(mr_reader **in, const char *path);
+void mr_reader_close(mr_reader *in); /* NULL is fine */
+uint64_t mr_reader_size(const mr_reader *in);
+const char *mr_reader_path(const mr_reader *in);
 /* Exactly `size` bytes from `offset` on; the file's end before that is an error. */
-int mr_in_read(const mr_in *in, uint64_t offset, void *to, size_t size);
+int mr_reader_read(const mr_reader *in, uint64_t offset, void *to, size_t size);
 
 /* A regular file mapped read-only, with its real size; an empty file has data NULL. */
 struct mr_map {
@@ -40,15 +40,15 @@ bool mr_is_folder(const char *path);
 /* A file being written. The bytes go to PATH.tmp in the same folder (locked: a second writer of the same path takes
  * PATH.tmp1, and what a killed process left is used again); commit makes them durable and gives them the name in
  * one step. Until then, and after any failure, the file that had the name stays whole. */
-typedef struct mr_out mr_out;
+typedef struct mr_writer mr_writer;
 
-int mr_out_open(mr_out **out, const char *path);
-int mr_out_write(mr_out *out, const void *data, size_t size);
+int mr_writer_open(mr_writer **out, const char *path);
+int mr_writer_write(mr_writer *out, const void *data, size_t size);
 /* Overwrites bytes that were written before. */
-int mr_out_patch(mr_out *out, uint64_t offset, const void *data, size_t size);
-uint64_t mr_out_position(const mr_out *out);
+int mr_writer_patch(mr_writer *out, uint64_t offset, const void *data, size_t size);
+uint64_t mr_writer_position(const mr_writer *out);
 /* Ends the writing, successful or not, and frees out. */
-int mr_out_commit(mr_out *out);
-void mr_out_discard(mr_out *out); /* NULL is fine */
+int mr_writer_commit(mr_writer *out);
+void mr_writer_discard(mr_writer *out); /* NULL is fine */
 
 #endif

@@ -12,7 +12,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 
-struct mr_in {
+struct mr_reader {
     int fd;
     uint64_t size;
     char *path;
@@ -40,23 +40,23 @@ static int open_regular(const char *path, uint64_t *size)
     return fd;
 }
 
-int mr_in_open(mr_in **out, const char *path)
+int mr_reader_open(mr_reader **out, const char *path)
 {
-    mr_in *in = mr_alloc(1, sizeof *in);
+    mr_reader *in = mr_alloc(1, sizeof *in);
     if (!in)
         return MR_ENOMEM;
     in->fd = open_regular(path, &in->size);
     in->path = in->fd < 0 ? NULL : mr_strdup(path);
     if (!in->path) {
         int err = in->fd < 0 ? in->fd : MR_ENOMEM;
-        mr_in_close(in);
+        mr_reader_close(in);
         return err;
     }
     *out = in;
     return 0;
 }
 
-void mr_in_close(mr_in *in)
+void mr_reader_close(mr_reader *in)
 {
     if (!in)
         return;
@@ -66,17 +66,17 @@ void mr_in_close(mr_in *in)
     free(in);
 }
 
-uint64_t mr_in_size(const mr_in *in)
+uint64_t mr_reader_size(const mr_reader *in)
 {
     return in->size;
 }
 
-const char *mr_in_path(const mr_in *in)
+const char *mr_reader_path(const mr_reader *in)
 {
     return in->path;
 }
 
-int mr_in_read(const mr_in *in, uint64_t offset, void *to, size_t size)
+int mr_reader_read(const mr_reader *in, uint64_t offset, void *to, size_t size)
 {
     if (offset > in->size || size > in->size - offset)
         return mr_fail(MR_EFILE, "%s ends at byte %llu, but bytes %llu to %llu are needed: it is cut short", in->path,
@@ -129,8 +129,8 @@ void mr_map_close(struct mr_map *map)
 
 int mr_file_read(const char *path, size_t limit, struct mr_str *text)
 {
-    mr_in *in;
-    MR_TRY(mr_in_open(&in, path));
+    mr_reader *in;
+    MR_TRY(mr_reader_open(&in, path));
     int err;
     char *buffer = NULL;
     if (in->size > limit) {
@@ -142,11 +142,11 @@ int mr_file_read(const char *path, size_t limit, struct mr_str *text)
         err = MR_ENOMEM;
         goto fail;
     }
-    MR_GO(mr_in_read(in, 0, buffer, (size_t)in->size));
+    MR_GO(mr_reader_read(in, 0, buffer, (size_t)in->size));
     MR_GO(mr_str_append(text, buffer, (size_t)in->size));
 fail:
     free(buffer);
-    mr_in_close(in);
+    mr_reader_close(in);
     return err;
 }
 

@@ -15,7 +15,7 @@
 
 enum { BUFFER = 1 << 18, NAMES = 100 };
 
-struct mr_out {
+struct mr_writer {
     int fd, error; /* the first failure; nothing is written after it */
     char *path, *temporary;
     uint64_t position; /* bytes accepted, of which the last `held` are still in buffer */
@@ -41,14 +41,14 @@ static const char *advice(int code)
     }
 }
 
-static int fail_errno(mr_out *out, const char *what)
+static int fail_errno(mr_writer *out, const char *what)
 {
     int code = errno;
     return out->error = mr_fail(MR_EFILE, "%s cannot be %s: %s%s", out->path, what, strerror(code), advice(code));
 }
 
 /* Opens and locks one candidate for the temporary file; *busy when another writer holds it. */
-static int open_temporary(mr_out *out, bool *busy)
+static int open_temporary(mr_writer *out, bool *busy)
 {
     *busy = false;
     int fd = open(out->temporary, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
@@ -80,10 +80,10 @@ static char *resolve(const char *path)
     return mr_strdup(path);
 }
 
-int mr_out_open(mr_out **result, const char *path)
+int mr_writer_open(mr_writer **result, const char *path)
 {
     int err;
-    mr_out *out = mr_alloc(1, sizeof *out);
+    mr_writer *out = mr_alloc(1, sizeof *out);
     if (!out)
         return MR_ENOMEM;
     out->fd = -1;
@@ -116,11 +116,11 @@ int mr_out_open(mr_out **result, const char *path)
     *result = out;
     return 0;
 fail:
-    mr_out_discard(out);
+    mr_writer_discard(out);
     return err;
 }
 
-static int write_all(mr_out *out, const char *p, size_t size)
+static int write_all(mr_writer *out, const char *p, size_t size)
 {
     while (size) {
         ssize_t n = write(out->fd, p, size < 1u << 30 ? size : 1u << 30);
@@ -134,14 +134,14 @@ static int write_all(mr_out *out, const char *p, size_t size)
     return 0;
 }
 
-static int flush(mr_out *out)
+static int flush(mr_writer *out)
 {
     size_t held = out->held;
     out->held = 0;
     return write_all(out, out->buffer, held);
 }
 
-int mr_out_write(mr_out *out, const void *data, size_t size)
+int mr_writer_write(mr_writer *out, const void *data, size_t size)
 {
     if (out->error)
         return out->error;
@@ -157,7 +157,7 @@ int mr_out_write(mr_out *out, const void *data, size_t size)
     return 0;
 }
 
-int mr_out_patch(mr_out *out, uint64_t offset, const void *data, size_t size)
+int mr_writer_patch(mr_writer *out, uint64_t offset, const void *data, size_t size)
 {
     if (out->error)
         return out->error;
@@ -178,13 +178,13 @@ int mr_out_patch(mr_out *out, uint64_t offset, const void *data, size_t size)
     return 0;
 }
 
-uint64_t mr_out_position(const mr_out *out)
+uint64_t mr_writer_position(const mr_writer *out)
 {
     return out->position;
 }
 
 /* The new name must survive a power failure too; file systems that cannot say so are taken as they are. */
-static int sync_folder(mr_out *out)
+static int sync_folder(mr_writer *out)
 {
     char *slash = strrchr(out->temporary, '/');
     if (slash)
@@ -197,7 +197,7 @@ static int sync_folder(mr_out *out)
     return err;
 }
 
-int mr_out_commit(mr_out *out)
+int mr_writer_commit(mr_writer *out)
 {
     int err = out->error;
     if (!err)
@@ -207,17 +207,17 @@ int mr_out_commit(mr_out *out)
     if (!err && rename(out->temporary, out->path))
         err = fail_errno(out, "given its name");
     if (err) {
-        mr_out_discard(out);
+        mr_writer_discard(out);
         return err;
     }
     err = sync_folder(out);
     close(out->fd);
     out->fd = -1;
-    mr_out_discard(out);
+    mr_writer_discard(out);
     return err;
 }
 
-void mr_out_discard(mr_out *out)
+void mr_writer_discard(mr_writer *out)
 {
     if (!out)
         return;
@@ -233,12 +233,12 @@ void mr_out_discard(mr_out *out)
 
 int mr_file_write(const char *path, const void *data, size_t size)
 {
-    mr_out *out;
-    MR_TRY(mr_out_open(&out, path));
-    int err = mr_out_write(out, data, size);
+    mr_writer *out;
+    MR_TRY(mr_writer_open(&out, path));
+    int err = mr_writer_write(out, data, size);
     if (err) {
-        mr_out_discard(out);
+        mr_writer_discard(out);
         return err;
     }
-    return mr_out_commit(out);
+    return mr_writer_commit(out);
 }

@@ -34,11 +34,11 @@ static void test_old_content_stays_until_commit(void **state)
     (void)state;
     const char *path = test_path("b.txt");
     assert_ok(mr_file_write(path, "old", 3));
-    mr_out *out;
-    assert_ok(mr_out_open(&out, path));
-    assert_ok(mr_out_write(out, "half of the n", 13));
+    mr_writer *out;
+    assert_ok(mr_writer_open(&out, path));
+    assert_ok(mr_writer_write(out, "half of the n", 13));
     expect_content(path, "old");
-    mr_out_discard(out);
+    mr_writer_discard(out);
     expect_content(path, "old");
     assert_int_equal(test_count_files(), 1);
     remove(path);
@@ -52,28 +52,28 @@ static void test_large_writes_and_patches_keep_order(void **state)
     uint8_t *data = malloc(n), *back = malloc(n);
     for (size_t i = 0; i < n; i++)
         data[i] = (uint8_t)(i * 2654435761u >> 13);
-    mr_out *out;
-    assert_ok(mr_out_open(&out, path));
+    mr_writer *out;
+    assert_ok(mr_writer_open(&out, path));
     for (size_t piece = 1; at < n; piece = piece * 3 + 1) {
         size_t size = piece < n - at ? piece : n - at;
-        assert_ok(mr_out_write(out, data + at, size));
+        assert_ok(mr_writer_write(out, data + at, size));
         at += size;
     }
-    assert_int_equal(mr_out_position(out), n);
-    assert_ok(mr_out_patch(out, 1000, "patch", 5));
+    assert_int_equal(mr_writer_position(out), n);
+    assert_ok(mr_writer_patch(out, 1000, "patch", 5));
     memcpy(data + 1000, "patch", 5);
-    assert_fails(MR_EINVAL, "not written yet", mr_out_patch(out, n - 2, "abc", 3));
-    assert_ok(mr_out_commit(out));
-    mr_in *in;
-    assert_ok(mr_in_open(&in, path));
-    assert_int_equal(mr_in_size(in), n);
-    assert_ok(mr_in_read(in, 0, back, n));
+    assert_fails(MR_EINVAL, "not written yet", mr_writer_patch(out, n - 2, "abc", 3));
+    assert_ok(mr_writer_commit(out));
+    mr_reader *in;
+    assert_ok(mr_reader_open(&in, path));
+    assert_int_equal(mr_reader_size(in), n);
+    assert_ok(mr_reader_read(in, 0, back, n));
     assert_memory_equal(data, back, n);
-    assert_ok(mr_in_read(in, 1000, back, 5));
+    assert_ok(mr_reader_read(in, 1000, back, 5));
     assert_memory_equal(back, "patch", 5);
-    assert_fails(MR_EFILE, "cut short", mr_in_read(in, n - 1, back, 2));
-    assert_fails(MR_EFILE, "cut short", mr_in_read(in, UINT64_MAX, back, 2));
-    mr_in_close(in);
+    assert_fails(MR_EFILE, "cut short", mr_reader_read(in, n - 1, back, 2));
+    assert_fails(MR_EFILE, "cut short", mr_reader_read(in, UINT64_MAX, back, 2));
+    mr_reader_close(in);
     free(data);
     free(back);
     remove(path);
@@ -114,14 +114,14 @@ static void test_two_writers_do_not_mix(void **state)
 {
     (void)state;
     const char *path = test_path("e.txt");
-    mr_out *a, *b;
-    assert_ok(mr_out_open(&a, path));
-    assert_ok(mr_out_open(&b, path));
-    assert_ok(mr_out_write(a, "aaaa", 4));
-    assert_ok(mr_out_write(b, "bb", 2));
-    assert_ok(mr_out_commit(a));
+    mr_writer *a, *b;
+    assert_ok(mr_writer_open(&a, path));
+    assert_ok(mr_writer_open(&b, path));
+    assert_ok(mr_writer_write(a, "aaaa", 4));
+    assert_ok(mr_writer_write(b, "bb", 2));
+    assert_ok(mr_writer_commit(a));
     expect_content(path, "aaaa");
-    assert_ok(mr_out_commit(b));
+    assert_ok(mr_writer_commit(b));
     expect_content(path, "bb");
     assert_int_equal(test_count_files(), 1);
     remove(path);
@@ -135,8 +135,8 @@ static void test_killed_writer_leaves_at_most_one_temporary_file(void **state)
     for (int i = 0; i < 3; i++) {
         pid_t child = fork();
         if (child == 0) {
-            mr_out *out;
-            if (!mr_out_open(&out, path) && !mr_out_write(out, "part", 4))
+            mr_writer *out;
+            if (!mr_writer_open(&out, path) && !mr_writer_write(out, "part", 4))
                 kill(getpid(), SIGKILL);
             _exit(1);
         }
