@@ -1,5 +1,73 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
-int main(void)
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * microrwkv: finds the command, prints its error, ends with the exit status of that error. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/nearest.h"
+#include "cli/cli.h"
+
+static const struct {
+    const char *name, *about;
+    mr_command *run;
+} commands[] = {
+    {"devices", "the OpenCL devices there are, and whether their kernels compute what they should", mr_command_devices},
+};
+
+static void print_log(void *verbose, enum mr_log_level level, const char *line)
 {
-    return 0;
+    if (level == MR_LOG_DEBUG && !verbose)
+        return;
+    fprintf(stderr, "%s%s\n", level == MR_LOG_WARNING ? "microrwkv: warning: " : "", line);
+}
+
+static void print_help(void)
+{
+    puts("usage: microrwkv COMMAND [options]\n\n"
+         "Language models with constant memory per token, trained and run on any OpenCL device.\n\n"
+         "commands:");
+    for (size_t i = 0; i < MR_COUNT(commands); i++)
+        printf("  %-12s %s\n", commands[i].name, commands[i].about);
+    puts("\n`microrwkv COMMAND --help` says more about one of them.\n\n"
+         "example:\n"
+         "  microrwkv prepare book.txt --tokenizer char --out data/book\n"
+         "  microrwkv train dataset=book out_dir=out/book max_iters=2000\n"
+         "  microrwkv generate out/book --prompt \"Once upon a time\"");
+}
+
+static int unknown_command(const char *name)
+{
+    const char *known[MR_COUNT(commands)];
+    for (size_t i = 0; i < MR_COUNT(commands); i++)
+        known[i] = commands[i].name;
+    return mr_fail(MR_EINVAL, "unknown command \"%s\": did you mean %s? `microrwkv --help` lists them all", name,
+                   mr_nearest(name, known, MR_COUNT(commands)));
+}
+
+static int dispatch(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+    if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
+        print_help();
+        return 0;
+    }
+    if (!strcmp(name, "--version")) {
+        puts("microrwkv " MR_VERSION);
+        return 0;
+    }
+    if (!*name)
+        return mr_fail(MR_EINVAL, "which command? `microrwkv --help` lists them");
+    for (size_t i = 0; i < MR_COUNT(commands); i++)
+        if (!strcmp(name, commands[i].name))
+            return commands[i].run(argc - 1, argv + 1);
+    return unknown_command(name);
+}
+
+int main(int argc, char **argv)
+{
+    mr_set_log(print_log, getenv("MICRORWKV_VERBOSE"));
+    int result = dispatch(argc, argv);
+    if ((fflush(stdout) || ferror(stdout)) && result >= 0)
+        result = mr_fail(MR_EFILE, "cannot write to standard output: is its disk full?");
+    return mr_exit_status(result);
 }

@@ -12,8 +12,8 @@
  *         .name = "prepare", .words = "INPUT...", .about = "turns text into tokens", .example = "...",
  *         .options = options, .option_count = MR_COUNT(options), .min_words = 1, .max_words = INT_MAX};
  *     int err = mr_options_parse(&syntax, argc, argv, &inputs);
- *     if (err)                             // argv[0] is the command's name
- *         return mr_exit_status(err);      // 0 after --help, else the error is printed and 1, 2, 77 or 130
+ *     if (err)               // argv[0] is the command's name
+ *         return err;        // main makes the exit status of it
  */
 #ifndef MR_CLI_OPTIONS_H
 #define MR_CLI_OPTIONS_H

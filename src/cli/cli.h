@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * What the commands share: common options, the device, stopping, printing JSON. */
+#ifndef MR_CLI_CLI_H
+#define MR_CLI_CLI_H
+
+#include <jansson.h>
+#include <signal.h>
+
+#include "cli/options.h"
+#include "rt/rt.h"
+
+/* The options of every command that runs on a device. */
+struct mr_common {
+    const char *device;
+    bool json, profile;
+};
+
+#define MR_JSON_OPTION(common)                                                                               \
+    {"json", MR_OPTION_FLAG, &(common)->json, NULL, "print JSON, one object a line, and nothing else on stdout"}
+#define MR_DEVICE_OPTION(common)                                                                             \
+    {"device", MR_OPTION_TEXT, &(common)->device, "D", "an index, a part of a name, gpu or cpu (the fastest)"}
+#define MR_PROFILE_OPTION(common)                                                                            \
+    {"profile", MR_OPTION_FLAG, &(common)->profile, NULL, "print the time of every kernel at the end"}
+#define MR_COMMON_OPTIONS(common) MR_DEVICE_OPTION(common), MR_JSON_OPTION(common), MR_PROFILE_OPTION(common)
+
+/* Opens the device that --device names, with the profile started if asked for. */
+int mr_common_open(const struct mr_common *common, mr_runtime **rt);
+/* Prints the profile to stderr if asked for, closes the device. NULL is fine. */
+void mr_common_close(const struct mr_common *common, mr_runtime *rt);
+
+/* From now on Ctrl-C and SIGTERM set the flag that is returned; a second one ends the program at once. */
+const volatile sig_atomic_t *mr_catch_signals(void);
+
+/* Prints the object on one line on stdout and drops it; NULL is out of memory. */
+int mr_print_json(json_t *object);
+/* `--config key=value` words to an object (NULL where there are none): numbers, true, false, True, False, else text. */
+int mr_overrides(const struct mr_words *words, json_t **object);
+
+/* One command a file. argv[0] is the command's name; 0, MR_HELP_SHOWN or an error. */
+typedef int mr_command(int argc, char **argv);
+mr_command mr_command_devices, mr_command_prepare, mr_command_train, mr_command_eval, mr_command_generate, mr_command_logits,
+    mr_command_grad, mr_command_info, mr_command_tokenize, mr_command_detokenize;
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int mr_common_open(const struct mr_common *common, mr_runtime **rt)
+{
+    MR_TRY(mr_runtime_open(rt, common->device));
+    int err = common->profile ? mr_profile_start(*rt) : 0;
+    if (err < 0) {
+        mr_runtime_close(*rt);
+        *rt = NULL;
+    }
+    return err;
+}
+
+static void print_profile(mr_runtime *rt)
+{
+    struct mr_profile_row *rows = NULL;
+    int count = 0;
+    double total = 0;
+    if (mr_profile_rows(rt, &rows, &count) < 0) {
+        fprintf(stderr, "microrwkv: no profile: %s\n", mr_error_text());
+        return;
+    }
+    for (int i = 0; i < count; i++)
+        total += rows[i].seconds;
+    fprintf(stderr, "%-40s %9s %11s %7s %9s %9s\n", "kernel", "calls", "ms", "share", "GB/s", "GFLOPS");
+    for (int i = 0; i < count; i++) {
+        const struct mr_profile_row *r = &rows[i];
+        double seconds = r->seconds > 0 ? r->seconds : 1e-9;
+        char bandwidth[16] = "-", speed[16] = "-";
+        if (r->bytes > 0)
+            snprintf(bandwidth, sizeof bandwidth, "%.1f", r->bytes / seconds * 1e-9);
+        if (r->flops > 0)
+            snprintf(speed, sizeof speed, "%.1f", r->flops / seconds * 1e-9);
+        fprintf(stderr, "%-40s %9llu %11.2f %6.1f%% %9s %9s\n", r->kernel, (unsigned long long)r->calls,
+                r->seconds * 1e3, total > 0 ? 100 * r->seconds / total : 0, bandwidth, speed);
+    }
+    fprintf(stderr, "%-40s %9s %11.2f\n", "all", "", total * 1e3);
+    free(rows);
+}
+
+void mr_common_close(const struct mr_common *common, mr_runtime *rt)
+{
+    if (rt && common->profile)
+        print_profile(rt);
+    mr_runtime_close(rt);
+}
+
+static volatile sig_atomic_t stop_requested; /* signal handlers have no other place to write to */
+
+static void on_signal(int signal)
+{
+    (void)signal;
+    if (stop_requested)
+        _exit(130);
+    stop_requested = 1;
+}
+
+const volatile sig_atomic_t *mr_catch_signals(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    sigemptyset(&action.sa_mask);
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    return &stop_requested;
+}
+
+int mr_print_json(json_t *object)
+{
+    char *text = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
+    json_decref(object);
+    if (!text)
+        return mr_fail(MR_ENOMEM, "out of memory: the result cannot be made into JSON");
+    int failed = puts(text) < 0;
+    free(text);
+    return failed ? mr_fail(MR_EFILE, "the result cannot be written to standard output") : 0;
+}
+
+static json_t *value_of(const char *text)
+{
+    json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
+    if (value)
+        return value;
+    if (strcmp(text, "True") == 0 || strcmp(text, "False") == 0)
+        return json_boolean(text[0] == 'T');
+    return json_string(text);
+}
+
+int mr_overrides(const struct mr_words *words, json_t **object)
+{
+    *object = NULL;
+    for (int i = 0; i < words->count; i++) {
+        const char *equals = strchr(words->word[i], '=');
+        if (!equals)
+            return mr_fail(MR_EINVAL, "--config '%s' is not of the form key=value", words->word[i]);
+        if (!*object && !(*object = json_object()))
+            return mr_fail(MR_ENOMEM, "out of memory");
+        char key[64];
+        snprintf(key, sizeof key, "%.*s", (int)(equals - words->word[i]), words->word[i]);
+        if (json_object_set_new(*object, key, value_of(equals + 1)))
+            return mr_fail(MR_EINVAL, "--config '%s' is not valid text", words->word[i]);
+    }
+    return 0;
+}

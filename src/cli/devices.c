@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * microrwkv devices: what there is to compute on. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/progress.h"
+#include "cli/cli.h"
+
+static const char *device_type(const struct mr_device_info *d)
+{
+    return d->is_gpu ? "gpu" : d->is_cpu ? "cpu" : "accelerator";
+}
+
+static void print_device(const struct mr_device_info *d)
+{
+    char memory[24], most[24], local[24];
+    printf("%d: %s\n", d->index, d->name);
+    printf("   platform   %s (%s)\n", d->platform, d->version);
+    printf("   vendor     %s, driver %s\n", d->vendor, d->driver);
+    printf("   type       %s, %d compute units at %d MHz%s\n", device_type(d), d->compute_units, d->clock_mhz,
+           d->shares_host_memory ? ", shares the host's memory" : "");
+    printf("   memory     %s, largest allocation %s, local memory %s%s\n", mr_format_bytes(memory, d->memory),
+           mr_format_bytes(most, d->max_alloc), mr_format_bytes(local, d->local_memory),
+           d->local_is_memory ? " (ordinary memory)" : "");
+    printf("   groups     up to %zu work-items; fp16 %s, sub-groups %s\n", d->max_group, d->fp16 ? "yes" : "no",
+           d->subgroups ? "yes" : "no");
+    printf("   kernels    LANES=%d, VEC=%d\n", d->lanes, d->vec);
+}
+
+/* Sizes in bytes. */
+static json_t *device_json(const struct mr_device_info *d)
+{
+    return json_pack("{si ss ss ss ss ss ss si si sI sI sI sI sb sb sb sb si si}", "index", d->index, "platform",
+                     d->platform, "name", d->name, "vendor", d->vendor, "driver", d->driver, "version", d->version,
+                     "type", device_type(d), "compute_units", d->compute_units, "clock_mhz", d->clock_mhz, "memory",
+                     (json_int_t)d->memory, "max_alloc", (json_int_t)d->max_alloc, "local_memory",
+                     (json_int_t)d->local_memory, "max_group", (json_int_t)d->max_group, "shares_host_memory",
+                     d->shares_host_memory, "local_is_memory", d->local_is_memory, "fp16", d->fp16, "subgroups",
+                     d->subgroups, "lanes", d->lanes, "vec", d->vec);
+}
+
+int mr_command_devices(int argc, char **argv)
+{
+    struct mr_common common = {0};
+    const struct mr_option options[] = {
+        MR_JSON_OPTION(&common),
+    };
+    const struct mr_syntax syntax = {
+        .name = "devices",
+        .about = "Lists the OpenCL devices: --device takes their index or a part of their name.",
+        .example = "microrwkv devices --json",
+        .options = options,
+        .option_count = MR_COUNT(options),
+    };
+    struct mr_words words = {0};
+    struct mr_device_info *list = NULL;
+    int count = 0;
+    int err = mr_options_parse(&syntax, argc, argv, &words);
+    if (err)
+        goto fail;
+    MR_GO(mr_device_list(&list, &count));
+    for (int i = 0; i < count; i++) {
+        if (common.json)
+            MR_GO(mr_print_json(device_json(&list[i])));
+        else
+            print_device(&list[i]);
+    }
+fail:
+    free(list);
+    mr_words_free(&words);
+    return err;
+}
