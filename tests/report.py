@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the tests of a build folder and counts checks.
 
-usage: report.py BUILD [NAME...]    NAME: a suite (kernels, unit, golden, cli) or a test program
+usage: report.py BUILD [NAME...]    NAME: a suite (kernels, unit, golden, cli) or a program (rms_norm, cli_devices)
 
 A check is one named test function. A program that runs several times (kernels: several variants) counts
 each of its checks once: failed when it failed in any run, skipped when it was skipped in all of them.
@@ -77,7 +77,8 @@ def choose(build, wanted):
                                       stdout=subprocess.PIPE).stdout)
     known, names = set(), []
     for test in tests:
-        keys = {test["name"], test["name"].split()[0]} | {s.split(":")[-1] for s in test["suite"]}
+        program = test["name"].split()[0]
+        keys = {test["name"], program, program.split("_", 1)[-1]} | {s.split(":")[-1] for s in test["suite"]}
         known |= keys
         if not wanted or keys & set(wanted):
             names.append(test["name"])
@@ -103,7 +104,10 @@ def run_tests(build, names):
     if not os.path.exists(log):
         sys.exit("".join(said) + "report.py: meson test wrote no log")
     with open(log, errors="replace") as f:
-        return [json.loads(line) for line in f if line.strip()]
+        runs = [json.loads(line) for line in f if line.strip()]
+    for run in runs:
+        run["name"] = run["name"].split(" / ")[-1]  # Meson puts the project and the suite before it
+    return runs
 
 
 def main():

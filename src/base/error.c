@@ -36,7 +36,7 @@ int mr_fail_in(int code, const char *format, ...)
     int n = vsnprintf(text, sizeof text, format, args);
     va_end(args);
     if (n >= 0 && (size_t)n < sizeof text)
-        snprintf(text + n, sizeof text - (size_t)n, ": %s", error_text);
+        snprintf(text + n, sizeof text - (size_t)n, ": %.*s", (int)(sizeof text - 3) - n, error_text);
     memcpy(error_text, text, sizeof text);
     return code;
 }

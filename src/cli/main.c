@@ -6,6 +6,7 @@
 
 #include "base/nearest.h"
 #include "cli/cli.h"
+#include "microrwkv/microrwkv.h"
 
 static const struct {
     const char *name, *about;
@@ -52,7 +53,7 @@ static int dispatch(int argc, char **argv)
         return 0;
     }
     if (!strcmp(name, "--version")) {
-        puts("microrwkv " MR_VERSION);
+        printf("microrwkv %s\n", mr_version());
         return 0;
     }
     if (!*name)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""microrwkv devices, and the choice of a device."""
+from harness import main, run
+
+
+def devices(**environment):
+    """The list with these environment variables (others of ours unset)."""
+    unset = dict.fromkeys(("MICRORWKV_LIMITS", "MICRORWKV_LANES", "MICRORWKV_DEVICE", "MICRORWKV_GEMM"))
+    return run("devices", "--json", environment={**unset, **environment})
+
+
+def test_list_for_people_names_every_device(folder):
+    text = run("devices").expect(0).text()
+    for device in devices().expect(0).json():
+        assert f"{device['index']}: {device['name']}" in text, text
+
+
+def test_json_has_every_limit(folder):
+    for number, device in enumerate(devices().expect(0).json()):
+        assert device["index"] == number
+        for key in ("platform", "name", "vendor", "driver", "version"):
+            assert isinstance(device[key], str), key
+        for key in ("compute_units", "memory", "max_alloc", "local_memory", "max_group", "lanes", "vec"):
+            assert device[key] > 0, key
+        assert device["type"] in ("cpu", "gpu", "accelerator")
+        for key in ("fp16", "subgroups", "shares_host_memory"):
+            assert isinstance(device[key], bool), key
+
+
+def test_json_names_the_gemm_provider(folder):
+    for device in devices().expect(0).json():
+        assert device["gemm"] in ("own", "clblast") and "gemm_table" in device
+    for provider in ("own", "clblast"):
+        for device in devices(MICRORWKV_GEMM=provider).expect(0).json():
+            assert device["gemm"] == provider
+
+
+def test_limits_lower_what_is_believed(folder):
+    for device in devices(MICRORWKV_LIMITS="local=32K,group=256,alloc=256M").expect(0).json():
+        assert device["local_memory"] == 32 << 10 and device["max_group"] == 256 and device["max_alloc"] == 256 << 20
+
+
+def test_limits_beyond_the_device_exit_77(folder):
+    devices(MICRORWKV_LIMITS="local=64G").expect(77, err="MICRORWKV_LIMITS")
+    devices(MICRORWKV_LIMITS="group=1000000000").expect(77, err="MICRORWKV_LIMITS")
+
+
+def test_unreadable_limits_exit_77(folder):
+    devices(MICRORWKV_LIMITS="colour=blue").expect(77, err="MICRORWKV_LIMITS")
+
+
+def test_impossible_limits_exit_77(folder):
+    devices(MICRORWKV_LIMITS="local=1").expect(77, err="MICRORWKV_LIMITS|local")
+
+
+def test_lanes_are_obeyed(folder):
+    for lanes in (1, 32):
+        for device in devices(MICRORWKV_LANES=lanes).expect(0).json():
+            assert device["lanes"] == lanes
+
+
+def test_impossible_lanes_exit_77(folder):
+    devices(MICRORWKV_LANES="1000000").expect(77, err="MICRORWKV_LANES")
+
+
+def test_unknown_gemm_provider_exits_77(folder):
+    devices(MICRORWKV_GEMM="abacus").expect(77, err="MICRORWKV_GEMM")
+
+
+def test_no_platform_exits_77(folder):
+    devices(OCL_ICD_VENDORS=folder).expect(77, out=r"\A\Z", err="(?i)opencl")
+
+
+def test_a_word_too_many_is_refused(folder):
+    run("devices", "all").expect(2, err="all")
+
+
+main()

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a reviewer would look at first. Run from the project's root: `./run check` or tools/check.py.
+
+Each function check_* yields complaints about the files that git knows; the tests call the quick ones too."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BELOW_MODEL = {"ops", "io", "rt", "base"}
+KNOWS = {
+    "base": set(), "rt": {"base"}, "ref": {"base"}, "io": {"base"}, "ops": {"rt", "base"}, "text": {"io", "base"},
+    "model": BELOW_MODEL, "train": {"model", "text"} | BELOW_MODEL, "infer": {"model", "text"} | BELOW_MODEL,
+    "verify": {"ops", "ref", "rt", "base"},
+}
+LONGEST_FILE, LONGEST_FUNCTION = 500, 70
+SHARED_KERNEL_CODE = {"common", "philox", "tile"}  # included by kernel files, no kernels of a family of their own
+
+
+def sources(*patterns):
+    """(path, lines) of the project's files, seen from its root."""
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", *patterns], cwd=ROOT, text=True, check=True,
+                            stdout=subprocess.PIPE).stdout.splitlines()
+    for name in sorted(set(listed)):
+        if (ROOT / name).is_file():
+            yield name, (ROOT / name).read_text(errors="replace").splitlines()
+
+
+def check_licence_lines():
+    for name, lines in sources("*.c", "*.h", "*.cl", "*.py", "*.build", "run", ".ci/run"):
+        if not any("SPDX-License-Identifier: GPL-3.0-or-later" in line for line in lines[:2]):
+            yield f"{name}: does not begin with its licence line"
+
+
+def check_arrows():
+    for name, lines in sources("src/*/*.c", "src/*/*.h"):
+        folder = name.split("/")[1]
+        if folder not in KNOWS:
+            continue
+        for number, line in enumerate(lines, 1):
+            found = re.match(r'\s*#\s*include\s+"(\w+)/', line)
+            if found and found[1] not in KNOWS[folder] | {folder, "microrwkv"}:
+                yield f"{name}:{number}: {folder}/ should not know {found[1]}/"
+
+
+def check_lengths():
+    for name, lines in sources("*.c", "*.h", "*.cl", "*.py"):
+        if len(lines) > LONGEST_FILE:
+            yield f"{name}: {len(lines)} lines; at most {LONGEST_FILE}"
+        start = None
+        for number, line in enumerate(lines, 1):
+            if not name.endswith(".py") and line == "{":
+                start = number
+            elif line.startswith("}") and start:
+                if number - start > LONGEST_FUNCTION:
+                    yield f"{name}:{start}: a function of {number - start} lines; at most {LONGEST_FUNCTION}"
+                start = None
+
+
+def check_namesakes():
+    """cl/X.cl, src/ops/X.c, src/ref/X.c and tests/kernels/X.c belong together."""
+    for name, _ in sources("cl/*.cl"):
+        stem = pathlib.Path(name).stem
+        for other in (f"src/ops/{stem}.c", f"src/ref/{stem}.c", f"tests/kernels/{stem}.c"):
+            if stem not in SHARED_KERNEL_CODE and not (ROOT / other).exists():
+                yield f"{name}: {other} is missing"
+
+
+def check_headers():
+    """Every header compiles alone."""
+    compiler = os.environ.get("CC", "cc")
+    for name, _ in sources("include/*.h", "src/*.h"):
+        result = subprocess.run([compiler, "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-Isrc",
+                                 "-Iinclude", "-DCL_TARGET_OPENCL_VERSION=120", "-fsyntax-only", "-x", "c", "-"],
+                                input=f'#include "{name.split("/", 1)[1]}"\n', cwd=ROOT, text=True, stderr=subprocess.PIPE)
+        if result.returncode:
+            yield f"{name}: does not compile alone: {result.stderr.splitlines()[0]}"
+
+
+def check_warnings():
+    """Both compilers build everything without a warning (a few minutes)."""
+    for compiler in ("gcc", "clang"):
+        if not shutil.which(compiler):
+            print(f"   {compiler} is not here: left out")
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            environment = {**os.environ, "CC": compiler}
+            for command in (["meson", "setup", folder, str(ROOT), "-Dwerror=true"], ["ninja", "-C", folder, "-k", "0"]):
+                result = subprocess.run(command, env=environment, text=True, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT)
+                if result.returncode:
+                    yield from (f"{compiler}: {line}" for line in result.stdout.splitlines()
+                                if re.search(r"\b(error|ERROR)\b", line))
+                    break
+
+
+def main():
+    failed = 0
+    for name, check in list(globals().items()):
+        if name.startswith("check_"):
+            print(f"== {name[6:].replace('_', ' ')}", flush=True)
+            for complaint in check():
+                print(f"   {complaint}")
+                failed += 1
+    print(f"{failed} complaints" if failed else "nothing to complain about")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
