@@ -113,3 +113,8 @@ static inline float row_max(float a, local float *room)
 #endif
     return a;
 }
+
+static inline floatv sigmoid_of(floatv x)
+{
+    return 1.0f / (1.0f + exp(-x));
+}

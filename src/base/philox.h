@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Philox 4x32-10: a counter-based generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
  * SC11). Every random number of the project is philox(seed; stream, micro-step, site, element), so that a
- * resumed run draws the same ones. cl/philox.cl computes the same numbers on the device. */
+ * resumed run draws the same ones. cl/dropout.cl computes the same numbers on the device. */
 #ifndef MR_BASE_PHILOX_H
 #define MR_BASE_PHILOX_H
 

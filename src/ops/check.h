@@ -24,11 +24,12 @@ static inline bool mr_given(const mr_tensor *t)
 /* For kernels that walk FOR_ITEMS(block, VECTORS(n)): element-wise by vectors of the device. */
 struct mr_range mr_vectors(const mr_runtime *rt, size_t n);
 
-/* For kernels that walk FOR_ROWS(row, rows), rows of dim floats: a group per row where work-items share a row,
- * elsewhere groups of several rows, each worth some microseconds. */
+/* For kernels that walk FOR_ROWS(row, rows), rows of dim floats: a group per row where work-items share a
+ * row, elsewhere groups of several rows, each worth some microseconds. */
 struct mr_range mr_row_shares(const mr_runtime *rt, size_t rows, size_t dim);
 
-/* Groups of consecutive rows, for kernels that leave one partial sum over rows per group; at most 64 on a CPU. */
+/* Groups of consecutive rows, for kernels that leave one partial sum over rows per group; at most 64 on a
+ * CPU. */
 size_t mr_row_blocks(const mr_runtime *rt, size_t rows);
 
 #endif

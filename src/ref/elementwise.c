@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "ref/elementwise.h"
+
+void mr_ref_add_forward(const double *a, const double *b, double *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = a[i] + b[i];
+}
+
+void mr_ref_scale(double *x, double s, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] *= s;
+}
+
+void mr_ref_accumulate(const double *x, double *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] += x[i];
+}
+
+void mr_ref_multiply_forward(const double *a, const double *b, double *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = a[i] * b[i];
+}
+
+void mr_ref_multiply_backward(const double *a, const double *b, const double *dy, double *da, double *db,
+                              size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        da[i] = dy[i] * b[i];
+        db[i] = dy[i] * a[i];
+    }
+}
+
+void mr_ref_sum_rows(const double *partial, double *y, int rows, int count, int dim)
+{
+    for (int row = 0; row < rows; row++)
+        for (int i = 0; i < count * dim; i++)
+            y[i] += partial[(size_t)row * (size_t)(count * dim) + (size_t)i];
+}

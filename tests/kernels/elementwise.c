@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Sums, products and sums over rows against the reference, at sizes that fit no vector. */
+#include <string.h>
+
+#include "kernel_test.h"
+#include "ops/elementwise.h"
+#include "ref/elementwise.h"
+
+static const int sizes[] = {1, 3, 15, 16, 17, 64, 1000, 4097, 70001};
+enum { SIZES = sizeof sizes / sizeof *sizes };
+
+static void test_add(void **state)
+{
+    (void)state;
+    for (int k = 0; k < SIZES; k++) {
+        size_t n = (size_t)sizes[k];
+        test_case("add: n %zu", n);
+        double *a = random_array(1, n, 1), *b = random_array(2, n, 1), *want = zeros(n);
+        mr_ref_add_forward(a, b, want, n);
+        mr_tensor ta = upload(a, n), tb = upload(b, n), ty = empty(n);
+        must(mr_add_forward(test_runtime(), &ta, &tb, &ty, n));
+        expect_near("y", &ty, want, n, 1e-6);
+        must(mr_add_forward(test_runtime(), &ta, &tb, &tb, n));
+        expect_near("y in b", &tb, want, n, 1e-6);
+        release(&ta), release(&tb), release(&ty);
+        free(a), free(b), free(want);
+    }
+}
+
+static void test_scale(void **state)
+{
+    (void)state;
+    for (int k = 0; k < SIZES; k++) {
+        size_t n = (size_t)sizes[k];
+        test_case("scale: n %zu", n);
+        double *x = random_array(1, n, 1);
+        mr_tensor t = upload(x, n);
+        must(mr_scale(test_runtime(), &t, -0.75f, n));
+        mr_ref_scale(x, -0.75, n);
+        expect_near("x", &t, x, n, 1e-6);
+        release(&t);
+        free(x);
+    }
+}
+
+static void test_accumulate(void **state)
+{
+    (void)state;
+    for (int k = 0; k < SIZES; k++) {
+        size_t n = (size_t)sizes[k];
+        test_case("accumulate: n %zu", n);
+        double *x = random_array(1, n, 1), *y = random_array(2, n, 1);
+        mr_tensor tx = upload(x, n), ty = upload(y, n);
+        must(mr_accumulate(test_runtime(), &tx, &ty, n));
+        mr_ref_accumulate(x, y, n);
+        expect_near("y", &ty, y, n, 1e-6);
+        release(&tx), release(&ty);
+        free(x), free(y);
+    }
+}
+
+/* A matrix of rows x dim within rows of `stride`, from column `at` on; the rest is -7. */
+static mr_tensor spread(const double *a, int rows, int dim, int stride, int at)
+{
+    double *all = zeros((size_t)rows * (size_t)stride);
+    for (int i = 0; i < rows * stride; i++)
+        all[i] = -7;
+    for (int row = 0; row < rows; row++)
+        for (int i = 0; a && i < dim; i++)
+            all[row * stride + at + i] = a[row * dim + i];
+    mr_tensor t = upload(all, (size_t)rows * (size_t)stride);
+    free(all);
+    return t;
+}
+
+static void expect_spread(const char *what, const mr_tensor *got, const double *want, int rows, int dim,
+                          int stride, int at)
+{
+    mr_tensor whole = spread(want, rows, dim, stride, at);
+    double *all = download(&whole, (size_t)rows * (size_t)stride);
+    expect_near(what, got, all, (size_t)rows * (size_t)stride, 1e-6);
+    release(&whole);
+    free(all);
+}
+
+static void test_multiply_of_columns(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 8; round++) {
+        int rows = random_int((uint64_t)round, 1, 70), dim = random_int(100 + (uint64_t)round, 1, 150);
+        int wide = 4 * dim, at = random_int(200 + (uint64_t)round, 0, 3 * dim);
+        size_t n = (size_t)rows * (size_t)dim;
+        test_case("multiply: rows %d dim %d stride %d from column %d", rows, dim, wide, at);
+        double *a = random_array(1, n, 1), *b = random_array(2, n, 1), *dy = random_array(3, n, 1);
+        double *y = zeros(n), *da = zeros(n), *db = zeros(n);
+        mr_ref_multiply_forward(a, b, y, n);
+        mr_ref_multiply_backward(a, b, dy, da, db, n);
+        mr_tensor ta = upload(a, n), tb = spread(b, rows, dim, wide, at), ty = empty(n), tdy = upload(dy, n);
+        mr_tensor tda = empty(n), tdb = spread(NULL, rows, dim, wide, at);
+        struct mr_columns ca = {&ta, 0, 0}, cb = {&tb, (size_t)at, wide}, cy = {&ty, 0, dim},
+                          cdy = {&tdy, 0, 0};
+        struct mr_columns cda = {&tda, 0, 0}, cdb = {&tdb, (size_t)at, wide};
+        must(mr_multiply_forward(test_runtime(), ca, cb, cy, rows, dim));
+        expect_near("y", &ty, y, n, 1e-6);
+        must(mr_multiply_backward(test_runtime(), ca, cb, cdy, cda, cdb, rows, dim));
+        expect_near("da", &tda, da, n, 1e-6);
+        expect_spread("db", &tdb, db, rows, dim, wide, at);
+        must(mr_multiply_backward(test_runtime(), ca, cb, cdy, cdy, cdb, rows, dim));
+        expect_near("da in dy", &tdy, da, n, 1e-6);
+        release(&ta), release(&tb), release(&ty), release(&tdy), release(&tda), release(&tdb);
+        free(a), free(b), free(dy), free(y), free(da), free(db);
+    }
+}
+
+static void test_sum_rows_adds_to_each_output(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 8; round++) {
+        int rows = random_int((uint64_t)round, 1, 70), dim = random_int(100 + (uint64_t)round, 1, 400);
+        int count = 1 + round % 6, skip = round % 3 ? -1 : count / 2;
+        size_t n = (size_t)rows * (size_t)(count * dim);
+        test_case("sum_rows: rows %d count %d dim %d", rows, count, dim);
+        double *partial = random_array(1, n, 1), *y = random_array(2, (size_t)(count * dim), 1);
+        mr_tensor tp = upload(partial, n), ty[6];
+        const mr_tensor *to[6];
+        for (int k = 0; k < count; k++) {
+            ty[k] = upload(y + k * dim, (size_t)dim);
+            to[k] = k == skip ? NULL : &ty[k];
+        }
+        must(mr_sum_rows(test_runtime(), &tp, to, rows, count, dim));
+        mr_ref_sum_rows(partial, y, rows, count, dim);
+        for (int k = 0; k < count; k++) {
+            if (k != skip)
+                expect_near("y", &ty[k], y + k * dim, (size_t)dim, 1e-5);
+            release(&ty[k]);
+        }
+        release(&tp);
+        free(partial), free(y);
+    }
+}
+
+static void test_products_of_the_reference_have_its_gradients(void **state)
+{
+    (void)state;
+    double a = 1.5, b = -0.5, dy = 2, da, db, h = 1e-6, high, low, y;
+    mr_ref_multiply_backward(&a, &b, &dy, &da, &db, 1);
+    a += h, mr_ref_multiply_forward(&a, &b, &high, 1);
+    a -= 2 * h, mr_ref_multiply_forward(&a, &b, &low, 1);
+    a += h, y = dy * (high - low) / (2 * h);
+    assert_true(da - y < 1e-8 && y - da < 1e-8);
+    b += h, mr_ref_multiply_forward(&a, &b, &high, 1);
+    b -= 2 * h, mr_ref_multiply_forward(&a, &b, &low, 1);
+    y = dy * (high - low) / (2 * h);
+    assert_true(db - y < 1e-8 && y - db < 1e-8);
+}
+
+static void test_wrong_sizes_are_refused(void **state)
+{
+    (void)state;
+    mr_runtime *rt = test_runtime();
+    mr_tensor a = zeroed(10), none = {0};
+    assert_int_equal(mr_add_forward(rt, &a, &a, &a, 11), MR_EINVAL);
+    assert_non_null(strstr(mr_error_text(), "add"));
+    assert_int_equal(mr_scale(rt, &a, 1, 0), MR_EINVAL);
+    assert_int_equal(mr_accumulate(rt, &none, &a, 10), MR_EINVAL);
+    struct mr_columns tight = {&a, 0, 0}, outside = {&a, 1, 5};
+    assert_int_equal(mr_multiply_forward(rt, tight, outside, tight, 2, 5), MR_EINVAL);
+    assert_int_equal(mr_multiply_forward(rt, tight, tight, tight, 2, 6), MR_EINVAL);
+    const mr_tensor *to[] = {&a};
+    assert_int_equal(mr_sum_rows(rt, &a, to, 1, 7, 1), MR_EINVAL);
+    release(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_add),
+        cmocka_unit_test(test_scale),
+        cmocka_unit_test(test_accumulate),
+        cmocka_unit_test(test_multiply_of_columns),
+        cmocka_unit_test(test_sum_rows_adds_to_each_output),
+        cmocka_unit_test(test_products_of_the_reference_have_its_gradients),
+        cmocka_unit_test(test_wrong_sizes_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
