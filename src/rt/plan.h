@@ -11,7 +11,8 @@ typedef struct mr_plan mr_plan;
 enum mr_memory {
     MR_PARAMETERS,
     MR_GRADIENTS,
-    MR_MOMENTS,     /* the optimizer's */
+    MR_MOMENTS,     /* the optimizer's: means of gradients */
+    MR_SECOND_MOMENTS, /* and of their squares */
     MR_ACTIVATIONS, /* kept from forward to backward */
     MR_SCRATCH,     /* valid within one call of one layer: the space is shared between layers */
     MR_STATE,       /* what a decoder carries from token to token */
@@ -26,7 +27,7 @@ void mr_plan_free(mr_plan *plan); /* not the memory */
 /* Asks for `count` elements; *where (which must stay where it is) becomes a view at mr_plan_allocate. Tensors
  * of one kind lie in the order asked for, each at a multiple of the alignment, in segments of at most 2^30
  * elements. Sizes are checked here: a tensor larger than a segment fails. */
-int mr_plan_add(mr_plan *plan, enum mr_memory kind, mr_tensor *where, enum mr_dtype dtype, size_t count);
+int mr_plan_add(mr_plan *plan, enum mr_memory kind, mr_tensor *where, enum mr_element dtype, size_t count);
 
 /* Scratch asked for after this call overlays scratch asked for before it. */
 void mr_plan_scratch_reset(mr_plan *plan);

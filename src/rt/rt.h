@@ -37,17 +37,17 @@ int mr_runtime_open(mr_runtime **rt, const char *selector);
 void mr_runtime_close(mr_runtime *rt);
 const struct mr_device_info *mr_runtime_info(const mr_runtime *rt);
 
-enum mr_dtype { MR_F32, MR_I32 }; /* on the device, 4 bytes each */
+enum mr_element { MR_F32, MR_I32 }; /* on the device, 4 bytes each */
 
 /* A piece of device memory; at most 2^30 elements. {0} is none. */
 typedef struct mr_tensor {
     struct _cl_mem *mem;
     size_t count; /* elements */
-    enum mr_dtype dtype;
+    enum mr_element dtype;
 } mr_tensor;
 
 /* New memory, not set. Counted in mr_device_bytes. */
-int mr_tensor_alloc(mr_runtime *rt, mr_tensor *t, enum mr_dtype dtype, size_t count);
+int mr_tensor_alloc(mr_runtime *rt, mr_tensor *t, enum mr_element dtype, size_t count);
 /* A view of count elements from `offset` on (a sub-buffer): offset * 4 must be a multiple of base_align.
  * Views are freed like tensors, before what they show. A view of a view is fine. */
 int mr_tensor_view(mr_runtime *rt, mr_tensor *view, const mr_tensor *of, size_t offset, size_t count);

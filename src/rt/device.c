@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Platforms, devices, their limits, and the choice of one. */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/alloc.h"
+#include "base/str.h"
+#include "rt/internal.h"
+
+#define DEVICE_WAVEFRONT_WIDTH_AMD 0x4043
+#define DEVICE_WARP_SIZE_NV 0x4003
+#define DEVICE_PREFERRED_WORK_GROUP_SIZE_MULTIPLE 0x1067 /* OpenCL 3.0 */
+
+enum { LARGEST_LANES = 256, LEAST_LOCAL = 1 << 10, LEAST_ALLOC = 1 << 20 };
+
+/* What MICRORWKV_LIMITS and MICRORWKV_LANES ask for; 0: nothing. */
+struct limits {
+    size_t local, group, alloc;
+    int lanes;
+};
+
+/* "32K", "256", "1G": K, M, G are powers of 1024. */
+static bool parse_size(const char *text, size_t *size)
+{
+    if (!isdigit((unsigned char)*text))
+        return false;
+    char *end;
+    unsigned long long n = strtoull(text, &end, 10);
+    const char *suffixes = "KMGT", *suffix = *end ? strchr(suffixes, toupper((unsigned char)*end)) : NULL;
+    int shift = suffix ? 10 * (int)(suffix - suffixes + 1) : 0;
+    if (end[suffix ? 1 : 0] || n > SIZE_MAX >> shift)
+        return false;
+    *size = (size_t)n << shift;
+    return true;
+}
+
+static int parse_limit(const char *item, struct limits *limits)
+{
+    static const char *const names[] = {"local", "group", "alloc"};
+    size_t *const values[] = {&limits->local, &limits->group, &limits->alloc};
+    for (int i = 0; i < 3; i++) {
+        size_t n = strlen(names[i]);
+        if (strncmp(item, names[i], n) || item[n] != '=')
+            continue;
+        if (!parse_size(item + n + 1, values[i]) || *values[i] == 0)
+            return mr_fail(MR_ENODEV, "MICRORWKV_LIMITS: '%s' is no size above 0, such as 32K, 256 or 1G", item);
+        return 0;
+    }
+    return mr_fail(MR_ENODEV, "MICRORWKV_LIMITS: '%s' is unknown; write local=32K,group=256,alloc=256M", item);
+}
+
+static int parse_limits(struct limits *limits)
+{
+    *limits = (struct limits){0};
+    const char *text = getenv("MICRORWKV_LIMITS");
+    while (text && *text) {
+        char item[64];
+        size_t n = strcspn(text, ",");
+        if (n >= sizeof item)
+            return mr_fail(MR_ENODEV, "MICRORWKV_LIMITS: '%s' cannot be read; write local=32K,group=256", text);
+        memcpy(item, text, n);
+        item[n] = 0;
+        MR_TRY(parse_limit(item, limits));
+        text += n + (text[n] == ',');
+    }
+    text = getenv("MICRORWKV_LANES");
+    if (text && *text) {
+        size_t lanes;
+        if (!parse_size(text, &lanes) || lanes < 1 || lanes > LARGEST_LANES || lanes & (lanes - 1))
+            return mr_fail(MR_ENODEV, "MICRORWKV_LANES: '%s' is not a power of two from 1 to %d", text, LARGEST_LANES);
+        limits->lanes = (int)lanes;
+    }
+    return 0;
+}
+
+static int lower(const char *name, const char *device, size_t asked, size_t least, size_t *value)
+{
+    if (asked == 0)
+        return 0;
+    if (asked > *value || asked < least)
+        return mr_fail(MR_ENODEV, "MICRORWKV_LIMITS: %s=%zu is impossible on '%s', which allows %zu to %zu", name, asked,
+                       device, least, *value);
+    *value = asked;
+    return 0;
+}
+
+/* The work-items that share a row: a wavefront on a GPU, 1 where local memory is ordinary memory. */
+static int default_lanes(cl_device_id device, const struct mr_device_info *info)
+{
+    if (info->local_is_memory || (info->is_cpu && !info->is_gpu))
+        return 1;
+    size_t multiple = 0;
+    cl_uint width = 0;
+    if (clGetDeviceInfo(device, DEVICE_PREFERRED_WORK_GROUP_SIZE_MULTIPLE, sizeof multiple, &multiple, NULL))
+        multiple = 0;
+    if (!multiple && !clGetDeviceInfo(device, DEVICE_WAVEFRONT_WIDTH_AMD, sizeof width, &width, NULL))
+        multiple = width;
+    if (!multiple && !clGetDeviceInfo(device, DEVICE_WARP_SIZE_NV, sizeof width, &width, NULL))
+        multiple = width;
+    size_t lanes = multiple == 32 ? 32 : 64;
+    while (lanes > info->max_group)
+        lanes /= 2;
+    return (int)lanes;
+}
+
+static int apply_limits(cl_device_id device, const struct limits *limits, struct mr_device_info *info)
+{
+    MR_TRY(lower("local", info->name, limits->local, LEAST_LOCAL, &info->local_memory));
+    MR_TRY(lower("group", info->name, limits->group, 1, &info->max_group));
+    MR_TRY(lower("alloc", info->name, limits->alloc, LEAST_ALLOC, &info->max_alloc));
+    info->lanes = limits->lanes ? limits->lanes : default_lanes(device, info);
+    if ((size_t)info->lanes > info->max_group)
+        return mr_fail(MR_ENODEV, "MICRORWKV_LANES=%d is impossible on '%s': its groups have at most %zu work-items",
+                       info->lanes, info->name, info->max_group);
+    cl_uint native = 0;
+    clGetDeviceInfo(device, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof native, &native, NULL);
+    info->vec = info->lanes > 1 ? 4 : native >= 16 ? 16 : 8;
+    return 0;
+}
+
+static void trimmed(char *text)
+{
+    size_t from = strspn(text, " \t"), n = strlen(text);
+    while (n > from && isspace((unsigned char)text[n - 1]))
+        n--;
+    memmove(text, text + from, n - from);
+    text[n - from] = 0;
+}
+
+static void device_text(cl_device_id device, cl_device_info what, char *text, size_t size)
+{
+    char *all = NULL;
+    size_t n = 0;
+    text[0] = 0;
+    if (clGetDeviceInfo(device, what, 0, NULL, &n) || n == 0 || !(all = mr_alloc(n + 1, 1)))
+        return;
+    if (!clGetDeviceInfo(device, what, n, all, NULL)) {
+        strncpy(text, all, size - 1);
+        text[size - 1] = 0;
+        trimmed(text);
+    }
+    free(all);
+}
+
+static void platform_text(cl_platform_id platform, cl_platform_info what, char *text, size_t size)
+{
+    char all[1024] = "";
+    if (clGetPlatformInfo(platform, what, sizeof all, all, NULL))
+        all[0] = 0;
+    all[sizeof all - 1] = 0;
+    strncpy(text, all, size - 1);
+    text[size - 1] = 0;
+    trimmed(text);
+}
+
+static bool has_extension(cl_device_id device, const char *name)
+{
+    size_t n = 0;
+    char *all;
+    if (clGetDeviceInfo(device, CL_DEVICE_EXTENSIONS, 0, NULL, &n) || !(all = mr_alloc(n + 1, 1)))
+        return false;
+    bool found = !clGetDeviceInfo(device, CL_DEVICE_EXTENSIONS, n, all, NULL) && strstr(all, name);
+    free(all);
+    return found;
+}
+
+static uint64_t device_number(cl_device_id device, cl_device_info what)
+{
+    uint64_t n = 0; /* little-endian hosts only: smaller kinds fill the low bytes */
+    return clGetDeviceInfo(device, what, sizeof n, &n, NULL) ? 0 : n;
+}
+
+static void fill_info(struct mr_found_device *d)
+{
+    struct mr_device_info *info = &d->info;
+    platform_text(d->platform, CL_PLATFORM_NAME, info->platform, sizeof info->platform);
+    device_text(d->device, CL_DEVICE_NAME, info->name, sizeof info->name);
+    device_text(d->device, CL_DEVICE_VENDOR, info->vendor, sizeof info->vendor);
+    device_text(d->device, CL_DRIVER_VERSION, info->driver, sizeof info->driver);
+    device_text(d->device, CL_DEVICE_VERSION, info->version, sizeof info->version);
+    cl_device_type type = device_number(d->device, CL_DEVICE_TYPE);
+    info->is_gpu = type & CL_DEVICE_TYPE_GPU;
+    info->is_cpu = type & CL_DEVICE_TYPE_CPU;
+    info->local_is_memory = device_number(d->device, CL_DEVICE_LOCAL_MEM_TYPE) == CL_GLOBAL;
+    info->shares_host_memory = device_number(d->device, CL_DEVICE_HOST_UNIFIED_MEMORY) != 0;
+    info->fp16 = has_extension(d->device, "cl_khr_fp16");
+    info->subgroups = has_extension(d->device, "cl_khr_subgroups") || has_extension(d->device, "cl_intel_subgroups");
+    info->compute_units = (int)device_number(d->device, CL_DEVICE_MAX_COMPUTE_UNITS);
+    info->clock_mhz = (int)device_number(d->device, CL_DEVICE_MAX_CLOCK_FREQUENCY);
+    info->memory = device_number(d->device, CL_DEVICE_GLOBAL_MEM_SIZE);
+    info->max_alloc = device_number(d->device, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
+    info->local_memory = device_number(d->device, CL_DEVICE_LOCAL_MEM_SIZE);
+    info->max_group = device_number(d->device, CL_DEVICE_MAX_WORK_GROUP_SIZE);
+    info->base_align = device_number(d->device, CL_DEVICE_MEM_BASE_ADDR_ALIGN) / 8;
+    if (info->base_align < 4)
+        info->base_align = 4;
+    size_t items[16] = {0};
+    if (!clGetDeviceInfo(d->device, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof items, items, NULL) && items[0] &&
+        items[0] < info->max_group)
+        info->max_group = items[0];
+}
+
+/* NULL, or why the device cannot be used. */
+static const char *unusable(const struct mr_found_device *d)
+{
+    int major = 0, minor = 0;
+    if (sscanf(d->info.version, "OpenCL %d.%d", &major, &minor) != 2 || major * 10 + minor < 12)
+        return "it is older than OpenCL 1.2";
+    if (!device_number(d->device, CL_DEVICE_AVAILABLE))
+        return "its driver says that it is not available";
+    if (!device_number(d->device, CL_DEVICE_COMPILER_AVAILABLE))
+        return "its driver has no compiler";
+    if (!device_number(d->device, CL_DEVICE_ENDIAN_LITTLE))
+        return "it is not little-endian";
+    if (d->info.max_alloc < LEAST_ALLOC || d->info.local_memory < LEAST_LOCAL || d->info.max_group < 1)
+        return "its driver reports no memory or no work-items";
+    return NULL;
+}
+
+static int add_devices(cl_platform_id platform, struct mr_found_device **list, int *count)
+{
+    char name[128];
+    platform_text(platform, CL_PLATFORM_NAME, name, sizeof name);
+    cl_uint n = 0;
+    cl_device_type types = CL_DEVICE_TYPE_CPU | CL_DEVICE_TYPE_GPU | CL_DEVICE_TYPE_ACCELERATOR;
+    if (clGetDeviceIDs(platform, types, 0, NULL, &n) || n == 0) {
+        mr_log(MR_LOG_DEBUG, "OpenCL platform '%s' has no devices", name);
+        return 0;
+    }
+    cl_device_id *ids = mr_alloc(n, sizeof *ids);
+    struct mr_found_device *grown = ids ? mr_realloc(*list, (size_t)*count + n, sizeof *grown) : NULL;
+    if (!grown) {
+        free(ids);
+        return MR_ENOMEM;
+    }
+    *list = grown;
+    if (clGetDeviceIDs(platform, types, n, ids, NULL))
+        n = 0;
+    for (cl_uint i = 0; i < n; i++) {
+        struct mr_found_device d = {.platform = platform, .device = ids[i]};
+        fill_info(&d);
+        const char *why = unusable(&d);
+        if (why) {
+            mr_log(MR_LOG_INFO, "device '%s' of platform '%s' is skipped: %s", d.info.name, name, why);
+            continue;
+        }
+        d.info.index = *count;
+        grown[(*count)++] = d;
+    }
+    free(ids);
+    return 0;
+}
+
+/* Drops the devices that the limits are impossible for; the others keep their index. */
+static int limit_all(struct mr_found_device *list, int *count)
+{
+    struct limits limits;
+    MR_TRY(parse_limits(&limits));
+    int kept = 0;
+    for (int i = 0; i < *count; i++) {
+        if (apply_limits(list[i].device, &limits, &list[i].info)) {
+            mr_log(MR_LOG_WARNING, "device %d is skipped: %s", i, mr_error_text());
+            continue;
+        }
+        list[kept++] = list[i];
+    }
+    *count = kept;
+    return kept ? 0 : MR_ENODEV; /* with the text of the last one */
+}
+
+int mr_devices_find(struct mr_found_device **list, int *count)
+{
+    *list = NULL;
+    *count = 0;
+    cl_uint n = 0;
+    cl_platform_id *platforms = NULL;
+    int err = 0;
+    if (!clGetPlatformIDs(0, NULL, &n) && n > 0) {
+        platforms = mr_alloc(n, sizeof *platforms);
+        if (!platforms)
+            return MR_ENOMEM;
+        if (clGetPlatformIDs(n, platforms, NULL))
+            n = 0;
+    }
+    for (cl_uint i = 0; i < n; i++)
+        MR_GO(add_devices(platforms[i], list, count));
+    if (n == 0)
+        MR_GO(mr_fail(MR_ENODEV, "no OpenCL platform is installed: install the driver of your GPU, "
+                                 "or PoCL for the CPU (package pocl-opencl-icd or pocl)"));
+    if (*count == 0)
+        MR_GO(mr_fail(MR_ENODEV, "none of the %u OpenCL platforms has a usable device: install the driver of your "
+                                 "GPU, or PoCL for the CPU (package pocl-opencl-icd or pocl)", n));
+    MR_GO(limit_all(*list, count));
+    free(platforms);
+    return 0;
+
+fail:
+    free(platforms);
+    free(*list);
+    *list = NULL;
+    *count = 0;
+    return err;
+}
+
+int mr_device_list(struct mr_device_info **list, int *count)
+{
+    struct mr_found_device *found;
+    *list = NULL;
+    MR_TRY(mr_devices_find(&found, count));
+    *list = mr_alloc((size_t)*count, sizeof **list);
+    for (int i = 0; *list && i < *count; i++)
+        (*list)[i] = found[i].info;
+    free(found);
+    return *list ? 0 : MR_ENOMEM;
+}
+
+/* GPUs of their own memory, GPUs that share the host's, CPUs, others; then by units and clock. */
+static double speed(const struct mr_device_info *info)
+{
+    double rank = info->is_gpu && !info->shares_host_memory ? 3 : info->is_gpu ? 2 : info->is_cpu ? 1 : 0;
+    return rank * 1e9 + (double)info->compute_units * (info->clock_mhz ? info->clock_mhz : 1);
+}
+
+static bool matches(const struct mr_device_info *info, const char *selector)
+{
+    if (!*selector)
+        return true;
+    if (!strcasecmp(selector, "gpu") || !strncasecmp(selector, "cuda", 4))
+        return info->is_gpu;
+    if (!strcasecmp(selector, "cpu"))
+        return info->is_cpu;
+    if (selector[strspn(selector, "0123456789")] == 0)
+        return strtoul(selector, NULL, 10) == (unsigned long)info->index;
+    return strcasestr(info->platform, selector) || strcasestr(info->vendor, selector) || strcasestr(info->name, selector);
+}
+
+const struct mr_found_device *mr_device_choose(const struct mr_found_device *list, int count, const char *selector)
+{
+    const struct mr_found_device *best = NULL;
+    for (int i = 0; i < count; i++)
+        if (matches(&list[i].info, selector) && (!best || speed(&list[i].info) > speed(&best->info)))
+            best = &list[i];
+    if (best)
+        return best;
+    struct mr_str names = {0};
+    for (int i = 0; i < count; i++)
+        mr_str_printf(&names, "%s%d '%s' (%s, %s)", i ? ", " : "", list[i].info.index, list[i].info.name,
+                      list[i].info.platform, list[i].info.is_gpu ? "GPU" : list[i].info.is_cpu ? "CPU" : "accelerator");
+    mr_fail(MR_ENODEV, "no OpenCL device matches '%s'; there %s: %s", selector, count == 1 ? "is" : "are",
+            names.text ? names.text : "");
+    mr_str_free(&names);
+    return NULL;
+}

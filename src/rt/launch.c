@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Launches: arguments are checked against the kernel's own signature, then queued. */
+#include "rt/internal.h"
+
+#include "base/alloc.h"
+
+/* A work-item of an element-wise kernel on a CPU takes at least as many items as outweigh its group's start. */
+enum { ITEMS_A_BLOCK = 2048, BLOCKS_A_UNIT = 8, GROUPS_A_UNIT = 32 };
+
+struct mr_range mr_rows(const mr_runtime *rt, size_t rows)
+{
+    return (struct mr_range){{rows, 1, 1}, (size_t)rt->info.lanes, NULL};
+}
+
+struct mr_range mr_items(const mr_runtime *rt, size_t items)
+{
+    size_t lanes = (size_t)rt->info.lanes;
+    size_t share = lanes == 1 ? ITEMS_A_BLOCK : lanes;
+    size_t most = (size_t)rt->info.compute_units * (lanes == 1 ? BLOCKS_A_UNIT : GROUPS_A_UNIT);
+    size_t groups = (items + share - 1) / share;
+    return (struct mr_range){{groups < most ? groups : most, 1, 1}, lanes, NULL};
+}
+
+static const char *passed(int kind)
+{
+    static const char *const words[] = {"mr_in", "mr_out", "mr_int", "mr_uint", "mr_float", "mr_ulong"};
+    return words[kind];
+}
+
+/* "global const float *", as the kernel's source says. */
+static const char *declared(const struct mr_parameter *p)
+{
+    static const char *const pointers[2][3] = {
+        {"global const float *", "global const int *", "global const ... *"},
+        {"global float *", "global int *", "global ... *"},
+    };
+    static const char *const scalars[] = {"int", "uint", "float", "ulong"};
+    return p->kind <= MR_ARG_OUT ? pointers[p->kind][p->pointee] : scalars[p->kind - MR_ARG_INT];
+}
+
+static int check_argument(const struct mr_kernel *kernel, int i, const struct mr_arg *arg)
+{
+    const struct mr_parameter *p = &kernel->parameters[i];
+    if ((int)arg->kind != p->kind)
+        return mr_fail(MR_EINVAL, "%s: argument %d '%s' is a `%s`: pass %s, not %s", kernel->name, i + 1, p->name,
+                       declared(p), passed(p->kind), passed((int)arg->kind));
+    if (arg->kind > MR_ARG_OUT || p->pointee == MR_POINTEE_ANY || !arg->as.tensor || !arg->as.tensor->mem)
+        return 0;
+    if ((int)arg->as.tensor->dtype != (int)p->pointee)
+        return mr_fail(MR_EINVAL, "%s: argument %d '%s' is a `%s`, the tensor holds %s", kernel->name, i + 1, p->name,
+                       declared(p), arg->as.tensor->dtype == MR_F32 ? "floats" : "integers");
+    return 0;
+}
+
+static int set_argument(const struct mr_variant *variant, int i, const struct mr_arg *arg)
+{
+    size_t size;
+    const void *value;
+    cl_mem none = NULL;
+    switch (arg->kind) {
+    case MR_ARG_IN:
+    case MR_ARG_OUT:
+        size = sizeof none;
+        value = arg->as.tensor ? (const void *)&arg->as.tensor->mem : (const void *)&none;
+        break;
+    case MR_ARG_ULONG:
+        size = sizeof arg->as.ul;
+        value = &arg->as.ul;
+        break;
+    default:
+        size = sizeof arg->as.i;
+        value = &arg->as;
+    }
+    cl_int status = clSetKernelArg(variant->handle, (cl_uint)i, size, value);
+    if (status)
+        return mr_cl_fail(status, "%s: argument %d '%s' cannot be set", variant->kernel->name, i + 1,
+                          variant->kernel->parameters[i].name);
+    return 0;
+}
+
+/* What must hold once per variant: its local size fits the device, and its local memory too. */
+static int check_first_launch(mr_runtime *rt, struct mr_variant *variant, size_t local_size)
+{
+    const char *name = variant->kernel->name;
+    size_t largest = rt->info.max_group;
+    cl_ulong local = 0;
+    clGetKernelWorkGroupInfo(variant->handle, rt->device, CL_KERNEL_LOCAL_MEM_SIZE, sizeof local, &local, NULL);
+    if (local > rt->info.local_memory)
+        return mr_fail(MR_EDEVICE, "%s: needs %llu bytes of local memory, '%s' has %zu", name, (unsigned long long)local,
+                       rt->info.name, rt->info.local_memory);
+    clGetKernelWorkGroupInfo(variant->handle, rt->device, CL_KERNEL_WORK_GROUP_SIZE, sizeof largest, &largest, NULL);
+    if (largest > rt->info.max_group)
+        largest = rt->info.max_group;
+    if (local_size < 1 || local_size > largest)
+        return mr_fail(MR_EINVAL, "%s: a group of %zu work-items; '%s' allows 1 to %zu", name, local_size, rt->info.name,
+                       largest);
+    MR_TRY(mr_program_launched(variant->program, name));
+    variant->local_size = local_size;
+    return 0;
+}
+
+int mr_launch_args(mr_runtime *rt, const char *name, struct mr_range range, const struct mr_arg *args, int count)
+{
+    struct mr_variant *variant;
+    MR_TRY(mr_variant_find(rt, name, range.defines, &variant));
+    const struct mr_kernel *kernel = variant->kernel;
+    if (count != kernel->count)
+        return mr_fail(MR_EINVAL, "%s: %d arguments passed, the kernel has %d", name, count, kernel->count);
+    for (int i = 0; i < count; i++) {
+        MR_TRY(check_argument(kernel, i, &args[i]));
+        MR_TRY(set_argument(variant, i, &args[i]));
+    }
+    if (variant->local_size != range.local_size) {
+        if (variant->local_size)
+            return mr_fail(MR_EINVAL, "%s: groups of %zu work-items, of %zu before: one size per kernel and device", name,
+                           range.local_size, variant->local_size);
+        MR_TRY(check_first_launch(rt, variant, range.local_size));
+    }
+    size_t global[3], local[3] = {range.local_size, 1, 1};
+    for (int i = 0; i < 3; i++)
+        global[i] = range.groups[i] ? range.groups[i] : 1;
+    if (!mr_mul(global[0], local[0], &global[0]))
+        return mr_fail(MR_EINVAL, "%s: %zu groups are too many", name, range.groups[0]);
+    cl_uint dimensions = global[2] > 1 ? 3 : global[1] > 1 ? 2 : 1;
+    cl_event event;
+    cl_int status = clEnqueueNDRangeKernel(rt->queue, variant->handle, dimensions, NULL, global, local, 0, NULL,
+                                           mr_profile_slot(rt, &event));
+    if (status)
+        return mr_cl_fail(status, "%s: cannot be launched with %zu x %zu x %zu groups of %zu work-items", name,
+                          global[0] / local[0], global[1], global[2], local[0]);
+    return mr_queued_variant(rt, variant, event);
+}

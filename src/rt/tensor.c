@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Device memory: allocation, views, and what moves between it and the host. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "rt/internal.h"
+
+enum { ELEMENT = 4 };
+static const size_t largest_tensor = (size_t)1 << 30; /* elements */
+static const size_t largest_staged = (size_t)1 << 22; /* bytes: larger writes wait instead of being copied */
+
+int mr_tensor_alloc(mr_runtime *rt, mr_tensor *t, enum mr_element dtype, size_t count)
+{
+    *t = (mr_tensor){0};
+    if (count == 0 || count > largest_tensor)
+        return mr_fail(MR_EINVAL, "a tensor of %zu elements: allowed are 1 to %zu", count, largest_tensor);
+    size_t bytes = count * ELEMENT;
+    if (bytes > rt->info.max_alloc)
+        return mr_fail(MR_ENOMEM, "a tensor of %.1f MiB is larger than the %.1f MiB that '%s' allocates at once",
+                       (double)bytes / 0x1p20, (double)rt->info.max_alloc / 0x1p20, rt->info.name);
+    cl_int status;
+    cl_mem mem = clCreateBuffer(rt->context, CL_MEM_READ_WRITE, bytes, NULL, &status);
+    if (!mem)
+        return mr_cl_fail(status, "%.1f MiB cannot be allocated on '%s' beside %.1f MiB in use",
+                          (double)bytes / 0x1p20, rt->info.name, (double)rt->bytes / 0x1p20);
+    *t = (mr_tensor){mem, count, dtype};
+    rt->bytes += bytes;
+    if (rt->bytes > rt->peak)
+        rt->peak = rt->bytes;
+    return 0;
+}
+
+static int check_part(const char *what, const mr_tensor *t, size_t offset, size_t count)
+{
+    if (!t->mem)
+        return mr_fail(MR_EINVAL, "%s: the tensor has no memory", what);
+    if (count > t->count || offset > t->count - count)
+        return mr_fail(MR_EINVAL, "%s: elements %zu to %zu of a tensor of %zu", what, offset, offset + count, t->count);
+    return 0;
+}
+
+int mr_tensor_view(mr_runtime *rt, mr_tensor *view, const mr_tensor *of, size_t offset, size_t count)
+{
+    MR_TRY(check_part("mr_tensor_view", of, offset, count));
+    if (count == 0 || offset * ELEMENT % rt->info.base_align)
+        return mr_fail(MR_EINVAL, "mr_tensor_view: %zu elements from %zu on: views begin at multiples of %zu bytes",
+                       count, offset, rt->info.base_align);
+    /* OpenCL has no views of views: take the memory below */
+    cl_mem parent = NULL;
+    size_t start = 0;
+    cl_int status = clGetMemObjectInfo(of->mem, CL_MEM_ASSOCIATED_MEMOBJECT, sizeof parent, &parent, NULL);
+    if (!status && parent)
+        status = clGetMemObjectInfo(of->mem, CL_MEM_OFFSET, sizeof start, &start, NULL);
+    if (status)
+        return mr_cl_fail(status, "mr_tensor_view: the tensor cannot be asked for its place");
+    cl_buffer_region region = {start + offset * ELEMENT, count * ELEMENT};
+    enum mr_element dtype = of->dtype;
+    cl_mem mem = clCreateSubBuffer(parent ? parent : of->mem, 0, CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
+    if (!mem)
+        return mr_cl_fail(status, "mr_tensor_view: %zu elements from %zu on", count, offset);
+    *view = (mr_tensor){mem, count, dtype};
+    return 0;
+}
+
+void mr_tensor_free(mr_runtime *rt, mr_tensor *t)
+{
+    if (t->mem) {
+        cl_mem parent = NULL;
+        clGetMemObjectInfo(t->mem, CL_MEM_ASSOCIATED_MEMOBJECT, sizeof parent, &parent, NULL);
+        if (!parent)
+            rt->bytes -= t->count * ELEMENT;
+        clReleaseMemObject(t->mem);
+    }
+    *t = (mr_tensor){0};
+}
+
+static void clear_stage(struct mr_staged *stage)
+{
+    if (stage->event) {
+        clWaitForEvents(1, &stage->event);
+        clReleaseEvent(stage->event);
+    }
+    free(stage->block);
+    *stage = (struct mr_staged){0};
+}
+
+void mr_staged_free(mr_runtime *rt)
+{
+    for (int i = 0; i < MR_STAGES; i++)
+        clear_stage(&rt->staged[i]);
+}
+
+/* A copy of the host's data lets the write return at once; the oldest copy of MR_STAGES is waited for. */
+static int write_staged(mr_runtime *rt, const mr_tensor *t, size_t offset, size_t bytes, const void *host)
+{
+    struct mr_staged *stage = &rt->staged[rt->next_stage++ % MR_STAGES];
+    if (stage->event)
+        clFlush(rt->queue);
+    clear_stage(stage);
+    stage->block = mr_alloc(bytes, 1);
+    if (!stage->block)
+        return MR_ENOMEM;
+    memcpy(stage->block, host, bytes);
+    cl_int status = clEnqueueWriteBuffer(rt->queue, t->mem, CL_FALSE, offset, bytes, stage->block, 0, NULL, &stage->event);
+    if (status) {
+        stage->event = NULL;
+        clear_stage(stage);
+        return mr_cl_fail(status, "%zu bytes cannot be written to the device", bytes);
+    }
+    cl_event event = NULL;
+    if (rt->profiling) {
+        clRetainEvent(stage->event);
+        event = stage->event;
+    }
+    return mr_queued(rt, "(write)", event, (double)bytes);
+}
+
+int mr_write(mr_runtime *rt, const mr_tensor *t, size_t offset, size_t count, const void *host)
+{
+    MR_TRY(check_part("mr_write", t, offset, count));
+    size_t bytes = count * ELEMENT;
+    if (bytes == 0)
+        return 0;
+    if (bytes <= largest_staged)
+        return write_staged(rt, t, offset * ELEMENT, bytes, host);
+    cl_event event;
+    cl_int status = clEnqueueWriteBuffer(rt->queue, t->mem, CL_TRUE, offset * ELEMENT, bytes, host, 0, NULL,
+                                         mr_profile_slot(rt, &event));
+    if (status)
+        return mr_cl_fail(status, "%zu bytes cannot be written to the device", bytes);
+    return mr_queued(rt, "(write)", event, (double)bytes);
+}
+
+int mr_read(mr_runtime *rt, const mr_tensor *t, size_t offset, size_t count, void *host)
+{
+    MR_TRY(check_part("mr_read", t, offset, count));
+    if (count == 0)
+        return 0;
+    cl_event event;
+    cl_int status = clEnqueueReadBuffer(rt->queue, t->mem, CL_TRUE, offset * ELEMENT, count * ELEMENT, host, 0, NULL,
+                                        mr_profile_slot(rt, &event));
+    if (status)
+        return mr_cl_fail(status, "%zu bytes cannot be read from the device", count * ELEMENT);
+    return mr_queued(rt, "(read)", event, (double)(count * ELEMENT));
+}
+
+int mr_copy(mr_runtime *rt, const mr_tensor *from, size_t from_offset, const mr_tensor *to, size_t to_offset, size_t count)
+{
+    MR_TRY(check_part("mr_copy from", from, from_offset, count));
+    MR_TRY(check_part("mr_copy to", to, to_offset, count));
+    if (count == 0)
+        return 0;
+    cl_event event;
+    cl_int status = clEnqueueCopyBuffer(rt->queue, from->mem, to->mem, from_offset * ELEMENT, to_offset * ELEMENT,
+                                        count * ELEMENT, 0, NULL, mr_profile_slot(rt, &event));
+    if (status)
+        return mr_cl_fail(status, "%zu bytes cannot be copied on the device", count * ELEMENT);
+    return mr_queued(rt, "(copy)", event, 2.0 * (double)(count * ELEMENT));
+}
+
+int mr_zero(mr_runtime *rt, const mr_tensor *t)
+{
+    MR_TRY(check_part("mr_zero", t, 0, t->count));
+    const cl_uint zero = 0;
+    cl_event event;
+    cl_int status = clEnqueueFillBuffer(rt->queue, t->mem, &zero, sizeof zero, 0, t->count * ELEMENT, 0, NULL,
+                                        mr_profile_slot(rt, &event));
+    if (status)
+        return mr_cl_fail(status, "%zu bytes cannot be zeroed on the device", t->count * ELEMENT);
+    return mr_queued(rt, "(zero)", event, (double)(t->count * ELEMENT));
+}
