@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "ops/group_norm.h"
+
+#include "ops/check.h"
+#include "ops/elementwise.h"
+
+static int need_heads(const char *op, int rows, int heads, int width, size_t *n)
+{
+    if (heads < 1 || width < 1 || (int64_t)heads * width > INT32_MAX)
+        return mr_fail(MR_EINVAL, "%s: %d heads of width %d are not possible", op, heads, width);
+    return mr_need_shape(op, rows, heads * width, n);
+}
+
+int mr_group_norm_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *weight, const mr_tensor *bias,
+                          const mr_tensor *y, const mr_tensor *mean, const mr_tensor *rstd, int rows,
+                          int heads, int width, float eps)
+{
+    size_t n;
+    MR_TRY(need_heads("group_norm", rows, heads, width, &n));
+    size_t dim = (size_t)heads * (size_t)width, statistics = (size_t)rows * (size_t)heads;
+    MR_TRY(mr_need_f32("group_norm", "x", x, n));
+    MR_TRY(mr_need_f32("group_norm", "weight", weight, dim));
+    MR_TRY(mr_need_f32("group_norm", "bias", bias, dim));
+    MR_TRY(mr_need_f32("group_norm", "y", y, n));
+    MR_TRY(mr_need_f32("group_norm", "mean", mean, statistics));
+    MR_TRY(mr_need_f32("group_norm", "rstd", rstd, statistics));
+    struct mr_range range = mr_row_shares(rt, (size_t)rows, dim);
+    if (range.local_size > 1)
+        range.groups[1] = (size_t)heads;
+    mr_profile_note(rt, 8.0 * (double)n, 8.0 * (double)n);
+    return mr_launch(rt, "group_norm_forward", range, mr_in(x), mr_in(weight), mr_in(bias), mr_out(y),
+                     mr_out(mean), mr_out(rstd), mr_int(rows), mr_int(heads), mr_int(width), mr_float(eps));
+}
+
+size_t mr_group_norm_backward_scratch(const mr_runtime *rt, int rows, int heads, int width)
+{
+    return mr_row_blocks(rt, (size_t)rows) * 2 * (size_t)heads * (size_t)width;
+}
+
+int mr_group_norm_backward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *weight, const mr_tensor *mean,
+                           const mr_tensor *rstd, const mr_tensor *dy, const mr_tensor *dx, bool accumulate,
+                           const mr_tensor *dweight, const mr_tensor *dbias, const mr_tensor *scratch,
+                           int rows, int heads, int width)
+{
+    static const char op[] = "group_norm backward";
+    size_t n;
+    MR_TRY(need_heads(op, rows, heads, width, &n));
+    size_t dim = (size_t)heads * (size_t)width, statistics = (size_t)rows * (size_t)heads;
+    MR_TRY(mr_need_f32(op, "x", x, n));
+    MR_TRY(mr_need_f32(op, "weight", weight, dim));
+    MR_TRY(mr_need_f32(op, "mean", mean, statistics));
+    MR_TRY(mr_need_f32(op, "rstd", rstd, statistics));
+    MR_TRY(mr_need_f32(op, "dy", dy, n));
+    MR_TRY(mr_need_f32(op, "dx", dx, n));
+    MR_TRY(mr_need_f32(op, "dweight", dweight, dim));
+    MR_TRY(mr_need_f32(op, "dbias", dbias, dim));
+    MR_TRY(mr_need_f32(op, "scratch", scratch, mr_group_norm_backward_scratch(rt, rows, heads, width)));
+    size_t blocks = mr_row_blocks(rt, (size_t)rows);
+    struct mr_range range = {.groups = {blocks}, .local_size = (size_t)mr_runtime_info(rt)->lanes};
+    if (range.local_size > 1)
+        range.groups[1] = (size_t)heads;
+    mr_profile_note(rt, (accumulate ? 16.0 : 12.0) * (double)n, 14.0 * (double)n);
+    MR_TRY(mr_launch(rt, "group_norm_backward", range, mr_in(x), mr_in(weight), mr_in(mean), mr_in(rstd),
+                     mr_in(dy), mr_out(dx), mr_out(scratch), mr_int(rows), mr_int(heads), mr_int(width),
+                     mr_int(accumulate)));
+    return mr_sum_rows(rt, scratch, (const mr_tensor *const[]){dweight, dbias}, (int)blocks, 2, (int)dim);
+}
