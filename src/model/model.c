@@ -59,6 +59,8 @@ int mr_model_declare(struct mr_params *params, const struct mr_config *cfg)
     return 0;
 }
 
+/* Gradients and moments have the layout of the parameters, those with weight decay first: the optimizer works on
+ * whole segments. */
 int mr_model_plan(struct mr_params *params, mr_plan *plan, bool trains)
 {
     for (int decay = 1; decay >= 0; decay--) {
@@ -71,13 +73,9 @@ int mr_model_plan(struct mr_params *params, mr_plan *plan, bool trains)
                 continue;
             MR_TRY(mr_plan_add(plan, MR_GRADIENTS, &p->grad, MR_F32, p->count));
             MR_TRY(mr_plan_add(plan, MR_MOMENTS, &p->m, MR_F32, p->count));
+            MR_TRY(mr_plan_add(plan, MR_SECOND_MOMENTS, &p->v, MR_F32, p->count));
         }
     }
-    /* All v after all m: each half has the layout of the parameters. */
-    for (int decay = 1; trains && decay >= 0; decay--)
-        for (int i = 0; i < params->count; i++)
-            if (params->list[i]->decay == (decay == 1))
-                MR_TRY(mr_plan_add(plan, MR_MOMENTS, &params->list[i]->v, MR_F32, params->list[i]->count));
     return 0;
 }
 

@@ -13,7 +13,6 @@ typedef struct mr_model {
     struct mr_params params;
     bool trains; /* gradients and moments are there */
     mr_arena *arena;
-    size_t no_decay; /* how many parameters, in memory order, come before the first without weight decay */
 } mr_model;
 
 /* Declares all parameters of cfg's family into params, in the order of files. Works without a device. */

@@ -84,7 +84,7 @@ static int upload(struct mr_pass *pass, const int32_t *tokens)
     int32_t *order = mr_alloc(2 * (size_t)pass->rows + 1, sizeof *order), *first = order ? order + pass->rows : NULL;
     if (!order)
         return err;
-    mr_embedding_order(tokens, pass->rows, order, first, &pass->unique_tokens);
+    MR_GO(mr_embedding_order(tokens, pass->rows, order, first, &pass->unique_tokens));
     MR_GO(mr_write(pass->rt, &pass->order, 0, (size_t)pass->rows, order));
     MR_GO(mr_write(pass->rt, &pass->first, 0, (size_t)pass->unique_tokens + 1, first));
 fail:
@@ -252,7 +252,7 @@ int mr_pass_backward(mr_pass *pass)
     if (wpe)
         MR_TRY(mr_position_backward(pass->rt, dembedded, &wpe->grad, pass->batch, pass->time, cfg->n_embd));
     return mr_embedding_backward(pass->rt, &pass->order, &pass->first, pass->unique_tokens, &pass->tokens, dembedded,
-                                 &find(pass, "", family->embedding)->grad, cfg->n_embd);
+                                 &find(pass, "", family->embedding)->grad, pass->rows, cfg->n_embd);
 }
 
 int mr_pass_read_loss(mr_pass *pass, float *cross_entropy, float *aux)

@@ -7,23 +7,29 @@
 #define TMIX { &mr_layer_time_mix_x051a, "tmix" }
 
 /* Both uses of tmix share one set of parameters and have two states. */
-static const struct mr_branch causal[] = {
-    { .chain = { RMS, TMIX } },
-    { .chain = { RMS, { &mr_layer_channel_mix, "cmix" } } },
-    { .chain = { { &mr_layer_window_attention, "sliding_attn" } } },
-    { .chain = { TMIX, { &mr_layer_grouped_attention, "grouped_attn" } } },
-    { .chain = { { &mr_layer_mixture, "moe" } } },
-    { 0 },
-};
+#define CAUSAL(mixture)                                                                                      \
+    {                                                                                                        \
+        { .chain = { RMS, TMIX } },                                                                          \
+        { .chain = { RMS, { &mr_layer_channel_mix, "cmix" } } },                                             \
+        { .chain = { { &mr_layer_window_attention, "sliding_attn" } } },                                     \
+        { .chain = { TMIX, { &mr_layer_grouped_attention, "grouped_attn" } } },                              \
+        { .chain = { { &mixture, "moe" } } },                                                                \
+        { 0 },                                                                                               \
+    }
 
-static const struct mr_branch causal_rms[] = {
-    { .chain = { RMS, TMIX } },
-    { .chain = { RMS, { &mr_layer_channel_mix, "cmix" } } },
-    { .chain = { RMS, { &mr_layer_window_attention, "sliding_attn" } } },
-    { .chain = { RMS, TMIX, { &mr_layer_grouped_attention, "grouped_attn" } } },
-    { .chain = { RMS, { &mr_layer_mixture, "moe" } } },
-    { 0 },
-};
+#define CAUSAL_RMS(mixture)                                                                                  \
+    {                                                                                                        \
+        { .chain = { RMS, TMIX } },                                                                          \
+        { .chain = { RMS, { &mr_layer_channel_mix, "cmix" } } },                                             \
+        { .chain = { RMS, { &mr_layer_window_attention, "sliding_attn" } } },                                \
+        { .chain = { RMS, TMIX, { &mr_layer_grouped_attention, "grouped_attn" } } },                         \
+        { .chain = { RMS, { &mixture, "moe" } } },                                                           \
+        { 0 },                                                                                               \
+    }
+
+static const struct mr_branch causal_dense[] = CAUSAL(mr_layer_mixture), causal_topk[] = CAUSAL(mr_layer_mixture_topk);
+static const struct mr_branch causal_rms_dense[] = CAUSAL_RMS(mr_layer_mixture);
+static const struct mr_branch causal_rms_topk[] = CAUSAL_RMS(mr_layer_mixture_topk);
 
 static const struct mr_branch reference[] = {
     { .chain = { RMS, TMIX } },
@@ -38,7 +44,9 @@ static const struct mr_branch *block(const struct mr_config *cfg)
 {
     if (cfg->mode == MR_REFERENCE)
         return reference;
-    return cfg->branch_norm == MR_BRANCH_NORM_RMS ? causal_rms : causal;
+    if (cfg->branch_norm == MR_BRANCH_NORM_RMS)
+        return cfg->moe == MR_MOE_TOPK ? causal_rms_topk : causal_rms_dense;
+    return cfg->moe == MR_MOE_TOPK ? causal_topk : causal_dense;
 }
 
 const struct mr_family mr_family_microrwkv = {

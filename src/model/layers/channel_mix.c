@@ -106,7 +106,7 @@ static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor 
     MR_TRY(mr_linear_reverse(pass, &own->value, &own->squared, &own->dv, &own->dsquared, false));
     MR_TRY(mr_squared_relu_backward(rt, &own->k, &own->dsquared, &own->dk, 3 * n));
     MR_TRY(mr_linear_reverse(pass, &own->key, &own->mixed[0], &own->dk, &own->dmixed[0], false));
-    return mr_token_shift_backward(rt, &shift, x, dout, maa, dx, false, dmaa, &own->shift_scratch);
+    return mr_token_shift_backward(rt, &shift, x, maa, dout, dx, false, dmaa, &own->shift_scratch);
 }
 
 const struct mr_layer mr_layer_channel_mix = {"channel_mix", sizeof(struct cmix), declare, plan, forward, backward};

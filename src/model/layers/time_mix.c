@@ -165,7 +165,7 @@ static int plan(struct mr_node *node, struct mr_planner *p)
     MR_TRY(mr_keep(p, &own->gated, n));
     MR_TRY(mr_keep(p, &own->mean, rows * H));
     MR_TRY(mr_keep(p, &own->rstd, rows * H));
-    size_t kept = mr_time_mix_kept(&recurrence);
+    size_t kept = mr_time_mix_kept(p->rt, &recurrence);
     if (kept)
         MR_TRY(mr_keep(p, &own->kept, kept));
     MR_TRY(mr_scratch(p, &own->scratch, mr_time_mix_scratch(p->rt, &recurrence, p->training)));
@@ -231,7 +231,7 @@ static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor 
         dmaa[i] = &own->maa[i]->grad;
         dmixed[i] = &own->dmixed[i];
     }
-    return mr_token_shift_backward(rt, &shift, x, dmixed, maa, dx, false, dmaa, &own->shift_scratch);
+    return mr_token_shift_backward(rt, &shift, x, maa, dmixed, dx, false, dmaa, &own->shift_scratch);
 }
 
 const struct mr_layer mr_layer_time_mix_x051a = {"time_mix_x051a", sizeof(struct tmix), declare, plan, forward, backward};

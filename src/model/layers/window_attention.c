@@ -109,7 +109,7 @@ static int backward_sliding(struct mr_node *node, struct mr_pass *pass, const mr
 /* The w columns of qkvw rows: the last C of 4C. */
 static struct mr_columns gate_columns(const struct mr_pass *pass, const mr_tensor *qkvw)
 {
-    return (struct mr_columns){.tensor = qkvw, .offset = 3 * pass->cfg->n_embd, .stride = 4 * pass->cfg->n_embd};
+    return (struct mr_columns){.tensor = qkvw, .offset = 3 * (size_t)pass->cfg->n_embd, .stride = 4 * pass->cfg->n_embd};
 }
 
 static struct mr_columns all_columns(const struct mr_pass *pass, const mr_tensor *t)
@@ -123,7 +123,7 @@ static int forward_grouped(struct mr_node *node, struct mr_pass *pass, const mr_
     struct mr_window_attention shape = shape_of(pass->batch, pass->time, pass->position, pass->cfg, true);
     MR_TRY(attend(own, pass, x, &shape));
     struct mr_columns a = all_columns(pass, &own->y), w = gate_columns(pass, &own->qkv), out = all_columns(pass, &own->gated);
-    MR_TRY(mr_multiply_forward(pass->rt, &a, &w, &out, pass->rows, pass->cfg->n_embd));
+    MR_TRY(mr_multiply_forward(pass->rt, a, w, out, pass->rows, pass->cfg->n_embd));
     return mr_linear_apply(pass, &own->out, &own->gated, y);
 }
 
@@ -134,7 +134,7 @@ static int backward_grouped(struct mr_node *node, struct mr_pass *pass, const mr
     MR_TRY(mr_linear_reverse(pass, &own->out, &own->gated, dy, &own->dgated, false));
     struct mr_columns a = all_columns(pass, &own->y), w = gate_columns(pass, &own->qkv), d = all_columns(pass, &own->dgated);
     struct mr_columns da = all_columns(pass, &own->dy), dw = gate_columns(pass, &own->dqkv);
-    MR_TRY(mr_multiply_backward(pass->rt, &a, &w, &d, &da, &dw, pass->rows, pass->cfg->n_embd));
+    MR_TRY(mr_multiply_backward(pass->rt, a, w, d, da, dw, pass->rows, pass->cfg->n_embd));
     MR_TRY(mr_window_attention_backward(pass->rt, &shape, &own->qkv, &own->y, &own->lse, &own->dy, &own->dqkv, &own->scratch));
     return mr_linear_reverse(pass, &own->in, x, &own->dqkv, dx, false);
 }

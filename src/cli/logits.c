@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * logits: the logits of every position of a text, in parallel or one token at a time; grad: loss and gradients of a
+ * batch. For checking a model against others. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "cli/cli.h"
+#include "io/safetensors.h"
+#include "model/load.h"
+
+#define CHUNK 256 /* positions of one call where the model has a state */
+
+struct request {
+    struct mr_common common;
+    const char *model, *tokens, *batch, *out;
+    bool step;
+    json_t *overrides;
+};
+
+/* ---- logits ------------------------------------------------------------------------------------------------- */
+
+/* "1,2,3", or @FILE with the same (commas, spaces, newlines) in it. */
+static int parse_tokens(const char *text, int32_t **tokens, int *count)
+{
+    struct mr_str file = {0};
+    int err = 0;
+    *tokens = NULL;
+    *count = 0;
+    if (*text == '@') {
+        MR_GO(mr_file_read(text + 1, (size_t)1 << 28, &file));
+        text = file.text ? file.text : "";
+    }
+    size_t room = strlen(text) / 2 + 1;
+    if (!(*tokens = mr_alloc(room, sizeof **tokens))) {
+        err = MR_ENOMEM;
+        goto fail;
+    }
+    for (const char *at = text + strspn(text, ", \n\r\t"); *at; at += strspn(at, ", \n\r\t")) {
+        char *end;
+        errno = 0;
+        long id = strtol(at, &end, 10);
+        if (end == at || errno || id < INT32_MIN || id > INT32_MAX || (size_t)*count >= room) {
+            err = mr_fail(MR_EINVAL, "--tokens: '%.20s' is not a token id", at);
+            goto fail;
+        }
+        (*tokens)[(*count)++] = (int32_t)id;
+        at = end;
+    }
+    if (*count == 0)
+        err = mr_fail(MR_EINVAL, "--tokens holds no token");
+fail:
+    mr_str_free(&file);
+    return err;
+}
+
+static bool has_state(const struct mr_config *cfg)
+{
+    return cfg->family != MR_MICRORWKV || cfg->mode == MR_CAUSAL;
+}
+
+static int compute_logits(mr_model *model, const int32_t *tokens, int count, bool step, mr_tensor_writer *writer)
+{
+    const struct mr_config *cfg = &model->cfg;
+    bool with_state = has_state(cfg);
+    int chunk = step ? 1 : with_state && count > CHUNK ? CHUNK : count;
+    struct mr_pass_options options = {.batch = 1, .time = chunk, .with_state = with_state};
+    mr_pass *pass = NULL;
+    int err;
+    float *logits = mr_alloc((size_t)cfg->vocab_size, sizeof *logits);
+    if (!logits)
+        return MR_ENOMEM;
+    MR_GO(mr_pass_create(&pass, model, &options));
+    for (int at = 0; at < count; at += chunk) {
+        int n = count - at < chunk ? count - at : chunk;
+        MR_GO(mr_pass_forward(pass, tokens + at, 1, n, false, 1));
+        for (int row = 0; row < n; row++) {
+            MR_GO(mr_pass_logits(pass, row, 1, logits));
+            MR_GO(mr_tensor_writer_append_f32(writer, logits, (size_t)cfg->vocab_size));
+        }
+    }
+fail:
+    mr_pass_free(pass);
+    free(logits);
+    return err;
+}
+
+static int check_request(const struct mr_config *cfg, const int32_t *tokens, int count, bool step)
+{
+    if (step && !has_state(cfg))
+        return mr_fail(MR_EINVAL, "--step: a model in reference mode cannot be fed one token at a time");
+    if (cfg->positions == MR_POSITIONS_LEARNED && count > cfg->block_size)
+        return mr_fail(MR_EFILE, "%d tokens are more than the %d positions that this model has learned (block_size)", count,
+                       cfg->block_size);
+    for (int i = 0; i < count; i++)
+        if (tokens[i] < 0 || tokens[i] >= cfg->vocab_size)
+            return mr_fail(MR_EFILE, "token %d at position %d is outside the vocabulary of %d", tokens[i], i, cfg->vocab_size);
+    return 0;
+}
+
+static int run_logits(const struct request *r)
+{
+    mr_runtime *rt = NULL;
+    mr_model *model = NULL;
+    mr_tensor_writer *writer = NULL;
+    int32_t *tokens = NULL;
+    int count, err;
+    MR_GO(parse_tokens(r->tokens, &tokens, &count));
+    MR_GO(mr_common_open(&r->common, &rt));
+    MR_GO(mr_model_open(&model, rt, r->model, r->overrides, false, NULL));
+    MR_GO(check_request(&model->cfg, tokens, count, r->step));
+    struct mr_file_tensor out = {.name = "logits", .dtype = MR_DTYPE_F32, .ndim = 2, .shape = {count, model->cfg.vocab_size}, .shares = -1};
+    MR_GO(mr_safetensors_begin(&writer, r->out, &out, 1, NULL));
+    MR_GO(compute_logits(model, tokens, count, r->step, writer));
+    err = mr_tensor_writer_finish(writer);
+    writer = NULL;
+fail:
+    mr_tensor_writer_abort(writer);
+    mr_model_free(model);
+    mr_common_close(&r->common, rt);
+    free(tokens);
+    return err;
+}
+
+/* ---- grad --------------------------------------------------------------------------------------------------- */
+
+struct batch {
+    int rows, time; /* B, T */
+    int32_t *tokens, *targets;
+};
+
+static int read_batch(const char *path, struct batch *b)
+{
+    mr_tensor_file *file = NULL;
+    const char *names[] = {"tokens", "targets"};
+    int32_t **into[] = {&b->tokens, &b->targets};
+    int err;
+    MR_TRY(mr_safetensors_open(&file, path));
+    for (int i = 0; i < 2; i++) {
+        int64_t at = mr_tensor_file_find(file, names[i]);
+        const struct mr_file_tensor *t = at < 0 ? NULL : &file->tensors[at];
+        if (!t || t->ndim != 2 || t->shape[0] < 1 || t->shape[1] < 1 || t->shape[0] > 1 << 20 || t->shape[1] > 1 << 20) {
+            err = mr_fail(MR_EFILE, "%s: needs an integer tensor '%s' of shape (B,T)", path, names[i]);
+            goto fail;
+        }
+        if (i && (t->shape[0] != b->rows || t->shape[1] != b->time)) {
+            err = mr_fail(MR_EFILE, "%s: tokens and targets differ in shape", path);
+            goto fail;
+        }
+        b->rows = (int)t->shape[0];
+        b->time = (int)t->shape[1];
+        err = MR_ENOMEM;
+        if (!(*into[i] = mr_alloc((size_t)b->rows * (size_t)b->time, sizeof **into[i])))
+            goto fail;
+        MR_GO(mr_tensor_file_read_i32(file, (size_t)at, 0, (size_t)b->rows * (size_t)b->time, *into[i]));
+    }
+fail:
+    mr_tensor_file_close(file);
+    return err;
+}
+
+/* Writes loss, logits and the gradient of every parameter. */
+static int write_gradients(mr_model *model, const struct batch *b, float loss, const float *logits, const char *path)
+{
+    enum { PIECE = 1 << 18 };
+    int count = model->params.count, err = MR_ENOMEM;
+    mr_tensor_writer *writer = NULL;
+    struct mr_file_tensor *list = mr_alloc((size_t)count + 2, sizeof *list);
+    char (*names)[MR_NAME + 8] = mr_alloc((size_t)count, sizeof *names);
+    float *room = mr_alloc(PIECE, sizeof *room);
+    if (!list || !names || !room)
+        goto fail;
+    list[0] = (struct mr_file_tensor){.name = "loss", .dtype = MR_DTYPE_F32, .ndim = 1, .shape = {1}, .shares = -1};
+    list[1] = (struct mr_file_tensor){.name = "logits", .dtype = MR_DTYPE_F32, .ndim = 3, .shares = -1,
+                                      .shape = {b->rows, b->time, model->cfg.vocab_size}};
+    for (int i = 0; i < count; i++) {
+        const struct mr_param *p = model->params.list[i];
+        snprintf(names[i], sizeof names[i], "grad.%s", p->name);
+        list[i + 2] = (struct mr_file_tensor){.name = names[i], .dtype = MR_DTYPE_F32, .ndim = p->ndim, .shares = -1};
+        for (int d = 0; d < p->ndim; d++)
+            list[i + 2].shape[d] = (int64_t)p->shape[d];
+    }
+    MR_GO(mr_safetensors_begin(&writer, path, list, (size_t)count + 2, NULL));
+    MR_GO(mr_tensor_writer_append_f32(writer, &loss, 1));
+    MR_GO(mr_tensor_writer_append_f32(writer, logits, (size_t)b->rows * (size_t)b->time * (size_t)model->cfg.vocab_size));
+    for (int i = 0; i < count; i++) {
+        const struct mr_param *p = model->params.list[i];
+        for (size_t at = 0; at < p->count; at += PIECE) {
+            size_t n = p->count - at < PIECE ? p->count - at : PIECE;
+            MR_GO(mr_read(model->rt, &p->grad, at, n, room));
+            MR_GO(mr_tensor_writer_append_f32(writer, room, n));
+        }
+    }
+    err = mr_tensor_writer_finish(writer);
+    writer = NULL;
+fail:
+    mr_tensor_writer_abort(writer);
+    free(room);
+    free(names);
+    free(list);
+    return err;
+}
+
+static int run_grad(const struct request *r)
+{
+    mr_runtime *rt = NULL;
+    mr_model *model = NULL;
+    mr_pass *pass = NULL;
+    struct batch b = {0};
+    float *logits = NULL, cross_entropy, aux;
+    int err;
+    MR_GO(read_batch(r->batch, &b));
+    MR_GO(mr_common_open(&r->common, &rt));
+    MR_GO(mr_model_open(&model, rt, r->model, r->overrides, true, NULL));
+    MR_GO(check_request(&model->cfg, b.tokens, b.time, false));
+    model->cfg.dropout = 0;
+    struct mr_pass_options options = {.batch = b.rows, .time = b.time, .training = true};
+    MR_GO(mr_pass_create(&pass, model, &options));
+    err = MR_ENOMEM;
+    size_t rows = (size_t)b.rows * (size_t)b.time;
+    if (!(logits = mr_alloc(rows, (size_t)model->cfg.vocab_size * sizeof *logits)))
+        goto fail;
+    MR_GO(mr_model_zero_gradients(model));
+    MR_GO(mr_pass_forward(pass, b.tokens, b.rows, b.time, true, 1));
+    MR_GO(mr_pass_loss(pass, b.targets, logits));
+    MR_GO(mr_pass_backward(pass));
+    MR_GO(mr_pass_read_loss(pass, &cross_entropy, &aux));
+    MR_GO(write_gradients(model, &b, cross_entropy + aux, logits, r->out));
+fail:
+    free(logits);
+    free(b.tokens);
+    free(b.targets);
+    mr_pass_free(pass);
+    mr_model_free(model);
+    mr_common_close(&r->common, rt);
+    return err;
+}
+
+/* ---- both --------------------------------------------------------------------------------------------------- */
+
+static int parse_and_run(const struct mr_syntax *syntax, struct request *r, struct mr_words *config, int argc, char **argv,
+                         int (*run)(const struct request *))
+{
+    struct mr_words words = {0};
+    int err = mr_options_parse(syntax, argc, argv, &words);
+    if (!err && (!r->out || (!r->tokens && !r->batch)))
+        err = mr_fail(MR_EINVAL, "%s needs %s and --out: see %s --help", syntax->name,
+                      strcmp(syntax->name, "grad") ? "--tokens" : "--batch", syntax->name);
+    if (!err)
+        err = mr_overrides(config, &r->overrides);
+    if (!err) {
+        r->model = words.word[0];
+        err = run(r);
+    }
+    json_decref(r->overrides);
+    mr_words_free(&words);
+    mr_words_free(config);
+    return err;
+}
+
+int mr_command_logits(int argc, char **argv)
+{
+    struct request r = {0};
+    struct mr_words config = {0};
+    const struct mr_option options[] = {
+        {"tokens", MR_OPTION_TEXT, &r.tokens, "IDS", "1,2,3, or @FILE that holds them"},
+        {"out", MR_OPTION_TEXT, &r.out, "F", "the .safetensors file to write: logits (T,V)"},
+        {"step", MR_OPTION_FLAG, &r.step, NULL, "feed one token at a time through the recurrent form"},
+        {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
+        MR_COMMON_OPTIONS(&r.common),
+    };
+    const struct mr_syntax syntax = {.name = "logits", .words = "MODEL", .about = "Writes the logits at every position of a text.",
+        .example = "microrwkv logits out/best.mrw --tokens 1,2,3 --out logits.safetensors",
+        .options = options, .option_count = MR_COUNT(options), .min_words = 1, .max_words = 1};
+    return parse_and_run(&syntax, &r, &config, argc, argv, run_logits);
+}
+
+int mr_command_grad(int argc, char **argv)
+{
+    struct request r = {0};
+    struct mr_words config = {0};
+    const struct mr_option options[] = {
+        {"batch", MR_OPTION_TEXT, &r.batch, "F", "a .safetensors file with tokens and targets (B,T), int32; -1: no target"},
+        {"out", MR_OPTION_TEXT, &r.out, "G", "the .safetensors file to write: loss, logits, grad.*"},
+        {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
+        MR_COMMON_OPTIONS(&r.common),
+    };
+    const struct mr_syntax syntax = {.name = "grad", .words = "MODEL", .about = "Writes loss, logits and all gradients of a batch.",
+        .example = "microrwkv grad model.safetensors --batch batch.safetensors --out gradients.safetensors",
+        .options = options, .option_count = MR_COUNT(options), .min_words = 1, .max_words = 1};
+    return parse_and_run(&syntax, &r, &config, argc, argv, run_grad);
+}

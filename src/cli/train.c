@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * train: nanoGPT's keys, from a file and from the command line. */
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/progress.h"
+#include "cli/cli.h"
+#include "train/plot.h"
+#include "train/trainer.h"
+
+struct view {
+    const struct mr_common *common;
+    const struct mr_train_config *cfg;
+    struct mr_progress bar;
+    bool evaluating;
+};
+
+static void on_start(void *context, const struct mr_config *model, size_t parameters, int64_t iter)
+{
+    const struct view *v = context;
+    fprintf(stderr, "%s: %.2f M parameters, %d layers of width %d, vocabulary %d; data %s, out_dir %s\n", mr_family_name(model->family),
+            1e-6 * (double)parameters, model->n_layer, model->n_embd, model->vocab_size, v->cfg->dataset, v->cfg->out_dir);
+    if (iter)
+        fprintf(stderr, "resuming at iteration %lld\n", (long long)iter);
+}
+
+static void print(const struct view *v, json_t *object)
+{
+    if (v->common->json && mr_print_json(object) == 0)
+        fflush(stdout);
+    else if (!v->common->json)
+        json_decref(object);
+}
+
+static void on_iteration(void *context, int64_t iter, float loss, double lr, float grad_norm, double ms, double tokens_per_s,
+                         double seconds_left)
+{
+    struct view *v = context;
+    char left[24];
+    mr_progress_update(&v->bar, (uint64_t)iter + 1, "loss %.4f, %.0f tokens/s, %s left", (double)loss, tokens_per_s,
+                       mr_format_seconds(left, seconds_left));
+    if (v->common->json)
+        print(v, json_pack("{sI sf sf sf sf sf}", "iter", (json_int_t)iter, "loss", (double)loss, "lr", lr, "grad_norm",
+                           (double)grad_norm, "ms", ms, "tokens_per_s", tokens_per_s));
+    else if (!v->bar.shown && iter % 100 == 0)
+        fprintf(stderr, "iteration %lld: loss %.4f, %.1f ms, %.0f tokens/s, %s left\n", (long long)iter, (double)loss, ms, tokens_per_s, left);
+}
+
+static void on_evaluating(void *context, int done, int all)
+{
+    struct view *v = context;
+    mr_progress_update(&v->bar, (uint64_t)done * v->bar.total / (uint64_t)all, "evaluating, batch %d of %d", done, all);
+}
+
+static void on_evaluation(void *context, int64_t iter, double train_loss, double val_loss, bool best)
+{
+    struct view *v = context;
+    mr_progress_end(&v->bar);
+    fprintf(stderr, "iteration %lld: train loss %.4f, val loss %.4f%s\n", (long long)iter, train_loss, val_loss, best ? " (the best so far)" : "");
+    print(v, json_pack("{sI sf sf}", "iter", (json_int_t)iter, "train_loss", train_loss, "val_loss", val_loss));
+}
+
+static void on_saved(void *context, const char *path, int64_t iter)
+{
+    struct view *v = context;
+    mr_progress_end(&v->bar);
+    fprintf(stderr, "iteration %lld: saved in %s/ckpt.mrw\n", (long long)iter, path);
+}
+
+/* The first word without '=' is the file of assignments, if it comes first. */
+static int read_config(struct mr_train_config *cfg, const struct mr_words *words)
+{
+    for (int i = 0; i < words->count; i++) {
+        if (strchr(words->word[i], '='))
+            MR_TRY(mr_train_config_assign(cfg, words->word[i]));
+        else if (i == 0)
+            MR_TRY(mr_train_config_file(cfg, words->word[i]));
+        else
+            return mr_fail(MR_EINVAL, "'%s' is not of the form key=value: one CONFIG may come first, then assignments", words->word[i]);
+    }
+    return 0;
+}
+
+static int run(struct mr_common *common, struct mr_train_config *cfg)
+{
+    struct view view = {.common = common, .cfg = cfg};
+    struct mr_train_events events = {&view, on_start, on_iteration, on_evaluation, on_evaluating, on_saved};
+    mr_runtime *rt = NULL;
+    const volatile sig_atomic_t *stop = mr_catch_signals();
+    if (!common->device)
+        common->device = cfg->device;
+    mr_progress_begin(&view.bar, stderr, "train", (uint64_t)cfg->max_iters);
+    int err = mr_common_open(common, &rt);
+    if (!err)
+        err = mr_train(rt, cfg, &events, stop);
+    mr_progress_end(&view.bar);
+    mr_common_close(common, rt);
+    if (err || cfg->eval_only)
+        return err;
+    if (mr_plot_loss(cfg->out_dir) < 0)
+        fprintf(stderr, "%s\n", mr_error_text());
+    else
+        fprintf(stderr, "the loss curve is in %s/loss.svg\n", cfg->out_dir);
+    fprintf(stderr, "done: try `microrwkv generate %s --prompt \"Once\"`\n", cfg->out_dir);
+    return 0;
+}
+
+int mr_command_train(int argc, char **argv)
+{
+    struct mr_common common = {0};
+    struct mr_words words = {0};
+    struct mr_train_config cfg = {0};
+    const struct mr_option options[] = {MR_COMMON_OPTIONS(&common)};
+    const struct mr_syntax syntax = {
+        .name = "train", .words = "[CONFIG] [key=value ...]",
+        .about = "Trains a model; CONFIG is a file of assignments, and nanoGPT's own are read as they are.",
+        .example = "microrwkv train dataset=stories out_dir=out n_layer=4 n_head=4 n_embd=128 block_size=64 batch_size=12",
+        .options = options, .option_count = MR_COUNT(options), .min_words = 0, .max_words = INT_MAX, .key_values = true};
+    int err = mr_options_parse(&syntax, argc, argv, &words);
+    if (!err)
+        err = mr_train_config_defaults(&cfg);
+    if (!err)
+        err = read_config(&cfg, &words);
+    if (!err)
+        err = run(&common, &cfg);
+    mr_train_config_free(&cfg);
+    mr_words_free(&words);
+    return err;
+}

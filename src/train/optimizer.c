@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * The update of an iteration: the gradients' global norm, the clip factor, AdamW over whole segments of memory. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "ops/adamw.h"
+#include "rt/plan.h"
+#include "train/trainer.h"
+
+int mr_trainer_optimizer_open(mr_trainer *t)
+{
+    int segments;
+    const mr_tensor *grad = mr_arena_segments(t->model->arena, MR_GRADIENTS, &segments);
+    t->partial_count = 0;
+    for (int i = 0; i < segments; i++)
+        t->partial_count += (int)mr_square_sum_partials(grad[i].count);
+    MR_TRY(mr_tensor_alloc(t->rt, &t->norm_partials, MR_F32, (size_t)t->partial_count));
+    MR_TRY(mr_tensor_alloc(t->rt, &t->grad_norm, MR_F32, 1));
+    return mr_tensor_alloc(t->rt, &t->clip, MR_F32, 1);
+}
+
+void mr_trainer_optimizer_close(mr_trainer *t)
+{
+    mr_tensor_free(t->rt, &t->clip);
+    mr_tensor_free(t->rt, &t->grad_norm);
+    mr_tensor_free(t->rt, &t->norm_partials);
+}
+
+int mr_trainer_grad_norm(mr_trainer *t, float *grad_norm)
+{
+    int segments, at = 0;
+    const mr_tensor *grad = mr_arena_segments(t->model->arena, MR_GRADIENTS, &segments);
+    for (int i = 0; i < segments; i++) {
+        MR_TRY(mr_square_sum(t->rt, &grad[i], 0, grad[i].count, &t->norm_partials, (size_t)at));
+        at += (int)mr_square_sum_partials(grad[i].count);
+    }
+    MR_TRY(mr_clip_factor(t->rt, &t->norm_partials, (size_t)t->partial_count, (float)t->cfg->grad_clip, &t->grad_norm, &t->clip));
+    return mr_read(t->rt, &t->grad_norm, 0, 1, grad_norm);
+}
+
+/* Elements of each segment before the first parameter without weight decay. */
+static int decayed_elements(const mr_trainer *t, int segment, size_t count, size_t *decayed)
+{
+    const struct mr_params *params = &t->model->params;
+    *decayed = count;
+    for (int i = 0; i < params->count; i++) {
+        int at;
+        size_t offset;
+        if (params->list[i]->decay)
+            continue;
+        MR_TRY(mr_arena_place(t->model->arena, &params->list[i]->value, &at, &offset));
+        if (at < segment)
+            *decayed = 0;
+        else if (at == segment && offset < *decayed)
+            *decayed = offset;
+    }
+    return 0;
+}
+
+int mr_trainer_update(mr_trainer *t, double lr)
+{
+    mr_arena *arena = t->model->arena;
+    int segments;
+    const mr_tensor *value = mr_arena_segments(arena, MR_PARAMETERS, &segments);
+    const mr_tensor *grad = mr_arena_segments(arena, MR_GRADIENTS, &segments);
+    const mr_tensor *m = mr_arena_segments(arena, MR_MOMENTS, &segments);
+    const mr_tensor *v = mr_arena_segments(arena, MR_SECOND_MOMENTS, &segments);
+    t->optimizer_steps++;
+    for (int i = 0; i < segments; i++) {
+        size_t decayed;
+        MR_TRY(decayed_elements(t, i, value[i].count, &decayed));
+        struct mr_adamw step = {.lr = lr, .beta1 = t->cfg->beta1, .beta2 = t->cfg->beta2, .eps = 1e-8,
+                                .weight_decay = (float)t->cfg->weight_decay, .step = t->optimizer_steps};
+        if (decayed)
+            MR_TRY(mr_adamw(t->rt, &step, &value[i], &grad[i], &m[i], &v[i], 0, decayed, &t->clip));
+        step.weight_decay = 0;
+        if (decayed < value[i].count)
+            MR_TRY(mr_adamw(t->rt, &step, &value[i], &grad[i], &m[i], &v[i], decayed,
+                            value[i].count - decayed, &t->clip));
+    }
+    return 0;
+}
+
+static bool finite_tensor(mr_trainer *t, const mr_tensor *tensor, float *room, size_t piece)
+{
+    for (size_t at = 0; at < tensor->count; at += piece) {
+        size_t n = tensor->count - at < piece ? tensor->count - at : piece;
+        if (mr_read(t->rt, tensor, at, n, room) < 0)
+            return true;
+        for (size_t i = 0; i < n; i++)
+            if (!isfinite(room[i]))
+                return false;
+    }
+    return true;
+}
+
+const char *mr_trainer_first_bad(mr_trainer *t)
+{
+    enum { PIECE = 1 << 18 };
+    const char *bad = NULL;
+    float *room = mr_alloc(PIECE, sizeof *room);
+    for (int i = 0; room && !bad && i < t->model->params.count; i++)
+        if (!finite_tensor(t, &t->model->params.list[i]->value, room, PIECE))
+            bad = t->model->params.list[i]->name;
+    for (int i = 0; room && !bad && i < t->model->params.count; i++)
+        if (!finite_tensor(t, &t->model->params.list[i]->grad, room, PIECE))
+            bad = t->model->params.list[i]->name;
+    free(room);
+    return bad;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "train/plot.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+
+/* One data block per curve: the lines of the log that hold `key`. */
+static int block(struct mr_str *script, const struct mr_str *log, const char *name, const char *key)
+{
+    MR_TRY(mr_str_printf(script, "$%s << EOD\n", name));
+    int points = 0;
+    for (size_t at = 0; at < log->size;) {
+        const char *end = memchr(log->text + at, '\n', log->size - at);
+        size_t size = end ? (size_t)(end - (log->text + at)) + 1 : log->size - at;
+        json_t *line = json_loadb(log->text + at, size, 0, NULL), *value = json_object_get(line, key);
+        int err = 0;
+        if (json_is_number(value)) {
+            err = mr_str_printf(script, "%lld %.6g\n", (long long)json_integer_value(json_object_get(line, "iter")), json_number_value(value));
+            points++;
+        }
+        json_decref(line);
+        MR_TRY(err);
+        at += size;
+    }
+    MR_TRY(mr_str_printf(script, "EOD\n"));
+    return points;
+}
+
+/* The script to gnuplot's standard input. gnuplot's cd keeps odd characters of the path out of its grammar. */
+static int run_gnuplot(const char *out_dir, const struct mr_str *script)
+{
+    int ends[2];
+    if (pipe(ends))
+        return mr_fail(MR_EFILE, "gnuplot cannot be started: %s", strerror(errno));
+    pid_t child = fork();
+    if (child == 0) {
+        close(ends[1]);
+        dup2(ends[0], STDIN_FILENO);
+        if (chdir(out_dir) == 0)
+            execlp("gnuplot", "gnuplot", "-", (char *)NULL);
+        _exit(127);
+    }
+    close(ends[0]);
+    size_t written = 0;
+    while (child > 0 && written < script->size) {
+        ssize_t n = write(ends[1], script->text + written, script->size - written);
+        if (n < 0 && errno != EINTR)
+            break;
+        written += n > 0 ? (size_t)n : 0;
+    }
+    close(ends[1]);
+    int status = 0;
+    if (child < 0 || waitpid(child, &status, 0) < 0)
+        return mr_fail(MR_EFILE, "gnuplot cannot be started: %s", strerror(errno));
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+        return mr_fail(MR_ENODEV, "no loss curve was drawn: gnuplot is not installed (package gnuplot-nox)");
+    return status ? mr_fail(MR_EFILE, "gnuplot failed on the loss curve of %s", out_dir) : 0;
+}
+
+int mr_plot_loss(const char *out_dir)
+{
+    char path[4096];
+    struct mr_str log = {0}, script = {0};
+    int err, losses, evaluations;
+    snprintf(path, sizeof path, "%s/log.jsonl", out_dir);
+    MR_GO(mr_file_read(path, (size_t)1 << 32, &log));
+    MR_GO(losses = block(&script, &log, "loss", "loss"));
+    MR_GO(evaluations = block(&script, &log, "validation", "val_loss"));
+    err = 0;
+    if (losses < 2)
+        goto fail;
+    MR_GO(mr_str_printf(&script, "set terminal svg size 900,480 font 'sans,14' background 'white'\nset output 'loss.svg'\n"
+                                 "set xlabel 'iteration'\nset ylabel 'loss'\nset grid\nset key top right\n"
+                                 "plot $loss with lines lw 1 lc rgb '#9ecae1' title 'training, each iteration', "
+                                 "$loss smooth sbezier lw 2 lc rgb '#2171b5' title 'training, smoothed'%s\n",
+                        evaluations ? ", $validation with linespoints lw 2 pt 7 ps 0.7 lc rgb '#d94801' title 'validation'" : ""));
+    err = run_gnuplot(out_dir, &script);
+fail:
+    mr_str_free(&script);
+    mr_str_free(&log);
+    return err;
+}

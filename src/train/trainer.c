@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Putting a run together: configuration, data, model, and where it starts. */
+#include "train/trainer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/philox.h"
+#include "model/load.h"
+
+static int check_config(const struct mr_train_config *cfg)
+{
+    const struct { const char *name; int64_t value, low; } ints[] = {
+        {"batch_size", cfg->batch_size, 1}, {"block_size", cfg->block_size, 1}, {"eval_iters", cfg->eval_iters, 1},
+        {"gradient_accumulation_steps", cfg->gradient_accumulation_steps, 1}, {"max_iters", cfg->max_iters, 0},
+        {"eval_interval", cfg->eval_interval, 1}, {"log_interval", cfg->log_interval, 1}, {"checkpoint_interval", cfg->checkpoint_interval, 0}};
+    for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
+        if (ints[i].value < ints[i].low)
+            return mr_fail(MR_EINVAL, "%s is %lld: it must be at least %lld", ints[i].name, (long long)ints[i].value, (long long)ints[i].low);
+    if (!(cfg->beta1 >= 0 && cfg->beta1 < 1 && cfg->beta2 >= 0 && cfg->beta2 < 1))
+        return mr_fail(MR_EINVAL, "beta1 %g and beta2 %g must lie in [0, 1)", cfg->beta1, cfg->beta2);
+    return 0;
+}
+
+static int open_data(mr_trainer *t)
+{
+    char folder[4096];
+    const char *name = t->cfg->dataset;
+    snprintf(folder, sizeof folder, mr_is_folder(name) ? "%s" : "data/%s", name);
+    if (!mr_is_folder(folder))
+        return mr_fail(MR_EFILE, "there is no data set %s (nor data/%s): make one with `microrwkv prepare TEXT --out %s`", name, name, folder);
+    MR_TRY(mr_token_data_open(&t->data, folder));
+    for (int split = 0; split < MR_SPLITS; split++)
+        if (mr_token_data_count(t->data, split) <= (uint64_t)t->cfg->block_size)
+            return mr_fail(MR_EFILE, "%s: %s has only %llu tokens, a block of %d needs one more than that: give more text or a smaller block_size",
+                           folder, split == MR_SPLIT_TRAIN ? "train.bin" : "val.bin", (unsigned long long)mr_token_data_count(t->data, split),
+                           t->cfg->block_size);
+    return 0;
+}
+
+/* The data's tokenizer must be the checkpoint's. */
+static int check_tokenizer(mr_trainer *t, json_t *saved)
+{
+    json_t *data = mr_token_data_tokenizer(t->data);
+    if (data && saved && !json_equal(data, saved))
+        return mr_fail(MR_EFILE, "the data set %s was made with another tokenizer than the checkpoint's: prepare it again with the same one",
+                       t->cfg->dataset);
+    t->tokenizer = json_incref(data ? data : saved);
+    return 0;
+}
+
+/* vocab_size of a new model: what was given, else the tokenizer's, else nanoGPT's 50304. */
+static int new_model(mr_trainer *t)
+{
+    struct mr_config cfg;
+    int family = MR_MICRORWKV;
+    const char *name = json_string_value(json_object_get(t->cfg->model, "family"));
+    if (name && (family = mr_family_by_name(name)) < 0)
+        return family;
+    mr_config_defaults(&cfg, family);
+    cfg.block_size = t->cfg->block_size;
+    if (family == MR_GPT2)
+        cfg.bias = false; /* as nanoGPT trains */
+    uint64_t vocab = mr_token_data_vocab_size(t->data);
+    if (vocab)
+        cfg.vocab_size = (int)vocab;
+    MR_TRY(mr_config_set_all(&cfg, t->cfg->model));
+    const json_t *aux = json_object_get(t->cfg->model, "aux");
+    if (family == MR_MICRORWKV && !aux)
+        cfg.aux = cfg.mode == MR_REFERENCE ? MR_AUX_NONE : cfg.moe == MR_MOE_TOPK ? MR_AUX_BALANCE : MR_AUX_DIVERSITY;
+    if (cfg.mode == MR_REFERENCE)
+        cfg.positions = MR_POSITIONS_LEARNED;
+    if (vocab > (uint64_t)cfg.vocab_size)
+        return mr_fail(MR_EINVAL, "vocab_size %d is smaller than the %llu tokens of the data set's tokenizer", cfg.vocab_size,
+                       (unsigned long long)vocab);
+    MR_TRY(mr_model_create(&t->model, t->rt, &cfg, true, false));
+    MR_TRY(mr_model_start(t->model, t->seed));
+    return check_tokenizer(t, NULL);
+}
+
+/* What may change on a model that exists: dropout, and the block where positions are not learned. */
+static json_t *changes(const mr_trainer *t)
+{
+    const char *keys[] = {"dropout", "aux_weight"};
+    json_t *object = json_object();
+    for (size_t i = 0; object && i < sizeof keys / sizeof keys[0]; i++)
+        if (json_object_get(t->cfg->model, keys[i]))
+            json_object_set(object, keys[i], json_object_get(t->cfg->model, keys[i]));
+    return object;
+}
+
+static int old_model(mr_trainer *t, const char *path, bool resume)
+{
+    struct mr_model_file file = {0};
+    json_t *overrides = changes(t);
+    int err;
+    MR_GO(mr_model_open(&t->model, t->rt, path, overrides, true, &file));
+    MR_GO(check_tokenizer(t, file.tokenizer));
+    if (resume && !file.training)
+        err = mr_fail(MR_EFILE, "%s says nothing of a training run that could go on: use init_from=%s", path, path);
+    else if (resume && (err = mr_trainer_resume(t, file.training)) < 0)
+        err = mr_fail_in(err, "%s", path);
+    if (!err && t->model->cfg.positions == MR_POSITIONS_LEARNED && t->cfg->block_size > t->model->cfg.block_size)
+        err = mr_fail(MR_EINVAL, "block_size %d is more than the %d positions that %s has learned", t->cfg->block_size,
+                      t->model->cfg.block_size, path);
+    if (!err && mr_token_data_vocab_size(t->data) > (uint64_t)t->model->cfg.vocab_size)
+        err = mr_fail(MR_EFILE, "the data set %s has %llu tokens, the model %s only %d", t->cfg->dataset,
+                      (unsigned long long)mr_token_data_vocab_size(t->data), path, t->model->cfg.vocab_size);
+fail:
+    json_decref(overrides);
+    mr_model_file_free(&file);
+    return err;
+}
+
+int mr_trainer_open(mr_trainer *t, mr_runtime *rt, struct mr_train_config *cfg)
+{
+    t->cfg = cfg;
+    t->rt = rt;
+    t->seed = cfg->seed;
+    t->best_val_loss = INFINITY;
+    MR_TRY(check_config(cfg));
+    MR_TRY(open_data(t));
+    if (strcmp(cfg->init_from, "scratch") == 0) {
+        MR_TRY(new_model(t));
+    } else if (strcmp(cfg->init_from, "resume") == 0) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s/ckpt.mrw", cfg->out_dir);
+        MR_TRY(old_model(t, path, true));
+    } else {
+        MR_TRY(old_model(t, cfg->init_from, false));
+    }
+    t->model_cfg = t->model->cfg;
+    struct mr_pass_options options = {.batch = cfg->batch_size, .time = cfg->block_size, .training = true};
+    MR_TRY(mr_pass_create(&t->pass, t->model, &options));
+    size_t rows = (size_t)cfg->batch_size * (size_t)cfg->block_size;
+    t->tokens = mr_alloc(rows, sizeof *t->tokens);
+    t->targets = mr_alloc(rows, sizeof *t->targets);
+    if (!t->tokens || !t->targets)
+        return MR_ENOMEM;
+    return mr_trainer_optimizer_open(t);
+}
+
+void mr_trainer_close(mr_trainer *t)
+{
+    if (t->log)
+        fclose(t->log);
+    mr_trainer_optimizer_close(t);
+    free(t->tokens);
+    free(t->targets);
+    mr_pass_free(t->pass);
+    mr_model_free(t->model);
+    json_decref(t->tokenizer);
+    mr_token_data_close(t->data);
+}
+
+int mr_trainer_batch(mr_trainer *t, int split, uint32_t stream, uint64_t micro_step)
+{
+    struct mr_philox draws = {.seed = t->seed, .stream = stream, .step = micro_step};
+    size_t block = (size_t)t->cfg->block_size;
+    uint64_t windows = mr_token_data_count(t->data, split) - block;
+    for (int b = 0; b < t->cfg->batch_size; b++) {
+        uint64_t at = mr_philox_below(&draws, (uint64_t)b, windows);
+        MR_TRY(mr_token_data_read(t->data, split, at, block, t->tokens + (size_t)b * block));
+        MR_TRY(mr_token_data_read(t->data, split, at + 1, block, t->targets + (size_t)b * block));
+    }
+    return 0;
+}

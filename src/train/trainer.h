@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * A training run: model, data, optimizer, and the loop over them. */
+#ifndef MR_TRAIN_TRAINER_H
+#define MR_TRAIN_TRAINER_H
+
+#include <signal.h>
+
+#include "model/model.h"
+#include "text/token_file.h"
+#include "train/config.h"
+
+/* What the loop tells while it runs; each may be NULL. */
+struct mr_train_events {
+    void *context;
+    /* Before the first iteration: iter is where the run goes on (0: a new one). */
+    void (*start)(void *context, const struct mr_config *model, size_t parameters, int64_t iter);
+    void (*iteration)(void *context, int64_t iter, float loss, double lr, float grad_norm, double ms, double tokens_per_s,
+                      double seconds_left);
+    void (*evaluation)(void *context, int64_t iter, double train_loss, double val_loss, bool best);
+    /* While an evaluation runs: batches done of all. */
+    void (*evaluating)(void *context, int done, int all);
+    void (*saved)(void *context, const char *path, int64_t iter);
+};
+
+typedef struct mr_trainer {
+    struct mr_train_config *cfg;
+    mr_runtime *rt;
+    struct mr_config model_cfg;
+    mr_model *model;
+    mr_pass *pass;
+    mr_token_data *data;
+    json_t *tokenizer; /* what the data was made with, or NULL */
+    int64_t iter, optimizer_steps;
+    uint64_t micro_step; /* training forwards since iteration 0 */
+    uint64_t seed;
+    double best_val_loss;
+    int32_t *tokens, *targets; /* one micro-batch, host */
+    mr_tensor norm_partials, grad_norm, clip;
+    int partial_count;
+    FILE *log;
+} mr_trainer;
+
+/* Runs to max_iters, or until *stop is not 0: the iteration under way is finished, the state saved, and
+ * MR_EINTERRUPTED returned. MR_ENUMERIC: a loss that is not a number, with the iteration and the first bad tensor. */
+int mr_train(mr_runtime *rt, struct mr_train_config *cfg, const struct mr_train_events *events,
+             const volatile sig_atomic_t *stop);
+
+/* ---- its parts ---------------------------------------------------------------------------------------------- */
+
+/* Builds model, data and pass; reads the checkpoint where init_from says so. */
+int mr_trainer_open(mr_trainer *t, mr_runtime *rt, struct mr_train_config *cfg);
+void mr_trainer_close(mr_trainer *t);
+
+/* Draws micro-batch `micro_step` of a stream into t->tokens and t->targets. */
+int mr_trainer_batch(mr_trainer *t, int split, uint32_t stream, uint64_t micro_step);
+
+/* Gradient norm, clip, and one AdamW step over all parameters; *grad_norm waits for the gradients. */
+int mr_trainer_grad_norm(mr_trainer *t, float *grad_norm);
+int mr_trainer_update(mr_trainer *t, double lr);
+int mr_trainer_optimizer_open(mr_trainer *t);
+void mr_trainer_optimizer_close(mr_trainer *t);
+/* Name of the first parameter (in the order of files) with a gradient or value that is not finite, or NULL. */
+const char *mr_trainer_first_bad(mr_trainer *t);
+
+/* out_dir/ckpt.mrw with everything a resume needs; out_dir/best.mrw with the weights alone. */
+int mr_trainer_save(mr_trainer *t, bool best);
+int mr_trainer_resume(mr_trainer *t, const json_t *training);
+
+/* out_dir/log.jsonl: lines of iterations from t->iter on are dropped, then it is appended to. */
+int mr_trainer_log_open(mr_trainer *t);
+int mr_trainer_log(mr_trainer *t, json_t *line); /* steals line */
+
+#endif
