@@ -2,6 +2,7 @@
 #include "base/str.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@ static int reserve(struct mr_str *s, size_t more)
         return 0;
     size_t capacity = s->capacity ? s->capacity : 64;
     while (capacity < need)
-        capacity = capacity > need / 2 ? need : capacity * 2;
+        capacity = capacity > SIZE_MAX / 2 ? need : capacity * 2;
     char *text = mr_realloc(s->text, capacity, 1);
     if (!text)
         return MR_ENOMEM;
