@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Dropout with masks drawn by element: philox(seed; stream MR_STREAM_DROPOUT, step, site, element). */
+#ifndef MR_OPS_DROPOUT_H
+#define MR_OPS_DROPOUT_H
+
+#include "rt/rt.h"
+
+struct mr_dropout {
+    float p; /* the share that is dropped, 0 <= p < 1 */
+    uint64_t seed, step;
+    uint32_t site; /* which of the model's dropouts, below 2^20 */
+};
+
+/* y = x / (1 - p) where the element's draw is at least p, else 0; y may be x. The backward is the same call
+ * on the gradient. n elements. */
+int mr_dropout_apply(mr_runtime *rt, const struct mr_dropout *d, const mr_tensor *x, const mr_tensor *y,
+                     size_t n);
+
+#endif
