@@ -220,8 +220,6 @@ static int put_entry(json_t *header, const struct mr_file_tensor *t, uint64_t *a
                        t->name);
     size_t count, bytes;
     MR_TRY(mr_file_tensor_size(t, &count, &bytes));
-    if (json_object_get(header, t->name))
-        return mr_fail(MR_EINVAL, "a safetensors file cannot hold two tensors of the name \"%s\"", t->name);
     json_t *entry = json_object(), *shape = NULL, *offsets = NULL;
     MR_TRY(mr_json_set(header, t->name, entry));
     MR_TRY(mr_json_set(entry, "dtype", json_string(dtypes[k].name)));

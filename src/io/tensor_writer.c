@@ -27,6 +27,20 @@ static int check(const struct mr_tensor_writer_format *format, const struct mr_f
     return 0;
 }
 
+/* Names must be text, and none may stand twice. */
+static int check_names(const struct mr_file_tensor *list, size_t count)
+{
+    static const struct mr_tensor_file_format none = {"list", NULL, NULL};
+    mr_tensor_file *names;
+    MR_TRY(mr_tensor_file_create(&names, sizeof *names, &none, "the list of tensors"));
+    int err = 0;
+    for (size_t i = 0; i < count && !err; i++)
+        err = mr_tensor_file_add(names, list[i].name, strlen(list[i].name), list[i].dtype, list[i].ndim,
+                                 list[i].shape, 0);
+    mr_tensor_file_close(names);
+    return err < 0 && err != MR_ENOMEM ? MR_EINVAL : err;
+}
+
 int mr_tensor_writer_create(mr_tensor_writer **result, size_t size, const struct mr_tensor_writer_format *format,
                             const char *path, const struct mr_file_tensor *tensors, size_t count)
 {
@@ -49,11 +63,13 @@ int mr_tensor_writer_create(mr_tensor_writer **result, size_t size, const struct
             goto fail;
         }
     }
-    for (size_t i = 0; i < count; i++)
-        if ((err = check(format, tensors, i)) < 0) {
-            mr_fail_in(err, "%s cannot be written", path);
-            goto fail;
-        }
+    err = check_names(tensors, count);
+    for (size_t i = 0; i < count && !err; i++)
+        err = check(format, tensors, i);
+    if (err) {
+        mr_fail_in(err, "%s cannot be written", path);
+        goto fail;
+    }
     MR_GO(mr_writer_open(&w->out, path));
     *result = w;
     return 0;
