@@ -46,15 +46,33 @@ typedef float4 floatv;
 #define FOR_LANE_VECTORS(i, n) for (int i = LANE * VEC; i < (n); i += LANES * VEC)
 #define VECTORS(n) (((n) + VEC - 1) / VEC) /* that many cover n floats */
 
-/* A vector of which only the first n floats exist, if n < VEC; `fill` stands for the others. */
+/* A vector of which only the first n floats exist, if n < VEC; `fill` stands for the others. In pieces of 8, 4, 2
+ * and 1, which stay in registers: rows seldom fit, and a loop over single floats took most of their time. */
 static inline floatv load_or(global const float *p, int n, float fill)
 {
     if (n >= VEC)
         return vloadv(0, p);
-    float a[VEC];
-    for (int i = 0; i < VEC; i++)
-        a[i] = i < n ? p[i] : fill;
-    return vloadv(0, a);
+    if (n <= 0)
+        return fill;
+    float4 last = fill; /* the first n % 4 of it exist */
+    if (n & 2) {
+        last.xy = vload2(0, p + (n & ~3));
+        if (n & 1)
+            last.z = p[n - 1];
+    } else if (n & 1) {
+        last.x = p[n - 1];
+    }
+#if VEC == 4
+    return last;
+#else
+    float4 none = fill;
+    float8 half_vector = n & 4 ? (float8)(vload4(0, p + (n & ~7)), last) : (float8)(last, none);
+#if VEC == 8
+    return half_vector;
+#else
+    return n & 8 ? (float16)(vload8(0, p), half_vector) : (float16)(half_vector, none, none);
+#endif
+#endif
 }
 
 static inline floatv load_some(global const float *p, int n)
@@ -68,10 +86,35 @@ static inline void store_some(floatv v, global float *p, int n)
         vstorev(v, 0, p);
         return;
     }
-    float a[VEC];
-    vstorev(v, 0, a);
-    for (int i = 0; i < n; i++)
-        p[i] = a[i];
+    if (n <= 0)
+        return;
+#if VEC == 16
+    float8 eight = v.lo;
+    if (n & 8) {
+        vstore8(eight, 0, p);
+        eight = v.hi;
+        p += 8;
+    }
+#elif VEC == 8
+    float8 eight = v;
+#endif
+#if VEC == 4
+    float4 four = v;
+#else
+    float4 four = eight.lo;
+    if (n & 4) {
+        vstore4(four, 0, p);
+        four = eight.hi;
+        p += 4;
+    }
+#endif
+    if (n & 2) {
+        vstore2(four.xy, 0, p);
+        four.x = four.z;
+        p += 2;
+    }
+    if (n & 1)
+        p[0] = four.x;
 }
 
 static inline float sum_of_vector(floatv a)
