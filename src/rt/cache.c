@@ -3,11 +3,8 @@
  * PoCL a binary holds machine code only of the kernels that ran, so entries are written when the device is
  * closed, and again when other kernels of the program ran; the names of those lie in the entry.
  *
- * An entry: struct entry_header, the kernels' names (each ended by NUL), the binary. It is written to a
- * temporary file and renamed, so that other processes see it whole or not at all. */
+ * An entry: struct entry_header, the kernels' names (each ended by NUL), the binary. */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,12 +12,13 @@
 #include <xxhash.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/str.h"
 #include "rt/internal.h"
 
 enum { FORMAT = 1 };
 static const char magic[8] = "mrwkvcl";
-static const uint64_t largest_entry = (uint64_t)1 << 30; /* bytes */
+static const size_t largest_entry = (uint64_t)1 << 30; /* bytes */
 
 struct entry_header {
     char magic[8];
@@ -37,12 +35,11 @@ static void hash_text(XXH3_state_t *state, const char *text)
     XXH3_128bits_update(state, text, n);
 }
 
-void mr_cache_key(const mr_runtime *rt, const char *source, const char *options, uint64_t key[2])
+int mr_cache_key(const mr_runtime *rt, const char *source, const char *options, uint64_t key[2])
 {
     XXH3_state_t *state = XXH3_createState();
-    key[0] = key[1] = 0;
     if (!state)
-        return;
+        return mr_fail(MR_ENOMEM, "out of memory: no state for a hash");
     const uint32_t format = FORMAT;
     XXH3_128bits_reset(state);
     XXH3_128bits_update(state, &format, sizeof format);
@@ -58,6 +55,7 @@ void mr_cache_key(const mr_runtime *rt, const char *source, const char *options,
     key[0] = hash.high64;
     key[1] = hash.low64;
     XXH3_freeState(state);
+    return 0;
 }
 
 static int make_folders(char *path)
@@ -119,45 +117,22 @@ static void checksum_of(const void *content, size_t size, uint64_t sum[2])
     sum[1] = hash.low64;
 }
 
-/* The whole file, if it is ours or the system's and a plain one; NULL without an error text otherwise. */
-static unsigned char *read_entry(const char *path, size_t *size)
-{
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (file < 0)
-        return NULL;
-    struct stat about;
-    unsigned char *content = NULL;
-    if (!fstat(file, &about) && S_ISREG(about.st_mode) && (about.st_uid == geteuid() || about.st_uid == 0) &&
-        about.st_size >= (off_t)sizeof(struct entry_header) && (uint64_t)about.st_size <= largest_entry)
-        content = malloc((size_t)about.st_size);
-    size_t have = 0;
-    while (content && have < (size_t)about.st_size) {
-        ssize_t n = read(file, content + have, (size_t)about.st_size - have);
-        if (n <= 0) {
-            free(content);
-            content = NULL;
-        }
-        have += n > 0 ? (size_t)n : 0;
-    }
-    close(file);
-    *size = have;
-    return content;
-}
-
 /* Whether the content is a whole entry of this program. */
-static bool trusted(const struct mr_program *p, const unsigned char *content, size_t size, struct entry_header *header)
+static bool trusted(const struct mr_program *p, const struct mr_str *content, struct entry_header *header)
 {
-    memcpy(header, content, sizeof *header);
-    size_t rest = size - sizeof *header;
+    if (content->size < sizeof *header)
+        return false;
+    memcpy(header, content->text, sizeof *header);
+    size_t rest = content->size - sizeof *header;
     if (memcmp(header->magic, magic, sizeof magic) || header->format != FORMAT ||
         memcmp(header->key, p->key, sizeof p->key))
         return false;
     if (header->names_size > rest || header->binary_size != rest - header->names_size || header->binary_size == 0)
         return false;
-    if (header->names_size && content[sizeof *header + header->names_size - 1])
+    if (header->names_size && content->text[sizeof *header + header->names_size - 1])
         return false;
     uint64_t sum[2];
-    checksum_of(content + sizeof *header, rest, sum);
+    checksum_of(content->text + sizeof *header, rest, sum);
     return !memcmp(sum, header->checksum, sizeof sum);
 }
 
@@ -174,44 +149,58 @@ static cl_program program_of(const mr_runtime *rt, const unsigned char *binary, 
     return program;
 }
 
+/* Somebody else's file could hold somebody else's code. */
+static bool is_ours(const char *path)
+{
+    struct stat about;
+    return !stat(path, &about) && (about.st_uid == geteuid() || about.st_uid == 0);
+}
+
 bool mr_cache_load(mr_runtime *rt, struct mr_program *p)
 {
-    if (!rt->cache_folder)
-        return false;
-    struct mr_str path = {0};
+    struct mr_str path = {0}, content = {0};
     struct entry_header header;
-    size_t size = 0;
-    unsigned char *content = entry_path(rt, p, &path) ? NULL : read_entry(path.text, &size);
-    bool good = content && trusted(p, content, size, &header);
+    bool good = false;
+    if (!rt->cache_folder || entry_path(rt, p, &path) || access(path.text, F_OK))
+        goto end;
+    good = is_ours(path.text) && !mr_file_read(path.text, largest_entry, &content) && trusted(p, &content, &header);
     if (good) {
-        const char *names = (const char *)content + sizeof header, *end = names + header.names_size;
+        const char *name = content.text + sizeof header, *end = name + header.names_size;
         p->handle = program_of(rt, (const unsigned char *)end, header.binary_size, p->options);
         good = p->handle != NULL;
-        for (; good && names < end; names += strlen(names) + 1)
-            good = !mr_program_launched(p, names);
+        for (; good && name < end; name += strlen(name) + 1)
+            good = !mr_program_launched(p, name, false);
     }
-    if (content && !good)
+    if (!good)
         mr_log(MR_LOG_INFO, "the cache's entry %s is broken or foreign: it is made anew", path.text);
-    free(content);
+
+end:
+    mr_str_free(&content);
     mr_str_free(&path);
     p->cached = good;
     p->grown = false;
     return good;
 }
 
-static int write_whole(const char *path, int file, const void *content, size_t size)
+static int append_binary(const mr_runtime *rt, cl_program program, const char *name, struct mr_str *content)
 {
-    for (size_t done = 0; done < size;) {
-        ssize_t n = write(file, (const char *)content + done, size - done);
-        if (n <= 0)
-            return mr_fail(MR_EFILE, "%s cannot be written: %s", path, strerror(n ? errno : ENOSPC));
-        done += (size_t)n;
-    }
-    return 0;
+    size_t size = 0;
+    cl_int status = clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof size, &size, NULL);
+    if (status || size == 0 || size > largest_entry)
+        return mr_cl_fail(status, "%s gives no binary on '%s'", name, rt->info.name);
+    unsigned char *binary = mr_alloc(size, 1);
+    if (!binary)
+        return MR_ENOMEM;
+    status = clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL);
+    int err = status ? mr_cl_fail(status, "%s gives no binary on '%s'", name, rt->info.name)
+                     : mr_str_append(content, binary, size);
+    free(binary);
+    return err;
 }
 
-/* names and binary, as one block behind the header. */
-static int entry_content(const mr_runtime *rt, const struct mr_program *p, struct mr_str *content)
+/* header, names and binary. A program from the cache gives back the binary that it came from, without the
+ * kernels that ran since: build it from its source again; PoCL finds their machine code in its own cache. */
+static int entry_content(mr_runtime *rt, const struct mr_program *p, struct mr_str *content)
 {
     struct entry_header header = {.format = FORMAT, .key = {p->key[0], p->key[1]}};
     memcpy(header.magic, magic, sizeof magic);
@@ -219,46 +208,31 @@ static int entry_content(const mr_runtime *rt, const struct mr_program *p, struc
     for (int i = 0; i < p->launched_count; i++)
         MR_TRY(mr_str_append(content, p->launched[i], strlen(p->launched[i]) + 1));
     header.names_size = (uint32_t)(content->size - sizeof header);
-    size_t size = 0;
-    cl_int status = clGetProgramInfo(p->handle, CL_PROGRAM_BINARY_SIZES, sizeof size, &size, NULL);
-    if (status || size == 0 || size > largest_entry)
-        return mr_cl_fail(status, "%s gives no binary", rt->table->files[p->file].name);
-    unsigned char *binary = mr_alloc(size, 1);
-    if (!binary)
-        return MR_ENOMEM;
-    status = clGetProgramInfo(p->handle, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL);
-    int err = status ? mr_cl_fail(status, "%s gives no binary", rt->table->files[p->file].name)
-                     : mr_str_append(content, binary, size);
-    free(binary);
+    const struct mr_kernel_file *file = &rt->table->files[p->file];
+    cl_program again = NULL;
+    if (p->cached)
+        MR_TRY(mr_program_build(rt, file->name, file->source, p->options, &again));
+    int err = append_binary(rt, again ? again : p->handle, file->name, content);
+    if (again)
+        clReleaseProgram(again);
     if (err)
         return err;
-    header.binary_size = size;
+    header.binary_size = content->size - sizeof header - header.names_size;
     checksum_of(content->text + sizeof header, content->size - sizeof header, header.checksum);
     memcpy(content->text, &header, sizeof header);
     return 0;
 }
 
-static int write_entry(const mr_runtime *rt, const struct mr_program *p)
+static int write_entry(mr_runtime *rt, const struct mr_program *p)
 {
-    struct mr_str path = {0}, temporary = {0}, content = {0};
-    int file = -1, err = 0;
+    struct mr_str path = {0}, content = {0};
+    int err = 0;
     MR_GO(entry_content(rt, p, &content));
     MR_GO(entry_path(rt, p, &path));
-    MR_GO(mr_str_printf(&temporary, "%s/.new-XXXXXX", rt->cache_folder));
-    file = mkostemp(temporary.text, O_CLOEXEC);
-    if (file < 0)
-        MR_GO(mr_fail(MR_EFILE, "no file can be made in '%s': %s", rt->cache_folder, strerror(errno)));
-    err = write_whole(temporary.text, file, content.text, content.size);
-    if (close(file) && !err)
-        err = mr_fail(MR_EFILE, "%s cannot be written: %s", temporary.text, strerror(errno));
-    if (!err && rename(temporary.text, path.text))
-        err = mr_fail(MR_EFILE, "%s cannot be renamed to %s: %s", temporary.text, path.text, strerror(errno));
-    if (err)
-        unlink(temporary.text);
+    MR_GO(mr_file_write(path.text, content.text, content.size));
 
 fail:
     mr_str_free(&content);
-    mr_str_free(&temporary);
     mr_str_free(&path);
     return err;
 }
@@ -267,7 +241,7 @@ void mr_cache_write(mr_runtime *rt)
 {
     for (int i = 0; rt->cache_folder && i < rt->program_count; i++) {
         const struct mr_program *p = rt->programs[i];
-        if (!p->grown)
+        if (!p->grown || (p->cached && !mr_compiles_late(rt)))
             continue;
         if (write_entry(rt, p)) {
             mr_log(MR_LOG_WARNING, "a compiled kernel is not kept: %s", mr_error_text());

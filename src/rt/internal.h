@@ -31,10 +31,10 @@ struct mr_program {
     char *options; /* all of them */
     uint64_t key[2];
     cl_program handle;
-    bool cached;      /* came from the cache */
-    char **launched;  /* the kernels whose machine code the cache's entry holds, or will hold */
+    bool cached; /* came from the cache */
+    char **launched; /* the kernels whose machine code the cache's entry holds, or will hold */
     int launched_count;
-    bool grown;       /* more were launched than the entry holds: write it again */
+    bool grown; /* more were launched than the entry holds: write it again */
 };
 
 /* One kernel of one program, ready to launch. */
@@ -45,6 +45,7 @@ struct mr_variant {
     struct mr_program *program;
     cl_kernel handle;
     size_t local_size; /* of the first launch; the same ever after */
+    bool large;        /* launched with a large grid too */
     int row;           /* of the profile; -1: none yet */
 };
 
@@ -83,6 +84,9 @@ struct mr_runtime {
     struct mr_staged staged[MR_STAGES];
     unsigned next_stage;
 
+    void *gemm; /* what gemm.c keeps, and what frees it; NULL: nothing */
+    void (*gemm_close)(struct mr_runtime *rt);
+
     bool profiling;
     struct mr_profile_row *rows;
     int row_count, row_room;
@@ -100,8 +104,12 @@ const char *mr_cl_name(cl_int status);
 
 /* Finds or makes the variant of a kernel; its program is loaded or built on first use. */
 int mr_variant_find(mr_runtime *rt, const char *name, const char *defines, struct mr_variant **variant);
-/* Remembers that a kernel of the program ran, for the cache's entry. */
-int mr_program_launched(struct mr_program *program, const char *kernel);
+/* PoCL compiles a kernel when it is first launched, and again for grids of MR_LARGE_GRID work-items or more;
+ * other runtimes do so when the program is built. */
+enum { MR_LARGE_GRID = 65535 };
+bool mr_compiles_late(const mr_runtime *rt);
+/* Remembers that a kernel of the program ran, for the cache's entry; large: its name has "large" behind it. */
+int mr_program_launched(struct mr_program *program, const char *kernel, bool large);
 /* Compiles a source; a failure names the file and its lines by the compiler's log. */
 int mr_program_build(mr_runtime *rt, const char *name, const char *source, const char *options, cl_program *program);
 void mr_programs_free(mr_runtime *rt);
@@ -111,8 +119,8 @@ void mr_programs_free(mr_runtime *rt);
 /* Chooses the folder and makes it; without one only a warning is logged. */
 int mr_cache_open(mr_runtime *rt);
 /* The key of a program: source, options, device, driver, platform, format. */
-void mr_cache_key(const mr_runtime *rt, const char *source, const char *options, uint64_t key[2]);
-/* Loads program->handle; false: no entry, or not one to be trusted. */
+int mr_cache_key(const mr_runtime *rt, const char *source, const char *options, uint64_t key[2]);
+/* Loads program->handle and the names of its launched kernels; false: no entry, or not one to be trusted. */
 bool mr_cache_load(mr_runtime *rt, struct mr_program *program);
 /* Writes the entries of programs that are new or have grown; what fails is logged only. */
 void mr_cache_write(mr_runtime *rt);

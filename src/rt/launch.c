@@ -78,7 +78,7 @@ static int set_argument(const struct mr_variant *variant, int i, const struct mr
     return 0;
 }
 
-/* What must hold once per variant: its local size fits the device, and its local memory too. */
+/* What must hold once per variant: its local size fits the device, its local memory too. */
 static int check_first_launch(mr_runtime *rt, struct mr_variant *variant, size_t local_size)
 {
     const char *name = variant->kernel->name;
@@ -94,7 +94,7 @@ static int check_first_launch(mr_runtime *rt, struct mr_variant *variant, size_t
     if (local_size < 1 || local_size > largest)
         return mr_fail(MR_EINVAL, "%s: a group of %zu work-items; '%s' allows 1 to %zu", name, local_size, rt->info.name,
                        largest);
-    MR_TRY(mr_program_launched(variant->program, name));
+    MR_TRY(mr_program_launched(variant->program, name, false));
     variant->local_size = local_size;
     return 0;
 }
@@ -121,6 +121,10 @@ int mr_launch_args(mr_runtime *rt, const char *name, struct mr_range range, cons
         global[i] = range.groups[i] ? range.groups[i] : 1;
     if (!mr_mul(global[0], local[0], &global[0]))
         return mr_fail(MR_EINVAL, "%s: %zu groups are too many", name, range.groups[0]);
+    if (!variant->large && (global[0] >= MR_LARGE_GRID || global[1] >= MR_LARGE_GRID || global[2] >= MR_LARGE_GRID)) {
+        variant->large = true;
+        MR_TRY(mr_program_launched(variant->program, name, true));
+    }
     cl_uint dimensions = global[2] > 1 ? 3 : global[1] > 1 ? 2 : 1;
     cl_event event;
     cl_int status = clEnqueueNDRangeKernel(rt->queue, variant->handle, dimensions, NULL, global, local, 0, NULL,

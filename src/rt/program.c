@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Programs and kernels by name: a file of cl/ is loaded from the cache or built when one of its kernels is
  * first asked for; variants (kernel and -D options) are found by a hash table. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,7 +138,7 @@ static int make_program(mr_runtime *rt, int file, const char *defines, struct mr
     p->defines = mr_strdup(defines);
     if (!p->defines)
         MR_GO(MR_ENOMEM);
-    mr_cache_key(rt, rt->table->files[file].source, p->options, p->key);
+    MR_GO(mr_cache_key(rt, rt->table->files[file].source, p->options, p->key));
     if (mr_cache_load(rt, p))
         rt->cache_hits++;
     else
@@ -239,16 +240,23 @@ int mr_variant_find(mr_runtime *rt, const char *name, const char *defines, struc
     return 0;
 }
 
-int mr_program_launched(struct mr_program *p, const char *kernel)
+bool mr_compiles_late(const mr_runtime *rt)
 {
+    return strstr(rt->info.platform, "Portable Computing Language") != NULL;
+}
+
+int mr_program_launched(struct mr_program *p, const char *kernel, bool large)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%s%s", kernel, large ? " large" : "");
     for (int i = 0; i < p->launched_count; i++)
-        if (!strcmp(p->launched[i], kernel))
+        if (!strcmp(p->launched[i], name))
             return 0;
     char **grown = mr_realloc(p->launched, (size_t)p->launched_count + 1, sizeof *grown);
     if (!grown)
         return MR_ENOMEM;
     p->launched = grown;
-    grown[p->launched_count] = mr_strdup(kernel);
+    grown[p->launched_count] = mr_strdup(name);
     if (!grown[p->launched_count])
         return MR_ENOMEM;
     p->launched_count++;

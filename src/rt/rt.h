@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * One OpenCL device: its limits, tensors on it, launches, profile. Everything runs on one in-order queue:
- * launches and fills return at once; only mr_read, mr_finish and mr_map wait. */
+ * launches and fills return at once; only mr_read, mr_finish and mr_tensor_map wait. */
 #ifndef MR_RT_RT_H
 #define MR_RT_RT_H
 
@@ -54,10 +54,15 @@ int mr_tensor_view(mr_runtime *rt, mr_tensor *view, const mr_tensor *of, size_t 
 /* Frees and zeroes; {0} is fine. */
 void mr_tensor_free(mr_runtime *rt, mr_tensor *t);
 
+/* The host's data are taken before mr_write returns; up to 4 MiB it does not wait for the device. */
 int mr_write(mr_runtime *rt, const mr_tensor *t, size_t offset, size_t count, const void *host);
 int mr_read(mr_runtime *rt, const mr_tensor *t, size_t offset, size_t count, void *host);
 int mr_copy(mr_runtime *rt, const mr_tensor *from, size_t from_offset, const mr_tensor *to, size_t to_offset, size_t count);
 int mr_zero(mr_runtime *rt, const mr_tensor *t); /* all elements 0 */
+/* Part of a tensor as host memory, until mr_tensor_unmap, which must come before the next launch that uses it. No copy
+ * where the device shares the host's memory. What `write` maps has no content before it is written. */
+int mr_tensor_map(mr_runtime *rt, const mr_tensor *t, size_t offset, size_t count, bool write, void **host);
+int mr_tensor_unmap(mr_runtime *rt, const mr_tensor *t, void *host);
 int mr_flush(mr_runtime *rt);                    /* starts what is queued */
 int mr_finish(mr_runtime *rt);                   /* waits for it */
 
@@ -109,7 +114,8 @@ int mr_launch_args(mr_runtime *rt, const char *name, struct mr_range range, cons
 
 /* From now on the time of every kernel is taken (slower). Call before the first launch. */
 int mr_profile_start(mr_runtime *rt);
-/* What the launches that follow, up to the next call, read and write or compute: for GB/s and GFLOPS. */
+/* What the launches that follow read and write or compute, together, for GB/s and GFLOPS: the first of them is
+ * credited with it. */
 void mr_profile_note(mr_runtime *rt, double bytes, double flops);
 struct mr_profile_row {
     const char *kernel;

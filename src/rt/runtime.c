@@ -108,6 +108,8 @@ void mr_runtime_close(mr_runtime *rt)
         clFinish(rt->queue);
         mr_cache_write(rt);
     }
+    if (rt->gemm_close)
+        rt->gemm_close(rt);
     mr_staged_free(rt);
     mr_profile_free(rt);
     mr_programs_free(rt);

@@ -170,3 +170,21 @@ int mr_zero(mr_runtime *rt, const mr_tensor *t)
         return mr_cl_fail(status, "%zu bytes cannot be zeroed on the device", t->count * ELEMENT);
     return mr_queued(rt, "(zero)", event, (double)(t->count * ELEMENT));
 }
+
+int mr_tensor_map(mr_runtime *rt, const mr_tensor *t, size_t offset, size_t count, bool write, void **host)
+{
+    *host = NULL;
+    MR_TRY(check_part("mr_tensor_map", t, offset, count));
+    if (count == 0)
+        return mr_fail(MR_EINVAL, "mr_tensor_map: no elements are asked for");
+    cl_int status;
+    *host = clEnqueueMapBuffer(rt->queue, t->mem, CL_TRUE, write ? CL_MAP_WRITE_INVALIDATE_REGION : CL_MAP_READ,
+                               offset * ELEMENT, count * ELEMENT, 0, NULL, NULL, &status);
+    return *host ? 0 : mr_cl_fail(status, "%zu bytes cannot be mapped from the device", count * ELEMENT);
+}
+
+int mr_tensor_unmap(mr_runtime *rt, const mr_tensor *t, void *host)
+{
+    cl_int status = clEnqueueUnmapMemObject(rt->queue, t->mem, host, 0, NULL, NULL);
+    return status ? mr_cl_fail(status, "memory of the device cannot be unmapped") : 0;
+}
