@@ -30,6 +30,15 @@ int mr_state(struct mr_planner *planner, mr_tensor *where, size_t count)
     return mr_plan_add(planner->plan, MR_STATE, where, MR_F32, count);
 }
 
+int mr_norm_declare(struct mr_params *params, const char *prefix, int dim, bool bias)
+{
+    struct mr_param *weight = mr_declare(params, prefix, "weight", mr_shape((size_t)dim));
+    if (!weight || (bias && !mr_declare(params, prefix, "bias", mr_shape((size_t)dim))))
+        return MR_EINVAL;
+    weight->fill = 1;
+    return 0;
+}
+
 int mr_linear_declare(struct mr_params *params, const char *prefix, const char *name, int out, int in, bool bias, double std)
 {
     char full[MR_NAME];

@@ -68,7 +68,8 @@ const struct mr_family *mr_family(const struct mr_config *cfg);
 /* The layers. */
 extern const struct mr_layer mr_layer_rms_norm, mr_layer_time_mix_x051a, mr_layer_channel_mix,
     mr_layer_window_attention, mr_layer_grouped_attention, mr_layer_reference_sliding, mr_layer_reference_grouped,
-    mr_layer_mixture, mr_layer_mixture_topk;
+    mr_layer_mixture, mr_layer_mixture_topk, mr_layer_layer_norm,
+    mr_layer_gpt2_attention, mr_layer_gpt2_mlp;
 
 /* ---- helpers for layers -------------------------------------------------------------------------------- */
 
@@ -77,6 +78,9 @@ int mr_keep(struct mr_planner *planner, mr_tensor *where, size_t count);
 int mr_scratch(struct mr_planner *planner, mr_tensor *where, size_t count);
 /* Only when the pass has a state: carried from call to call, zero at first. */
 int mr_state(struct mr_planner *planner, mr_tensor *where, size_t count);
+
+/* Declares a norm's weight (starting at 1) and, if wanted, its bias. */
+int mr_norm_declare(struct mr_params *params, const char *prefix, int dim, bool bias);
 
 /* A linear layer's parameters; bias NULL: none. */
 struct mr_linear {

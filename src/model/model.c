@@ -8,15 +8,6 @@
 #include "model/layer.h"
 #include "ops/elementwise.h"
 
-static int declare_norm(struct mr_params *params, const char *prefix, int dim, bool bias)
-{
-    struct mr_param *weight = mr_declare(params, prefix, "weight", mr_shape((size_t)dim));
-    if (!weight || (bias && !mr_declare(params, prefix, "bias", mr_shape((size_t)dim))))
-        return MR_EINVAL;
-    weight->fill = 1;
-    return 0;
-}
-
 static int declare_embeddings(struct mr_params *params, const struct mr_config *cfg, const struct mr_family *family)
 {
     struct mr_param *p = mr_declare(params, "", family->embedding, mr_shape((size_t)cfg->vocab_size, (size_t)cfg->n_embd));
@@ -29,7 +20,7 @@ static int declare_embeddings(struct mr_params *params, const struct mr_config *
             return MR_EINVAL;
         p->std = 0.02;
     }
-    return family->first_norm ? declare_norm(params, family->first_norm, cfg->n_embd, true) : 0;
+    return family->first_norm ? mr_norm_declare(params, family->first_norm, cfg->n_embd, true) : 0;
 }
 
 int mr_model_declare(struct mr_params *params, const struct mr_config *cfg)
@@ -49,7 +40,7 @@ int mr_model_declare(struct mr_params *params, const struct mr_config *cfg)
             }
         }
     }
-    MR_TRY(declare_norm(params, family->final_norm, cfg->n_embd, cfg->bias || cfg->family >= MR_RWKV4));
+    MR_TRY(mr_norm_declare(params, family->final_norm, cfg->n_embd, cfg->bias || cfg->family >= MR_RWKV4));
     if (!family->head)
         return 0;
     struct mr_param *p = mr_declare(params, "", family->head, mr_shape((size_t)cfg->vocab_size, (size_t)cfg->n_embd));

@@ -88,11 +88,18 @@ static int family_from_names(mr_tensor_file *source, struct mr_config *cfg)
 {
     if (find(source, "transformer.h.0.moe.gate.weight"))
         mr_config_defaults(cfg, MR_MICRORWKV);
+    else if (find(source, "transformer.h.0.tmix.time_decay"))
+        mr_config_defaults(cfg, MR_NANORWKV);
+    else if (find(source, "transformer.h.0.attn.c_attn.weight"))
+        mr_config_defaults(cfg, MR_GPT2);
     else
         return mr_fail(MR_EFILE, "the names of its tensors are of no known model (the first is %s)",
                        source->count ? source->tensors[0].name : "missing");
     MR_TRY(sizes_from_shapes(source, cfg));
-    return cfg->family == MR_MICRORWKV ? micro_from_shapes(source, cfg) : 0;
+    if (cfg->family == MR_MICRORWKV)
+        return micro_from_shapes(source, cfg);
+    cfg->n_layer = count_numbered(source, "transformer.h.%d.ln_1.weight");
+    return 0;
 }
 
 /* A MicroRWKV file that does not say its mode holds a published checkpoint. */

@@ -107,7 +107,7 @@ int mr_trainer_save(mr_trainer *t, bool best)
         err = MR_ENOMEM;
         goto fail;
     }
-    MR_GO(mr_mrw_begin(&writer, path, list.tensors, list.count, head));
+    MR_GO(mr_mrw_begin(&writer, path, list.tensors, list.count, head, MR_MRW_LEVEL));
     MR_GO(write_tensors(t, &list, writer));
     err = mr_tensor_writer_finish(writer);
     writer = NULL;

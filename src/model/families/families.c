@@ -4,6 +4,10 @@
 const struct mr_family *mr_family(const struct mr_config *cfg)
 {
     switch (cfg->family) {
+    case MR_NANORWKV:
+        return &mr_family_nanorwkv;
+    case MR_GPT2:
+        return &mr_family_gpt2;
     default:
         return &mr_family_microrwkv;
     }

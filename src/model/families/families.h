@@ -5,6 +5,6 @@
 
 #include "model/layer.h"
 
-extern const struct mr_family mr_family_microrwkv;
+extern const struct mr_family mr_family_microrwkv, mr_family_nanorwkv, mr_family_gpt2;
 
 #endif

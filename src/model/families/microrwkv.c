@@ -14,7 +14,7 @@
         { .chain = { { &mr_layer_window_attention, "sliding_attn" } } },                                     \
         { .chain = { TMIX, { &mr_layer_grouped_attention, "grouped_attn" } } },                              \
         { .chain = { { &mixture, "moe" } } },                                                                \
-        { 0 },                                                                                               \
+        { .chain = { { NULL, NULL } } },                                                                                               \
     }
 
 #define CAUSAL_RMS(mixture)                                                                                  \
@@ -24,7 +24,7 @@
         { .chain = { RMS, { &mr_layer_window_attention, "sliding_attn" } } },                                \
         { .chain = { RMS, TMIX, { &mr_layer_grouped_attention, "grouped_attn" } } },                         \
         { .chain = { RMS, { &mixture, "moe" } } },                                                           \
-        { 0 },                                                                                               \
+        { .chain = { { NULL, NULL } } },                                                                                               \
     }
 
 static const struct mr_branch causal_dense[] = CAUSAL(mr_layer_mixture), causal_topk[] = CAUSAL(mr_layer_mixture_topk);
@@ -37,7 +37,7 @@ static const struct mr_branch reference[] = {
     { .chain = { { &mr_layer_reference_sliding, "sliding_attn" } } },
     { .chain = { TMIX, { &mr_layer_reference_grouped, "grouped_attn" } } },
     { .chain = { { &mr_layer_mixture, "moe" } } },
-    { 0 },
+    { .chain = { { NULL, NULL } } },
 };
 
 static const struct mr_branch *block(const struct mr_config *cfg)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * The two causal attentions of MicroRWKV over the last W positions: sliding_attn (H heads, proj) and
- * grouped_attn (G groups of H heads, the output multiplied by w before out). */
+ * The causal attentions: MicroRWKV's over the last W positions, sliding_attn (H heads, proj) and grouped_attn (G groups
+ * of H heads, the output multiplied by w before out), and GPT-2's over all of the block. */
 #include "ops/window_attention.h"
 
 #include <math.h>
@@ -19,11 +19,17 @@ struct attention {
     mr_tensor ring_k, ring_v;      /* state [B,W,C] */
 };
 
+/* All that GPT-2 can see is its block of learned positions. */
+static int window_of(const struct mr_config *cfg)
+{
+    return cfg->family == MR_GPT2 ? cfg->block_size : cfg->window;
+}
+
 static struct mr_window_attention shape_of(int batch, int time, int64_t position, const struct mr_config *cfg, bool grouped)
 {
     int heads = grouped ? cfg->n_head * cfg->groups : cfg->n_head, width = cfg->n_embd / heads;
     return (struct mr_window_attention){
-        .batch = batch, .time = time, .heads = heads, .width = width, .window = cfg->window,
+        .batch = batch, .time = time, .heads = heads, .width = width, .window = window_of(cfg),
         .scale = (float)(1 / sqrt(width)), .stride = (grouped ? 4 : 3) * cfg->n_embd, .q = 0, .k = cfg->n_embd,
         .v = 2 * cfg->n_embd, .position = position,
     };
@@ -43,14 +49,21 @@ static int declare_grouped(struct mr_params *params, const struct mr_config *cfg
     return mr_linear_declare(params, prefix, "out", cfg->n_embd, cfg->n_embd, false, 0.02);
 }
 
-static int plan_either(struct mr_node *node, struct mr_planner *p, bool grouped)
+static int declare_gpt2(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block)
+{
+    (void)block;
+    MR_TRY(mr_linear_declare(params, prefix, "c_attn", 3 * cfg->n_embd, cfg->n_embd, cfg->bias, 0.02));
+    return mr_linear_declare(params, prefix, "c_proj", cfg->n_embd, cfg->n_embd, cfg->bias, 0.02 / sqrt(2.0 * cfg->n_layer));
+}
+
+static int plan_either(struct mr_node *node, struct mr_planner *p, bool grouped, const char *in, const char *out)
 {
     struct attention *own = node->own;
     struct mr_window_attention shape = shape_of(p->batch, p->time, 0, p->cfg, grouped);
     size_t rows = (size_t)p->batch * (size_t)p->time, C = (size_t)p->cfg->n_embd, n = rows * C;
-    size_t ring = (size_t)p->batch * (size_t)p->cfg->window * C;
-    MR_TRY(mr_linear_find(&own->in, p->params, node->prefix, grouped ? "qkvw" : "qkv"));
-    MR_TRY(mr_linear_find(&own->out, p->params, node->prefix, grouped ? "out" : "proj"));
+    size_t ring = (size_t)p->batch * (size_t)window_of(p->cfg) * C;
+    MR_TRY(mr_linear_find(&own->in, p->params, node->prefix, in));
+    MR_TRY(mr_linear_find(&own->out, p->params, node->prefix, out));
     MR_TRY(mr_state(p, &own->ring_k, ring));
     MR_TRY(mr_state(p, &own->ring_v, ring));
     MR_TRY(mr_keep(p, &own->qkv, rows * (size_t)shape.stride));
@@ -68,12 +81,17 @@ static int plan_either(struct mr_node *node, struct mr_planner *p, bool grouped)
 
 static int plan_sliding(struct mr_node *node, struct mr_planner *p)
 {
-    return plan_either(node, p, false);
+    return plan_either(node, p, false, "qkv", "proj");
 }
 
 static int plan_grouped(struct mr_node *node, struct mr_planner *p)
 {
-    return plan_either(node, p, true);
+    return plan_either(node, p, true, "qkvw", "out");
+}
+
+static int plan_gpt2(struct mr_node *node, struct mr_planner *p)
+{
+    return plan_either(node, p, false, "c_attn", "c_proj");
 }
 
 /* q, k, v of x, attention, the rings advanced. */
@@ -139,6 +157,20 @@ static int backward_grouped(struct mr_node *node, struct mr_pass *pass, const mr
     return mr_linear_reverse(pass, &own->in, x, &own->dqkv, dx, false);
 }
 
+static int forward_gpt2(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+{
+    MR_TRY(forward_sliding(node, pass, x, y));
+    return mr_pass_dropout(pass, node->site, y, (size_t)pass->rows * (size_t)pass->cfg->n_embd);
+}
+
+static int backward_gpt2(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
+{
+    MR_TRY(mr_pass_undrop(pass, node->site, &dy, dx, (size_t)pass->rows * (size_t)pass->cfg->n_embd));
+    return backward_sliding(node, pass, x, dy, dx);
+}
+
+const struct mr_layer mr_layer_gpt2_attention = {"gpt2_attention", sizeof(struct attention), declare_gpt2,
+                                                 plan_gpt2, forward_gpt2, backward_gpt2};
 const struct mr_layer mr_layer_window_attention = {"window_attention", sizeof(struct attention), declare_sliding,
                                                    plan_sliding, forward_sliding, backward_sliding};
 const struct mr_layer mr_layer_grouped_attention = {"grouped_attention", sizeof(struct attention), declare_grouped,

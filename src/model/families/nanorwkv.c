@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * nanoRWKV: time mix x051a and channel mix behind layer norms, learned positions, a tied head. */
+#include "model/families/families.h"
+
+static const struct mr_branch blocks[] = {
+    { .chain = { { &mr_layer_layer_norm, "ln_1" }, { &mr_layer_time_mix_x051a, "tmix" } } },
+    { .chain = { { &mr_layer_layer_norm, "ln_2" }, { &mr_layer_channel_mix, "cmix" } } },
+    { .chain = { { NULL, NULL } } },
+};
+
+static const struct mr_branch *block(const struct mr_config *cfg)
+{
+    (void)cfg;
+    return blocks;
+}
+
+const struct mr_family mr_family_nanorwkv = {
+    .block = block,
+    .block_prefix = "transformer.h.%d.",
+    .embedding = "transformer.wte.weight",
+    .positions = "transformer.wpe.weight",
+    .final_norm = "transformer.ln_f.",
+};

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * GPT-2's MLP: c_proj(gelu(c_fc(x))), 4C wide. */
+#include <math.h>
+
+#include "model/layer.h"
+#include "model/pass.h"
+#include "ops/gelu.h"
+
+struct mlp {
+    struct mr_linear fc, proj;
+    mr_tensor wide, active;   /* [R,4C] before and after GELU */
+    mr_tensor dwide;          /* scratch [R,4C] */
+};
+
+static int declare(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block)
+{
+    (void)block;
+    int C = cfg->n_embd;
+    MR_TRY(mr_linear_declare(params, prefix, "c_fc", 4 * C, C, cfg->bias, 0.02));
+    return mr_linear_declare(params, prefix, "c_proj", C, 4 * C, cfg->bias, 0.02 / sqrt(2.0 * cfg->n_layer));
+}
+
+static int plan(struct mr_node *node, struct mr_planner *p)
+{
+    struct mlp *own = node->own;
+    size_t n = 4 * (size_t)p->batch * (size_t)p->time * (size_t)p->cfg->n_embd;
+    MR_TRY(mr_linear_find(&own->fc, p->params, node->prefix, "c_fc"));
+    MR_TRY(mr_linear_find(&own->proj, p->params, node->prefix, "c_proj"));
+    MR_TRY(mr_keep(p, &own->wide, n));
+    MR_TRY(mr_keep(p, &own->active, n));
+    return p->training ? mr_scratch(p, &own->dwide, n) : 0;
+}
+
+static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+{
+    struct mlp *own = node->own;
+    size_t n = (size_t)pass->rows * (size_t)pass->cfg->n_embd;
+    MR_TRY(mr_linear_apply(pass, &own->fc, x, &own->wide));
+    MR_TRY(mr_gelu_forward(pass->rt, &own->wide, &own->active, 4 * n, pass->cfg->gelu == MR_GELU_TANH));
+    MR_TRY(mr_linear_apply(pass, &own->proj, &own->active, y));
+    return mr_pass_dropout(pass, node->site, y, n);
+}
+
+static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
+{
+    struct mlp *own = node->own;
+    size_t n = (size_t)pass->rows * (size_t)pass->cfg->n_embd;
+    MR_TRY(mr_pass_undrop(pass, node->site, &dy, dx, n));
+    MR_TRY(mr_linear_reverse(pass, &own->proj, &own->active, dy, &own->dwide, false));
+    MR_TRY(mr_gelu_backward(pass->rt, &own->wide, &own->dwide, &own->dwide, 4 * n, pass->cfg->gelu == MR_GELU_TANH));
+    return mr_linear_reverse(pass, &own->fc, x, &own->dwide, dx, false);
+}
+
+const struct mr_layer mr_layer_gpt2_mlp = {"gpt2_mlp", sizeof(struct mlp), declare, plan, forward, backward};

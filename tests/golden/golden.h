@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * A golden file as a test sees it: a model, a batch, and the logits, loss and gradients that it must give. */
+#ifndef GOLDEN_H
+#define GOLDEN_H
+
+#include "../unit/unit_test.h"
+
+#include <math.h>
+
+#include "io/safetensors.h"
+#include "model/load.h"
+
+struct golden {
+    mr_runtime *rt;
+    mr_model *model;
+    mr_tensor_file *file;
+    int batch, time;
+    int32_t *tokens, *targets;
+};
+
+static inline float *golden_floats(struct golden *g, const char *name, size_t *count)
+{
+    int64_t i = mr_tensor_file_find(g->file, name);
+    if (i < 0)
+        fail_msg("the golden file has no %s", name);
+    size_t bytes;
+    assert_ok(mr_file_tensor_size(&g->file->tensors[i], count, &bytes));
+    float *values = malloc(*count * sizeof *values);
+    assert_non_null(values);
+    assert_ok(mr_tensor_file_read_f32(g->file, (size_t)i, 0, *count, values));
+    return values;
+}
+
+static inline int32_t *golden_tokens(struct golden *g, const char *name)
+{
+    int64_t i = mr_tensor_file_find(g->file, name);
+    assert_true(i >= 0);
+    const struct mr_file_tensor *t = &g->file->tensors[i];
+    g->batch = (int)t->shape[0];
+    g->time = (int)t->shape[1];
+    int32_t *values = malloc((size_t)g->batch * (size_t)g->time * sizeof *values);
+    assert_non_null(values);
+    assert_ok(mr_tensor_file_read_i32(g->file, (size_t)i, 0, (size_t)g->batch * (size_t)g->time, values));
+    return values;
+}
+
+/* The golden file's model (its tensors are named model.*) on the default device, ready to train. */
+static inline struct golden golden_open(const char *name)
+{
+    struct golden g = {0};
+    char path[1024];
+    snprintf(path, sizeof path, "%s/tests/golden/%s", getenv("MICRORWKV_TEST_SOURCE"), name);
+    assert_ok(mr_runtime_open(&g.rt, NULL));
+    assert_ok(mr_model_open(&g.model, g.rt, path, NULL, true, NULL));
+    assert_ok(mr_safetensors_open(&g.file, path));
+    g.tokens = golden_tokens(&g, "tokens");
+    g.targets = golden_tokens(&g, "targets");
+    return g;
+}
+
+static inline void golden_close(struct golden *g)
+{
+    free(g->tokens);
+    free(g->targets);
+    mr_tensor_file_close(g->file);
+    mr_model_free(g->model);
+    mr_runtime_close(g->rt);
+}
+
+/* max |got - want| <= tolerance * max |want| */
+static inline void golden_near(const char *what, const float *got, const float *want, size_t count, double tolerance)
+{
+    double worst = 0, largest = 1e-12;
+    for (size_t i = 0; i < count; i++) {
+        double d = fabs((double)got[i] - want[i]);
+        worst = d > worst || isnan(d) ? d : worst;
+        largest = fmax(largest, fabs((double)want[i]));
+        if (isnan(d))
+            break;
+    }
+    if (!(worst <= tolerance * largest))
+        fail_msg("%s: the largest difference is %.2e of the largest value, %.0e is allowed", what, worst / largest, tolerance);
+}
+
+/* Loss, logits and every gradient of the batch. */
+static inline void golden_check_gradients(const char *name, double logits_tolerance, double gradient_tolerance)
+{
+    struct golden g = golden_open(name);
+    struct mr_pass_options options = {.batch = g.batch, .time = g.time, .training = true};
+    mr_pass *pass;
+    size_t count, rows = (size_t)g.batch * (size_t)g.time, vocab = (size_t)g.model->cfg.vocab_size;
+    float *got = malloc(rows * vocab * sizeof *got), cross_entropy, aux;
+    assert_non_null(got);
+    assert_ok(mr_pass_create(&pass, g.model, &options));
+    assert_ok(mr_model_zero_gradients(g.model));
+    assert_ok(mr_pass_forward(pass, g.tokens, g.batch, g.time, true, 1));
+    assert_ok(mr_pass_loss(pass, g.targets, got));
+    assert_ok(mr_pass_backward(pass));
+    assert_ok(mr_pass_read_loss(pass, &cross_entropy, &aux));
+    float *want = golden_floats(&g, "logits", &count);
+    assert_int_equal(count, rows * vocab);
+    golden_near("logits", got, want, count, logits_tolerance);
+    free(want);
+    free(got);
+    float loss = cross_entropy + aux;
+    want = golden_floats(&g, "loss", &count);
+    golden_near("loss", &loss, want, 1, 2e-5);
+    free(want);
+    for (int i = 0; i < g.model->params.count; i++) {
+        const struct mr_param *p = g.model->params.list[i];
+        char key[MR_NAME + 8];
+        snprintf(key, sizeof key, "grad.%s", p->name);
+        want = golden_floats(&g, key, &count);
+        assert_int_equal(count, p->count);
+        got = malloc(count * sizeof *got);
+        assert_ok(mr_read(g.rt, &p->grad, 0, count, got));
+        golden_near(key, got, want, count, gradient_tolerance);
+        free(got);
+        free(want);
+    }
+    mr_pass_free(pass);
+    golden_close(&g);
+}
+
+/* The first text's logits, fed in pieces of these sizes (the last one repeats) with a state. */
+static inline void golden_check_pieces(const char *name, const int *pieces, int piece_count, double tolerance)
+{
+    struct golden g = golden_open(name);
+    struct mr_pass_options options = {.batch = 1, .time = g.time, .with_state = true};
+    mr_pass *pass;
+    size_t count, vocab = (size_t)g.model->cfg.vocab_size;
+    float *want = golden_floats(&g, "logits", &count), *got = malloc((size_t)g.time * vocab * sizeof *got);
+    assert_non_null(got);
+    assert_ok(mr_pass_create(&pass, g.model, &options));
+    for (int at = 0, i = 0; at < g.time; i++) {
+        int n = pieces[i < piece_count ? i : piece_count - 1];
+        n = n < g.time - at ? n : g.time - at;
+        assert_ok(mr_pass_forward(pass, g.tokens + at, 1, n, false, 1));
+        assert_ok(mr_pass_logits(pass, 0, n, got + (size_t)at * vocab));
+        at += n;
+    }
+    golden_near("logits in pieces", got, want, (size_t)g.time * vocab, tolerance);
+    free(got);
+    free(want);
+    mr_pass_free(pass);
+    golden_close(&g);
+}
+
+#endif
