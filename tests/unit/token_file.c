@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Prepared data: what is written comes back, nanoGPT's folders are read, damage is named. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "text/chars.h"
+#include "text/token_file.h"
+
+static char folder[64], inside[80];
+
+static int fresh(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/token_file_XXXXXX");
+    snprintf(inside, sizeof inside, "%s/a/b", mkdtemp(folder));
+    return 0;
+}
+
+static int drop(void **state)
+{
+    (void)state;
+    char command[100];
+    snprintf(command, sizeof command, "rm -r '%s'", folder);
+    return system(command);
+}
+
+static const char *path_of(const char *name)
+{
+    static char path[200];
+    snprintf(path, sizeof path, "%s/%s", inside, name);
+    return path;
+}
+
+/* 5000 tokens for train, 3 for val, of the tokenizer "byte". */
+static void write_bytes_data(void)
+{
+    mr_tokenizer *t;
+    mr_token_writer *w;
+    uint32_t ids[5000];
+    for (uint32_t i = 0; i < 5000; i++)
+        ids[i] = i % 251;
+    assert_int_equal(mr_tokenizer_open(&t, "byte"), 0);
+    assert_int_equal(mr_token_writer_open(&w, inside, t), 0);
+    assert_int_equal(mr_token_writer_write(w, MR_SPLIT_TRAIN, ids, 5000, 5000), 0);
+    assert_int_equal(mr_token_writer_write(w, MR_SPLIT_VAL, ids + 7, 2, 2), 0);
+    assert_int_equal(mr_token_writer_write(w, MR_SPLIT_VAL, ids + 9, 1, 1), 0);
+    assert_int_equal(mr_token_writer_count(w, MR_SPLIT_VAL), 3);
+    assert_int_equal(mr_token_writer_commit(w), 0);
+    mr_tokenizer_close(t);
+}
+
+static void test_what_is_written_comes_back(void **state)
+{
+    (void)state;
+    mr_token_data *d;
+    int32_t tokens[5000];
+    write_bytes_data();
+    assert_int_equal(mr_token_data_open(&d, inside), 0);
+    assert_int_equal(mr_token_data_count(d, MR_SPLIT_TRAIN), 5000);
+    assert_int_equal(mr_token_data_count(d, MR_SPLIT_VAL), 3);
+    assert_int_equal(mr_token_data_bytes(d, MR_SPLIT_VAL), 3);
+    assert_int_equal(mr_token_data_vocab_size(d), 256);
+    assert_string_equal(json_string_value(json_object_get(mr_token_data_tokenizer(d), "kind")), "byte");
+    assert_int_equal(mr_token_data_read(d, MR_SPLIT_TRAIN, 1, 4999, tokens), 0);
+    for (int i = 0; i < 4999; i++)
+        assert_int_equal(tokens[i], (i + 1) % 251);
+    assert_int_equal(mr_token_data_read(d, MR_SPLIT_VAL, 0, 3, tokens), 0);
+    assert_int_equal(tokens[2], 9);
+    mr_token_data_close(d);
+}
+
+static void test_more_than_there_is(void **state)
+{
+    (void)state;
+    mr_token_data *d;
+    int32_t tokens[8];
+    write_bytes_data();
+    assert_int_equal(mr_token_data_open(&d, inside), 0);
+    assert_int_equal(mr_token_data_read(d, MR_SPLIT_VAL, 1, 3, tokens), MR_EFILE);
+    assert_int_equal(mr_token_data_read(d, MR_SPLIT_VAL, UINT64_MAX, 1, tokens), MR_EFILE);
+    assert_int_equal(mr_token_data_read(d, MR_SPLIT_VAL, 3, 0, tokens), 0);
+    mr_token_data_close(d);
+}
+
+static void test_large_vocabularies_take_four_bytes(void **state)
+{
+    (void)state;
+    struct mr_char_set *set = calloc(1, sizeof *set);
+    mr_tokenizer *t;
+    mr_token_writer *w;
+    mr_token_data *d;
+    uint32_t ids[2] = {70000, 3};
+    int32_t tokens[2];
+    memset(set->seen, 0xFF, 70016 / 8);
+    assert_int_equal(mr_tokenizer_from_chars(&t, set), 0);
+    assert_int_equal(mr_token_writer_open(&w, inside, t), 0);
+    assert_int_equal(mr_token_writer_write(w, MR_SPLIT_TRAIN, ids, 2, 5), 0);
+    assert_int_equal(mr_token_writer_commit(w), 0);
+    assert_int_equal(mr_token_data_open(&d, inside), 0);
+    assert_int_equal(mr_token_data_read(d, MR_SPLIT_TRAIN, 0, 2, tokens), 0);
+    assert_int_equal(tokens[0], 70000);
+    assert_int_equal(mr_token_data_count(d, MR_SPLIT_VAL), 0);
+    mr_token_data_close(d);
+    mr_tokenizer_close(t);
+    free(set);
+}
+
+static void test_nanogpts_folder(void **state)
+{
+    (void)state;
+    mr_token_data *d;
+    int32_t tokens[3];
+    write_bytes_data();
+    unlink(path_of("meta.json"));
+    assert_int_equal(mr_file_write(path_of("train.bin"), "\x50\xC4\x00\x00\x01\x00", 6), 0);
+    assert_int_equal(mr_token_data_open(&d, inside), 0);
+    assert_int_equal(mr_token_data_vocab_size(d), 0);
+    assert_int_equal(mr_token_data_bytes(d, MR_SPLIT_TRAIN), 0);
+    assert_null(mr_token_data_tokenizer(d));
+    assert_int_equal(mr_token_data_read(d, MR_SPLIT_TRAIN, 0, 3, tokens), 0);
+    assert_int_equal(tokens[0], 50256);
+    mr_token_data_limit(d, 50256);
+    assert_int_equal(mr_token_data_read(d, MR_SPLIT_TRAIN, 0, 3, tokens), MR_EFILE);
+    assert_non_null(strstr(mr_error_text(), "token 0 is 50256, outside the vocabulary of 50256"));
+    mr_token_data_close(d);
+}
+
+static void test_tokens_outside_the_own_vocabulary(void **state)
+{
+    (void)state;
+    mr_token_data *d;
+    int32_t tokens[3];
+    write_bytes_data();
+    assert_int_equal(mr_file_write(path_of("val.bin"), "\x01\x00\x00\x01\x01\x00", 6), 0);
+    assert_int_equal(mr_token_data_open(&d, inside), 0);
+    assert_int_equal(mr_token_data_read(d, MR_SPLIT_VAL, 0, 3, tokens), MR_EFILE);
+    assert_non_null(strstr(mr_error_text(), "token 1 is 256"));
+    mr_token_data_close(d);
+}
+
+static void test_files_cut_short(void **state)
+{
+    (void)state;
+    mr_token_data *d;
+    write_bytes_data();
+    assert_int_equal(truncate(path_of("train.bin"), 9998), 0);
+    assert_int_equal(mr_token_data_open(&d, inside), MR_EFILE);
+    assert_non_null(strstr(mr_error_text(), "holds 4999 tokens"));
+    assert_int_equal(truncate(path_of("train.bin"), 9997), 0);
+    assert_int_equal(mr_token_data_open(&d, inside), MR_EFILE);
+    assert_non_null(strstr(mr_error_text(), "cut short"));
+    unlink(path_of("train.bin"));
+    assert_int_equal(mr_token_data_open(&d, inside), MR_EFILE);
+    assert_null(d);
+}
+
+static void test_damaged_meta(void **state)
+{
+    (void)state;
+    static const char *const damaged[] = {
+        "{", "[]", "{\"format\":1}", "{\"format\":2,\"vocab_size\":256}",
+        "{\"format\":1,\"vocab_size\":0,\"dtype\":\"uint16\",\"tokenizer\":{},\"train\":{\"tokens\":5000},\"val\":{\"tokens\":3}}",
+        "{\"format\":1,\"vocab_size\":256,\"dtype\":\"int8\",\"tokenizer\":{},\"train\":{\"tokens\":5000},\"val\":{\"tokens\":3}}",
+        "{\"format\":1,\"vocab_size\":256,\"dtype\":\"uint16\",\"tokenizer\":{},\"train\":{\"tokens\":-1},\"val\":{\"tokens\":3}}"};
+    for (size_t i = 0; i < sizeof damaged / sizeof damaged[0]; i++) {
+        mr_token_data *d;
+        write_bytes_data();
+        assert_int_equal(mr_file_write(path_of("meta.json"), damaged[i], strlen(damaged[i])), 0);
+        assert_int_equal(mr_token_data_open(&d, inside), MR_EFILE);
+        assert_non_null(strstr(mr_error_text(), "meta.json"));
+    }
+}
+
+static void test_nothing_changes_without_a_commit(void **state)
+{
+    (void)state;
+    mr_tokenizer *t;
+    mr_token_writer *w;
+    mr_token_data *d;
+    uint32_t id = 1;
+    write_bytes_data();
+    assert_int_equal(mr_tokenizer_open(&t, "byte"), 0);
+    assert_int_equal(mr_token_writer_open(&w, inside, t), 0);
+    assert_int_equal(mr_token_writer_write(w, MR_SPLIT_TRAIN, &id, 1, 1), 0);
+    mr_token_writer_discard(w);
+    assert_int_equal(mr_token_data_open(&d, inside), 0);
+    assert_int_equal(mr_token_data_count(d, MR_SPLIT_TRAIN), 5000);
+    mr_token_data_close(d);
+    mr_tokenizer_close(t);
+}
+
+static void test_folders_without_data_or_in_the_way(void **state)
+{
+    (void)state;
+    mr_tokenizer *t;
+    mr_token_writer *w;
+    mr_token_data *d;
+    assert_int_equal(mr_token_data_open(&d, folder), MR_EFILE);
+    assert_non_null(strstr(mr_error_text(), "neither train.bin nor val.bin"));
+    write_bytes_data();
+    assert_int_equal(mr_tokenizer_open(&t, "byte"), 0);
+    assert_int_equal(mr_token_writer_open(&w, path_of("meta.json"), t), MR_EFILE);
+    assert_int_equal(mr_token_writer_open(&w, path_of("meta.json/c"), t), MR_EFILE);
+    assert_null(w);
+    mr_tokenizer_close(t);
+}
+
+#define CHECK(test) cmocka_unit_test_setup_teardown(test, fresh, drop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CHECK(test_what_is_written_comes_back),
+        CHECK(test_more_than_there_is),
+        CHECK(test_large_vocabularies_take_four_bytes),
+        CHECK(test_nanogpts_folder),
+        CHECK(test_tokens_outside_the_own_vocabulary),
+        CHECK(test_files_cut_short),
+        CHECK(test_damaged_meta),
+        CHECK(test_nothing_changes_without_a_commit),
+        CHECK(test_folders_without_data_or_in_the_way),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
