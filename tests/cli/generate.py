@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""microrwkv generate: text, sampling, states, stop texts, errors."""
+import tiny
+from harness import main, run
+
+
+def text(*arguments, prompt="The cat", **options):
+    """What it printed, without the newline at the end."""
+    out = run("generate", tiny.model(), "--prompt", prompt, *arguments, **options).expect(0).text()
+    assert out.endswith("\n")
+    return out[:-1]
+
+
+def test_prints_prompt_text_and_newline(folder):
+    out = text("--max-tokens", 20)
+    assert out.startswith("The cat") and len(out) == len("The cat") + 20
+
+
+def test_same_seed_same_text(folder):
+    first = text("--seed", 3, "--max-tokens", 60)
+    assert text("--seed", 3, "--max-tokens", 60) == first
+    assert any(text("--seed", seed, "--max-tokens", 60) != first for seed in (4, 5))
+
+
+def test_temperature_zero_takes_the_largest(folder):
+    first = text("--temperature", 0, "--seed", 1)
+    assert first == text("--temperature", 0, "--seed", 2) == text("--temperature", 1, "--top-k", 1, "--seed", 3)
+
+
+def test_no_tokens_prints_the_prompt(folder):
+    assert text("--max-tokens", 0) == "The cat"
+
+
+def test_prompt_from_standard_input(folder):
+    out = run("generate", tiny.model(), "--prompt", "-", "--max-tokens", 5, "--temperature", 0, stdin=b"The cat").expect(0)
+    assert out.text() == text("--max-tokens", 5, "--temperature", 0) + "\n"
+
+
+def test_stop_text_ends_before_it(folder):
+    whole = text("--temperature", 0, "--max-tokens", 100)
+    stop = whole[20:23]
+    out = text("--temperature", 0, "--max-tokens", 100, "--stop", stop)
+    assert out == whole[:whole.index(stop, len("The cat"))]
+
+
+def test_state_goes_on_where_it_ended(folder):
+    whole = text("--temperature", 0, "--max-tokens", 40)
+    first = text("--temperature", 0, "--max-tokens", 15, "--state-out", folder / "s")
+    rest = text("--temperature", 0, "--max-tokens", 25, "--state-in", folder / "s", prompt="")
+    assert first + rest == whole
+
+
+def test_sampled_state_goes_on_with_the_same_draws(folder):
+    whole = text("--seed", 9, "--max-tokens", 40)
+    first = text("--seed", 9, "--max-tokens", 15, "--state-out", folder / "s")
+    rest = text("--seed", 9, "--max-tokens", 25, "--state-in", folder / "s", prompt="")
+    assert first + rest == whole
+
+
+def test_repetition_penalty_repeats_less(folder):
+    plain = text("--temperature", 0, "--max-tokens", 100)
+    penal = text("--temperature", 0, "--max-tokens", 100, "--repetition-penalty", 3)
+    assert len(set(penal)) > len(set(plain))
+
+
+def test_tiny_top_p_is_greedy(folder):
+    assert text("--top-p", 1e-6, "--seed", 5) == text("--temperature", 0)
+
+
+def test_json_has_the_promised_keys(folder):
+    lines = run("generate", tiny.model(), "--prompt", "The", "--max-tokens", 7, "--json").expect(0).json()
+    assert len(lines) == 1 and {"text", "tokens", "first_token_ms", "total_s"} <= set(lines[0])
+    assert lines[0]["text"].startswith("The") and lines[0]["first_token_ms"] > 0
+
+
+def test_last_line_of_stderr_gives_length_and_time(folder):
+    err = run("generate", tiny.model(), "--prompt", "The", "--max-tokens", 7).expect(0).err.decode()
+    last = err.strip().splitlines()[-1]
+    assert "7" in last or "10" in last, last
+    assert " s" in last or "time" in last, last
+
+
+def test_published_flags(folder):
+    (folder / "out").mkdir()
+    (folder / "out" / "ckpt-500.mrw").write_bytes((tiny.model() / "ckpt.mrw").read_bytes())
+    out = run("generate", "--prompt=One day", "--max_num_tokens=5", "--model_name=ckpt-500", folder=folder).expect(0)
+    assert out.text().startswith("One day") and len(out.text()) == len("One day") + 5 + 1
+    run("generate", "--prompt=One day", "--model_name=ckpt-501", folder=folder).expect(1, err="ckpt-501")
+
+
+def test_longer_than_the_block(folder):
+    assert len(text("--max-tokens", 100)) == 107
+
+
+def test_longer_than_the_block_with_learned_positions(folder):
+    tiny.train(folder / "m", "positions=learned", iterations=2).expect(0)
+    out = run("generate", folder / "m", "--prompt", "The cat", "--max-tokens", 40).expect(0).text()
+    assert len(out) == 48
+
+
+def test_reference_mode_generates(folder):
+    tiny.train(folder / "m", "mode=reference", iterations=1).expect(0)
+    out = run("generate", folder / "m", "--prompt", "The cat", "--max-tokens", 5).expect(0).text()
+    assert len(out) == 13
+
+
+def test_missing_model_is_named(folder):
+    run("generate", folder / "none.mrw", "--prompt", "a").expect(1, err=r"none\.mrw")
+
+
+def test_empty_folder_is_named(folder):
+    run("generate", folder, "--prompt", "a").expect(1, err=str(folder))
+
+
+def test_unknown_characters_are_placed(folder):
+    run("generate", tiny.model(), "--prompt", "The ☃").expect(1, err=r"\b4\b")
+
+
+def test_wrong_numbers_are_refused(folder):
+    for arguments in (("--temperature", "-1"), ("--top-p", "0"), ("--top-p", "1.5"), ("--top-k", "-3"), ("--max-tokens", "-1"),
+                      ("--repetition-penalty", "0"), ("--max-tokens", "ten"), ("--temperature", "nan")):
+        run("generate", tiny.model(), "--prompt", "a", *arguments).expect(2, out=r"\A\Z", err=arguments[0])
+
+
+def test_state_of_another_model_is_refused(folder):
+    tiny.train(folder / "m", "n_embd=32", iterations=1).expect(0)
+    run("generate", folder / "m", "--prompt", "The", "--max-tokens", 3, "--state-out", folder / "s").expect(0)
+    run("generate", tiny.model(), "--prompt", "The", "--state-in", folder / "s").expect(1, err="state")
+
+
+def test_broken_state_is_refused(folder):
+    text("--max-tokens", 3, "--state-out", folder / "s")
+    whole = (folder / "s").read_bytes()
+    (folder / "t").write_bytes(whole[:-5])
+    run("generate", tiny.model(), "--prompt", "The", "--state-in", folder / "t").expect(1)
+    (folder / "t").write_bytes(whole[:len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 1]) + whole[len(whole) // 2 + 1:])
+    run("generate", tiny.model(), "--prompt", "The", "--state-in", folder / "t").expect(1)
+
+
+def test_no_model_is_a_wrong_command_line(folder):
+    run("generate", "--prompt", "a").expect(2, err="MODEL")
+
+
+main()
