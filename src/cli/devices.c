@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/json.h"
 #include "base/progress.h"
 #include "cli/cli.h"
+#include "verify/verify.h"
 
 static const char *device_type(const struct mr_device_info *d)
 {
@@ -39,22 +41,65 @@ static json_t *device_json(const struct mr_device_info *d)
                      d->subgroups, "lanes", d->lanes, "vec", d->vec);
 }
 
+/* ---- --verify ---------------------------------------------------------------------------------------------- */
+
+struct audience {
+    const struct mr_device_info *device;
+    bool json;
+    int err;
+};
+
+static void tell_verdict(void *context, const struct mr_verdict *v)
+{
+    struct audience *a = context;
+    bool good = mr_verdict_good(v);
+    const char *text = v->result < 0 ? mr_error_text() : "";
+    if (a->json) {
+        int err = mr_print_json(json_pack("{si ss sb so sf ss}", "index", a->device->index, "family", v->family, "good", good,
+                                          "error", v->result < 0 ? json_null() : mr_json_real(v->error), "allowed",
+                                          v->allowed, "text", text));
+        a->err = a->err ? a->err : err;
+        return;
+    }
+    if (v->result < 0)
+        printf("   %-4s %-20s %s\n", "BAD", v->family, text);
+    else
+        printf("   %-4s %-20s largest relative error %.1e, allowed %.1e\n", good ? "ok" : "BAD", v->family, v->error,
+               v->allowed);
+    fflush(stdout);
+}
+
+static int verify(const struct mr_device_info *device, const struct mr_common *common)
+{
+    struct audience audience = {device, common->json, 0};
+    mr_runtime *rt = NULL;
+    char index[16];
+    snprintf(index, sizeof index, "%d", device->index);
+    int err = mr_runtime_open(&rt, index);
+    if (!err)
+        err = mr_verify(rt, tell_verdict, &audience);
+    mr_runtime_close(rt);
+    return err ? err : audience.err;
+}
+
 int mr_command_devices(int argc, char **argv)
 {
     struct mr_common common = {0};
+    bool with_verify = false;
     const struct mr_option options[] = {
+        {"verify", MR_OPTION_FLAG, &with_verify, NULL, "compare every family of kernels with known answers"},
         MR_JSON_OPTION(&common),
     };
     const struct mr_syntax syntax = {
         .name = "devices",
-        .about = "Lists the OpenCL devices: --device takes their index or a part of their name.",
+        .about = "Lists the OpenCL devices: --device of other commands takes their index or a part of their name.",
         .example = "microrwkv devices --json",
         .options = options,
         .option_count = MR_COUNT(options),
     };
     struct mr_words words = {0};
     struct mr_device_info *list = NULL;
-    int count = 0;
+    int count = 0, result = 0;
     int err = mr_options_parse(&syntax, argc, argv, &words);
     if (err)
         goto fail;
@@ -64,7 +109,10 @@ int mr_command_devices(int argc, char **argv)
             MR_GO(mr_print_json(device_json(&list[i])));
         else
             print_device(&list[i]);
+        if (with_verify && (err = verify(&list[i], &common)) < 0)
+            result = err; /* the other devices still get their turn */
     }
+    err = result;
 fail:
     free(list);
     mr_words_free(&words);

@@ -13,6 +13,17 @@ static const struct {
     mr_command *run;
 } commands[] = {
     {"devices", "the OpenCL devices there are, and whether their kernels compute what they should", mr_command_devices},
+    {"train", "trains a model, a new one or a checkpoint", mr_command_train},
+    {"eval", "the loss of a model on prepared data", mr_command_eval},
+    {"generate", "goes on with a prompt, token by token", mr_command_generate},
+    {"logits", "the logits at every position of a text, as a file", mr_command_logits},
+    {"grad", "loss and gradients of a batch, as a file", mr_command_grad},
+    {"info", "what a model file holds, and the memory that it takes", mr_command_info},
+    {"train", "trains a model, with nanoGPT's keys", mr_command_train},
+    {"eval", "the loss of a model on prepared data", mr_command_eval},
+    {"generate", "continues a prompt", mr_command_generate},
+    {"logits", "the logits of a model at every position of a text", mr_command_logits},
+    {"grad", "loss and gradients of a batch", mr_command_grad},
 };
 
 static void print_log(void *verbose, enum mr_log_level level, const char *line)

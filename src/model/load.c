@@ -34,7 +34,7 @@ static int resolve(const char *path, char *file, size_t size)
     return 0;
 }
 
-static int open_source(mr_tensor_file **source, const char *path)
+int mr_model_open_source(mr_tensor_file **source, const char *path)
 {
     char file[4096];
     MR_TRY(resolve(path, file, sizeof file));
@@ -64,7 +64,7 @@ static int config_of(mr_tensor_file *source, const char *path, const json_t *ove
 int mr_model_read_config(const char *path, const json_t *overrides, struct mr_config *cfg, struct mr_model_file *file)
 {
     mr_tensor_file *source = NULL;
-    MR_TRY(open_source(&source, path));
+    MR_TRY(mr_model_open_source(&source, path));
     int err = config_of(source, path, overrides, cfg);
     if (!err)
         err = keep(file, source);
@@ -152,7 +152,7 @@ int mr_model_open(mr_model **out, mr_runtime *rt, const char *path, const json_t
     mr_model *model = NULL;
     struct mr_config cfg;
     int err;
-    MR_TRY(open_source(&source, path));
+    MR_TRY(mr_model_open_source(&source, path));
     MR_GO(config_of(source, path, overrides, &cfg));
     MR_GO(mr_model_create(&model, rt, &cfg, trains, false));
     if ((err = read_parameters(model, source)) < 0) {

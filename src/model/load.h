@@ -3,6 +3,7 @@
 #ifndef MR_MODEL_LOAD_H
 #define MR_MODEL_LOAD_H
 
+#include "io/tensor_file.h"
 #include "model/model.h"
 
 /* What a file says beside the model's weights. */
@@ -13,6 +14,9 @@ struct mr_model_file {
 };
 
 void mr_model_file_free(struct mr_model_file *file);
+
+/* The file of a MODEL: a folder that training wrote stands for its best.mrw, else its ckpt.mrw. */
+int mr_model_open_source(mr_tensor_file **source, const char *path);
 
 /* Family and configuration of the model at `path` (a .mrw, a training folder, .safetensors, .pt, …), with
  * `overrides` (an object of configuration keys, or NULL) laid over them. file may be NULL. */

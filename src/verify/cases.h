@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * The known-answer tests, one per family: forward, backward, and forms of both, at sizes that fit no vector. */
+#ifndef MR_VERIFY_CASES_H
+#define MR_VERIFY_CASES_H
+
+#include "verify/trial.h"
+
+/* rows.c: what works on rows or elements */
+void mr_case_elementwise(struct mr_trial *t);
+void mr_case_embedding(struct mr_trial *t);
+void mr_case_rms_norm(struct mr_trial *t);
+void mr_case_layer_norm(struct mr_trial *t);
+void mr_case_group_norm(struct mr_trial *t);
+void mr_case_token_shift(struct mr_trial *t);
+void mr_case_channel_mix(struct mr_trial *t);
+void mr_case_silu_gate(struct mr_trial *t);
+void mr_case_dropout(struct mr_trial *t);
+void mr_case_cross_entropy(struct mr_trial *t);
+void mr_case_adamw(struct mr_trial *t);
+
+/* blocks.c: products, recurrence, attention, experts */
+void mr_case_linear(struct mr_trial *t);
+void mr_case_time_mix(struct mr_trial *t);
+void mr_case_window_attention(struct mr_trial *t);
+void mr_case_reference_attention(struct mr_trial *t);
+void mr_case_mixture(struct mr_trial *t);
+void mr_case_mixture_topk(struct mr_trial *t);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "verify/verify.h"
+
+#include "verify/cases.h"
+
+/* Sums of a thousand products in single precision stay within the first; a wrong index, a lost row or a driver's
+ * fast approximation of exp does not. */
+enum { FAMILIES = 15 };
+static const struct {
+    const char *family;
+    void (*run)(struct mr_trial *t);
+    double allowed;
+} cases[FAMILIES] = {
+    {"elementwise", mr_case_elementwise, 1e-6},
+    {"embedding", mr_case_embedding, 1e-5},
+    {"rms_norm", mr_case_rms_norm, 1e-5},
+    {"layer_norm", mr_case_layer_norm, 1e-5},
+    {"group_norm", mr_case_group_norm, 1e-5},
+    {"token_shift", mr_case_token_shift, 1e-5},
+    {"channel_mix", mr_case_channel_mix, 1e-5},
+    {"silu_gate", mr_case_silu_gate, 1e-5},
+    {"time_mix", mr_case_time_mix, 5e-5},
+    {"reference_attention", mr_case_reference_attention, 5e-5},
+    {"mixture", mr_case_mixture, 1e-5},
+    {"mixture_topk", mr_case_mixture_topk, 1e-5},
+    {"dropout", mr_case_dropout, 1e-6},
+    {"cross_entropy", mr_case_cross_entropy, 1e-5},
+    {"adamw", mr_case_adamw, 1e-5},
+};
+
+bool mr_verdict_good(const struct mr_verdict *verdict)
+{
+    return verdict->result >= 0 && verdict->error <= verdict->allowed;
+}
+
+int mr_verify(mr_runtime *rt, void (*tell)(void *context, const struct mr_verdict *verdict), void *context)
+{
+    int bad = 0;
+    for (int i = 0; i < FAMILIES; i++) {
+        struct mr_trial t;
+        MR_TRY(mr_trial_begin(&t, rt));
+        cases[i].run(&t);
+        const struct mr_verdict verdict = {cases[i].family, t.result, t.error, cases[i].allowed};
+        bad += !mr_verdict_good(&verdict);
+        tell(context, &verdict);
+        mr_trial_end(&t);
+    }
+    if (bad)
+        return mr_fail(MR_EDEVICE, "%d of %d kernel families do not compute on '%s' what they should: is its driver up to date?",
+                       bad, FAMILIES, mr_runtime_info(rt)->name);
+    return 0;
+}

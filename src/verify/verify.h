@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Known-answer tests of a device: every family of kernels on random numbers, against the double-precision
+ * reference. */
+#ifndef MR_VERIFY_VERIFY_H
+#define MR_VERIFY_VERIFY_H
+
+#include "rt/rt.h"
+
+struct mr_verdict {
+    const char *family; /* as in cl/ */
+    int result;         /* 0, or the error that stopped it (its text is mr_error_text) */
+    double error;       /* the largest difference found, relative to the largest number of its tensor */
+    double allowed;
+};
+
+/* Whether the family computes what it should. */
+bool mr_verdict_good(const struct mr_verdict *verdict);
+
+/* Tries all families in turn and tells each verdict; the result is MR_EDEVICE if any is not good. */
+int mr_verify(mr_runtime *rt, void (*tell)(void *context, const struct mr_verdict *verdict), void *context);
+
+#endif
