@@ -5,14 +5,23 @@
 
 #if VEC == 16
 typedef float16 floatv;
+typedef int16 intv;
+#define as_floatv as_float16
+#define as_intv as_int16
 #define vloadv vload16
 #define vstorev vstore16
 #elif VEC == 8
 typedef float8 floatv;
+typedef int8 intv;
+#define as_floatv as_float8
+#define as_intv as_int8
 #define vloadv vload8
 #define vstorev vstore8
 #else
 typedef float4 floatv;
+typedef int4 intv;
+#define as_floatv as_float4
+#define as_intv as_int4
 #define vloadv vload4
 #define vstorev vstore4
 #endif
@@ -157,7 +166,72 @@ static inline float row_max(float a, local float *room)
     return a;
 }
 
+/* This lane's part of the sum of p[0..n-1], and of the squares of p - m; four sums at a time, because an
+ * addition waits for the one before it. */
+static inline float lane_sum(global const float *p, int n)
+{
+    floatv a = 0.0f, b = 0.0f, c = 0.0f, d = 0.0f;
+    int i = LANE * VEC, step = LANES * VEC;
+    for (; i + 3 * step + VEC <= n; i += 4 * step) {
+        a += vloadv(0, p + i);
+        b += vloadv(0, p + i + step);
+        c += vloadv(0, p + i + 2 * step);
+        d += vloadv(0, p + i + 3 * step);
+    }
+    for (; i + VEC <= n; i += step)
+        a += vloadv(0, p + i);
+    if (i < n)
+        b += load_some(p + i, n - i);
+    return sum_of_vector((a + b) + (c + d));
+}
+
+static inline float lane_squares(global const float *p, int n, float m)
+{
+    floatv a = 0.0f, b = 0.0f, c = 0.0f, d = 0.0f, v;
+    int i = LANE * VEC, step = LANES * VEC;
+    for (; i + 3 * step + VEC <= n; i += 4 * step) {
+        v = vloadv(0, p + i) - m;
+        a += v * v;
+        v = vloadv(0, p + i + step) - m;
+        b += v * v;
+        v = vloadv(0, p + i + 2 * step) - m;
+        c += v * v;
+        v = vloadv(0, p + i + 3 * step) - m;
+        d += v * v;
+    }
+    for (; i + VEC <= n; i += step) {
+        v = vloadv(0, p + i) - m;
+        a += v * v;
+    }
+    if (i < n) {
+        v = load_or(p + i, n - i, m) - m;
+        b += v * v;
+    }
+    return sum_of_vector((a + b) + (c + d));
+}
+
+/* e^x with a relative error below 3e-7; 0 below -88, e^88 above 88. On a CPU it is faster than exp of a vector:
+ * 2^n * e^r with n = round(x / ln 2), e^r by the polynomial of least relative error on |r| <= ln 2 / 2. */
+static inline floatv exp_of(floatv x)
+{
+#if LANES == 1
+    const float shift = 12582912.0f; /* 1.5 * 2^23: what is added to it is rounded to a whole number */
+    floatv a = x < -88.0f ? (floatv)-88.0f : x; /* in this form what is no number stays so */
+    a = a > 88.0f ? (floatv)88.0f : a;
+    floatv t = a * 1.44269504f + shift, n = t - shift;
+    floatv r = a - n * 0.693145752f - n * 1.42860677e-6f;
+    floatv p = 0.0083125201f * r + 0.0418901568f;
+    p = p * r + 0.1666711465f;
+    p = p * r + 0.499992315f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    return p * as_floatv((as_intv(t) << 23) + 0x3F800000); /* n = -127: 0 */
+#else
+    return exp(x);
+#endif
+}
+
 static inline floatv sigmoid_of(floatv x)
 {
-    return 1.0f / (1.0f + exp(-x));
+    return 1.0f / (1.0f + exp_of(-x));
 }

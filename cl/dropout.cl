@@ -11,14 +11,29 @@ typedef uint words;
 #endif
 #define UNIT (4 * BLOCKS) /* elements */
 
+/* The halves of the products with a constant. On a CPU mul_hi of a vector is taken apart; products of every
+ * second word as 64-bit numbers are one instruction each. */
+static inline void multiply(words a, uint by, words *high, words *low)
+{
+#if LANES == 1
+    ulong8 pairs = as_ulong8(a), even = (pairs & 0xFFFFFFFFul) * by, odd = (pairs >> 32) * by;
+    *high = as_uint16(even >> 32 | (odd & 0xFFFFFFFF00000000ul));
+    *low = as_uint16((even & 0xFFFFFFFFul) | odd << 32);
+#else
+    *high = mul_hi(a, by);
+    *low = a * by;
+#endif
+}
+
 /* w[k] = word k of each block in c0; `high` is the counter's second word, the same for all. */
 static inline void philox(words c0, uint high, ulong step, ulong seed, words *w)
 {
     words c1 = high, c2 = (uint)step, c3 = (uint)(step >> 32);
+    words a_high, a_low, b_high, b_low;
     uint key0 = (uint)seed, key1 = (uint)(seed >> 32);
     for (int round = 0; round < 10; round++) {
-        words a_high = mul_hi(c0, (words)0xD2511F53u), a_low = c0 * 0xD2511F53u;
-        words b_high = mul_hi(c2, (words)0xCD9E8D57u), b_low = c2 * 0xCD9E8D57u;
+        multiply(c0, 0xD2511F53u, &a_high, &a_low);
+        multiply(c2, 0xCD9E8D57u, &b_high, &b_low);
         c0 = b_high ^ c1 ^ key0;
         c1 = b_low;
         c2 = a_high ^ c3 ^ key1;

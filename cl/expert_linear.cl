@@ -10,10 +10,17 @@
 #define PANEL (2 * VEC)
 #define ROWS (VEC == 16 ? 8 : 4)
 #define STRETCH 64 /* at most so many of an expert's rows are one group's, so that its weights stay near */
+#define DEPTH 256  /* terms of a sum taken in one go, so that DEPTH x PANEL of the weights stay nearest */
+#define TILES                                                                                                \
+    4            /* of ROWS rows of a weight's gradient are one group's, so that its columns of x stay near  \
+                  */
+#define SPAN 128 /* positions taken in one go for them */
 #else
 #define PANEL (LANES > 32 ? LANES : 32)
 #define ROWS 8
 #define STRETCH 16
+#define TILES 1
+#define SPAN 1024
 #endif
 
 #define ONE_OF(p, e) (e == 0 ? p##0 : e == 1 ? p##1 : e == 2 ? p##2 : p##3)
@@ -43,12 +50,30 @@ kernel void expert_linear_pack(global const float *w0, global const float *w1, g
     int panel = (int)get_group_id(0), e = (int)get_group_id(1), panels = (int)get_num_groups(0);
     global const float *w = ONE_OF(w, e), *b = ONE_OF(b, e);
     global float *to = packed + ((from + e) * panels + panel) * (C + 1) * PANEL;
-    FOR_LANE(j, PANEL) {
-        int d = panel * PANEL + j;
-        to[j] = d < D ? b[d] : 0.0f;
-        for (int k = 0; k < C; k++)
-            to[(k + 1) * PANEL + j] = d < D ? w[d * C + k] : 0.0f;
+    int k = 0, left = D - panel * PANEL; /* outputs that exist from this panel on */
+    FOR_LANE(j, PANEL)
+        to[j] = j < left ? b[panel * PANEL + j] : 0.0f;
+    to += PANEL;
+    w += panel * PANEL * C;
+#if LANES == 1
+    for (; k + 4 <= C; k += 4) {
+        for (int j = 0; j + 4 <= min(left, PANEL); j += 4) {
+            global const float *from = w + j * C + k;
+            float4 p = vload4(0, from), q = vload4(0, from + C), r = vload4(0, from + 2 * C);
+            float4 s = vload4(0, from + 3 * C);
+            vstore4((float4)(p.x, q.x, r.x, s.x), 0, to + k * PANEL + j);
+            vstore4((float4)(p.y, q.y, r.y, s.y), 0, to + (k + 1) * PANEL + j);
+            vstore4((float4)(p.z, q.z, r.z, s.z), 0, to + (k + 2) * PANEL + j);
+            vstore4((float4)(p.w, q.w, r.w, s.w), 0, to + (k + 3) * PANEL + j);
+        }
     }
+    for (int j = min(left, PANEL) / 4 * 4; j < PANEL; j++)
+        for (int i = 0; i < k; i++)
+            to[i * PANEL + j] = j < left ? w[j * C + i] : 0.0f;
+#endif
+    FOR_LANE(j, PANEL)
+        for (int i = k; i < C; i++)
+            to[i * PANEL + j] = j < left ? w[j * C + i] : 0.0f;
 }
 
 #if LANES == 1
@@ -72,58 +97,82 @@ multiply(struct tile *t, global const float *const *row, global const float *b, 
 }
 #endif
 
+/* For the positions begin .. end-1: out[to[p]][j] = bias[j] + the sum over k < depth of in[from[p]][k]
+ * b[k][j], j < columns <= PANEL. Rows of in, b and out are in_width, stride, out_width wide; bias NULL is 0.
+ * `padded`: all PANEL columns of b and bias can be read. */
+__attribute__((always_inline)) static inline void product(global const float *in, global const int *from,
+                                                          int in_width, int depth, global const float *bias,
+                                                          global const float *b, int stride, bool padded,
+                                                          global float *out, global const int *to,
+                                                          int out_width, int columns, int begin, int end)
+{
+#if LANES == 1
+    for (int k = 0; k < depth; k += DEPTH) {
+        for (int p = begin; p < end; p += ROWS) {
+            global const float *row[ROWS];
+            struct tile t;
+            int part = min(DEPTH, depth - k);
+#pragma unroll
+            for (int i = 0; i < ROWS; i++) {
+                int position = min(p + i, end - 1);
+                global const float *start = k ? out + to[position] * out_width : bias;
+                row[i] = in + from[position] * in_width + k;
+                t.lo[i] = start ? load_some(start, columns) : (floatv)0.0f;
+                t.hi[i] = start ? load_some(start + VEC, columns - VEC) : (floatv)0.0f;
+            }
+            if (padded || columns == PANEL)
+                multiply(&t, row, b + k * stride, part, stride, PANEL);
+            else
+                multiply(&t, row, b + k * stride, part, stride, columns);
+#pragma unroll
+            for (int i = 0; i < ROWS; i++) {
+                global float *o = out + to[min(p + i, end - 1)] * out_width;
+                if (p + i < end) {
+                    store_some(t.lo[i], o, columns);
+                    store_some(t.hi[i], o + VEC, columns - VEC);
+                }
+            }
+        }
+    }
+#else
+    (void)padded;
+    for (int p = begin; p < end; p += ROWS) {
+        FOR_LANE(j, columns) {
+            float sum[ROWS];
+            int row[ROWS];
+#pragma unroll
+            for (int i = 0; i < ROWS; i++) {
+                row[i] = from[min(p + i, end - 1)] * in_width;
+                sum[i] = bias ? bias[j] : 0.0f;
+            }
+            for (int k = 0; k < depth; k++) {
+                float v = b[k * stride + j];
+#pragma unroll
+                for (int i = 0; i < ROWS; i++)
+                    sum[i] = fma(in[row[i] + k], v, sum[i]);
+            }
+#pragma unroll
+            for (int i = 0; i < ROWS; i++)
+                if (p + i < end)
+                    out[to[p + i] * out_width + j] = sum[i];
+        }
+    }
+#endif
+}
+
 /* o from x and the packed weights; groups (panel, stretch) */
 kernel void expert_linear_forward(global const float *restrict x, global const int *restrict routes,
                                   global const float *restrict packed, global float *restrict o, int n, int E,
                                   int C, int D)
 {
     global const int *source = routes + n, *token = routes + 2 * n, *first = routes + 3 * n;
-    int panel = (int)get_group_id(0), panels = (int)get_num_groups(0), begin, end;
+    int panel = (int)get_group_id(0), panels = (int)get_num_groups(0), start = panel * PANEL, begin, end;
     int e = find_stretch(first, 0, E, (int)get_group_id(1), &begin, &end);
     if (e < 0)
         return;
-    global const float *b = packed + (e * panels + panel) * (C + 1) * PANEL;
-    int columns = min(PANEL, D - panel * PANEL);
-    for (int p = begin; p < end; p += ROWS) {
-        global const float *row[ROWS];
-#pragma unroll
-        for (int i = 0; i < ROWS; i++)
-            row[i] = x + token[min(p + i, end - 1)] * C;
-#if LANES == 1
-        struct tile t;
-#pragma unroll
-        for (int i = 0; i < ROWS; i++) {
-            t.lo[i] = vloadv(0, b);
-            t.hi[i] = vloadv(1, b);
-        }
-        multiply(&t, row, b + PANEL, C, PANEL, PANEL);
-#pragma unroll
-        for (int i = 0; i < ROWS; i++) {
-            global float *to = o + source[min(p + i, end - 1)] * D + panel * PANEL;
-            if (p + i < end) {
-                store_some(t.lo[i], to, columns);
-                store_some(t.hi[i], to + VEC, columns - VEC);
-            }
-        }
-#else
-        FOR_LANE(j, columns) {
-            float sum[ROWS];
-#pragma unroll
-            for (int i = 0; i < ROWS; i++)
-                sum[i] = b[j];
-            for (int k = 0; k < C; k++) {
-                float v = b[(k + 1) * PANEL + j];
-#pragma unroll
-                for (int i = 0; i < ROWS; i++)
-                    sum[i] = fma(row[i][k], v, sum[i]);
-            }
-#pragma unroll
-            for (int i = 0; i < ROWS; i++)
-                if (p + i < end)
-                    o[source[p + i] * D + panel * PANEL + j] = sum[i];
-        }
-#endif
-    }
+    global const float *bias = packed + (e * panels + panel) * (C + 1) * PANEL;
+    product(x, token, C, C, bias, bias + PANEL, PANEL, true, o + start, source, D, min(PANEL, D - start),
+            begin, end);
 }
 
 /* The same for few rows, straight from the weights: groups (share of the outputs, expert) */
@@ -165,53 +214,13 @@ kernel void expert_linear_backward_input(global const float *restrict d_o, globa
                                          global float *restrict part, int n, int from, int to, int C, int D)
 {
     global const int *source = routes + n, *first = routes + 3 * n;
-    int start = (int)get_group_id(0) * PANEL, columns = min(PANEL, C - start), begin, end;
+    int start = (int)get_group_id(0) * PANEL, begin, end;
     int e = find_stretch(first, from, to, (int)get_group_id(1), &begin, &end);
     if (e < 0)
         return;
     e -= from;
-    global const float *b = ONE_OF(w, e) + start;
-    for (int p = begin; p < end; p += ROWS) {
-        global const float *row[ROWS];
-#pragma unroll
-        for (int i = 0; i < ROWS; i++)
-            row[i] = d_o + source[min(p + i, end - 1)] * D;
-#if LANES == 1
-        struct tile t;
-#pragma unroll
-        for (int i = 0; i < ROWS; i++)
-            t.lo[i] = t.hi[i] = 0.0f;
-        if (columns == PANEL)
-            multiply(&t, row, b, D, C, PANEL);
-        else
-            multiply(&t, row, b, D, C, columns);
-#pragma unroll
-        for (int i = 0; i < ROWS; i++) {
-            global float *out = part + source[min(p + i, end - 1)] * C + start;
-            if (p + i < end) {
-                store_some(t.lo[i], out, columns);
-                store_some(t.hi[i], out + VEC, columns - VEC);
-            }
-        }
-#else
-        FOR_LANE(j, columns) {
-            float sum[ROWS];
-#pragma unroll
-            for (int i = 0; i < ROWS; i++)
-                sum[i] = 0.0f;
-            for (int k = 0; k < D; k++) {
-                float v = b[k * C + j];
-#pragma unroll
-                for (int i = 0; i < ROWS; i++)
-                    sum[i] = fma(row[i][k], v, sum[i]);
-            }
-#pragma unroll
-            for (int i = 0; i < ROWS; i++)
-                if (p + i < end)
-                    part[source[p + i] * C + start + j] = sum[i];
-        }
-#endif
-    }
+    product(d_o, source, D, D, 0, ONE_OF(w, e) + start, C, false, part + start, source, C,
+            min(PANEL, C - start), begin, end);
 }
 
 /* dx[r] = the sum over a < A of part[r*A + a], added to dx if accumulate; R rows of C */
@@ -251,22 +260,15 @@ multiply_rows(struct tile *t, global const float *x, global const float *d_o, gl
 }
 #endif
 
-/* dw_e[d,c] += the sum over the assignments i of e of d_o[i,d] x[i/A,c]; groups (panel of c, ROWS of d,
- * expert) */
-kernel void expert_linear_backward_weight(global const float *restrict x, global const float *restrict d_o,
-                                          global const int *restrict routes, global float *w0,
-                                          global float *w1, global float *w2, global float *w3, int n,
-                                          int from, int C, int D)
+/* ROWS rows of a weight's gradient from d = own on: dw[d,j] += the sum over begin <= p < end of
+ * d_o[source[p]][d] x[token[p]][j], j < columns <= PANEL. If fewer rows are left, those before are computed
+ * with them and not written. */
+static inline void gradient_tile(global const float *x, global const float *d_o, global const int *source,
+                                 global const int *token, global float *dw, int own, int begin, int end,
+                                 int C, int D, int columns)
 {
-    global const int *source = routes + n, *token = routes + 2 * n, *first = routes + 3 * n;
-    int start = (int)get_group_id(0) * PANEL, columns = min(PANEL, C - start);
-    int e = (int)get_group_id(2), begin = first[from + e], end = first[from + e + 1];
-    if (begin == end)
-        return;
-    /* The last rows of d may be among those of the group before, and are then only computed. */
-    int own = (int)get_group_id(1) * ROWS, top = max(min(own, D - ROWS), 0), last = min(ROWS, D) - 1;
-    global float *dw = ONE_OF(w, e) + start;
-    x += start;
+    int top = max(min(own, D - ROWS), 0), last = min(ROWS, D) - 1;
+    dw += top * C;
     d_o += top;
 #if LANES == 1
     struct tile t;
@@ -279,7 +281,7 @@ kernel void expert_linear_backward_weight(global const float *restrict x, global
         multiply_rows(&t, x, d_o, source, token, begin, end, C, D, last, columns);
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
-        global float *to = dw + (top + i) * C;
+        global float *to = dw + i * C;
         if (top + i >= own && i <= last) {
             store_some(load_some(to, columns) + t.lo[i], to, columns);
             store_some(load_some(to + VEC, columns - VEC) + t.hi[i], to + VEC, columns - VEC);
@@ -301,9 +303,26 @@ kernel void expert_linear_backward_weight(global const float *restrict x, global
 #pragma unroll
         for (int i = 0; i < ROWS; i++)
             if (top + i >= own && i <= last)
-                dw[(top + i) * C + j] += sum[i];
+                dw[i * C + j] += sum[i];
     }
 #endif
+}
+
+/* dw_e[d,c] += the sum over the assignments i of e of d_o[i,d] x[i/A,c]; groups (panel of c, TILES * ROWS of
+ * d, expert) */
+kernel void expert_linear_backward_weight(global const float *restrict x, global const float *restrict d_o,
+                                          global const int *restrict routes, global float *w0,
+                                          global float *w1, global float *w2, global float *w3, int n,
+                                          int from, int C, int D)
+{
+    global const int *source = routes + n, *token = routes + 2 * n, *first = routes + 3 * n;
+    int start = (int)get_group_id(0) * PANEL, columns = min(PANEL, C - start), e = (int)get_group_id(2);
+    int top = (int)get_group_id(1) * TILES * ROWS, bottom = min(top + TILES * ROWS, D);
+    int begin = first[from + e], end = first[from + e + 1];
+    global float *dw = ONE_OF(w, e) + start;
+    for (int p = begin; p < end; p += SPAN)
+        for (int d = top; d < bottom; d += ROWS)
+            gradient_tile(x + start, d_o, source, token, dw, d, p, min(p + SPAN, end), C, D, columns);
 }
 
 /* db_e[d] += the sum of d_o[i,d] over the assignments i of e; groups (share of d, expert) */

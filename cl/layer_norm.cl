@@ -11,15 +11,8 @@ kernel void layer_norm_forward(global const float *restrict x, global const floa
     FOR_ROWS(row, R) {
         global const float *from = x + row * C;
         global float *to = y + row * C;
-        floatv sum = 0.0f, squares = 0.0f;
-        FOR_LANE_VECTORS(i, C)
-            sum += load_some(from + i, C - i);
-        float m = row_sum(sum_of_vector(sum), room) / (float)C;
-        FOR_LANE_VECTORS(i, C) {
-            floatv d = load_or(from + i, C - i, m) - m;
-            squares += d * d;
-        }
-        float s = rsqrt(row_sum(sum_of_vector(squares), room) / (float)C + eps);
+        float m = row_sum(lane_sum(from, C), room) / (float)C;
+        float s = rsqrt(row_sum(lane_squares(from, C, m), room) / (float)C + eps);
         FOR_LANE_VECTORS(i, C) {
             floatv v = (load_some(from + i, C - i) - m) * s * load_some(weight + i, C - i);
             if (bias)

@@ -18,25 +18,25 @@ static inline struct routes routes_of(global int *base, int R, int E, int A)
     return (struct routes){base, base + R * A, base + 2 * R * A, base + 3 * R * A, base + 3 * R * A + E + 1};
 }
 
-/* The A largest of E scores by falling size, their weights: the scores scaled to sum 1 (0 if they sum to 0).
- */
+/* The A largest of E scores by falling size, and their weights: the scores scaled to sum 1 (0 if they sum to
+ * 0). Score and index make one number, unique in the row, whose high word orders as floats do (a NaN comes
+ * first); so that whatever the scores are, A different experts are chosen. */
 static void choose(global const float *scores, global int *choice, global float *weights, int E, int A)
 {
-    ulong taken = 0;
+    long last = LONG_MAX;
     float sum = 0.0f;
     for (int a = 0; a < A; a++) {
-        int best = -1;
-        float top = 0.0f;
+        long top = LONG_MIN;
         for (int e = 0; e < E; e++) {
-            if (!(taken >> e & 1) && (best < 0 || scores[e] > top)) {
-                best = e;
-                top = scores[e];
-            }
+            int bits = as_int(scores[e] + 0.0f); /* -0 becomes 0 */
+            long key = upsample(bits ^ (bits >> 31 & INT_MAX), (uint)(E - e));
+            key = key < last ? key : LONG_MIN;
+            top = key > top ? key : top;
         }
-        taken |= 1UL << best;
-        choice[a] = best;
-        weights[a] = top;
-        sum += top;
+        last = top;
+        choice[a] = E - (int)(top & INT_MAX);
+        weights[a] = scores[choice[a]];
+        sum += weights[a];
     }
     /* divided, so that a single choice weighs exactly 1 and its gradient cancels */
     for (int a = 0; a < A; a++)
@@ -51,6 +51,23 @@ static void choose_block(global const float *scores, struct routes t, global flo
     for (int r = begin + LANE; r < end; r += LANES)
         choose(scores + r * E, t.choice + r * A, weights + r * A, E, A);
     barrier(CLK_GLOBAL_MEM_FENCE);
+#if LANES == 1
+    int count[EXPERTS];
+    float sum[EXPERTS];
+    for (int e = 0; e < E; e++) {
+        count[e] = 0;
+        sum[e] = 0.0f;
+    }
+    for (int i = begin * A; i < end * A; i++)
+        count[t.choice[i]]++;
+    for (int r = begin; r < end; r++)
+        for (int e = 0; e < E; e++)
+            sum[e] += scores[r * E + e];
+    for (int e = 0; e < E; e++) {
+        t.counts[block * E + e] = count[e];
+        sums[block * E + e] = sum[e];
+    }
+#else
     FOR_LANE(e, E) {
         int count = 0;
         for (int i = begin * A; i < end * A; i++)
@@ -61,6 +78,7 @@ static void choose_block(global const float *scores, struct routes t, global flo
             sum += scores[r * E + e];
         sums[block * E + e] = sum;
     }
+#endif
 }
 
 /* first from counts; counts become where each block's assignments to an expert start; one group.
@@ -100,10 +118,21 @@ static void scan(struct routes t, global const float *sums, global float *loss, 
     }
 }
 
-/* Writes one block's assignments to their places: a lane walks all of them for each of its experts. */
+/* Writes one block's assignments to their places; where lanes share the block, each walks all of it for its
+ * experts. */
 static void scatter(struct routes t, int R, int E, int A, int block)
 {
     int begin = block * BLOCK * A, end = min((block + 1) * BLOCK, R) * A;
+#if LANES == 1
+    int at[EXPERTS];
+    for (int e = 0; e < E; e++)
+        at[e] = t.counts[block * E + e];
+    for (int i = begin; i < end; i++) {
+        int place = at[t.choice[i]]++;
+        t.source[place] = i;
+        t.token[place] = i / A;
+    }
+#else
     FOR_LANE(e, E) {
         int at = t.counts[block * E + e];
         for (int i = begin; i < end; i++) {
@@ -114,6 +143,7 @@ static void scatter(struct routes t, int R, int E, int A, int block)
             }
         }
     }
+#endif
 }
 
 /* scores [R,E] in, routes and weights [R,A] out, sums [blocks,E] out; one group per block */

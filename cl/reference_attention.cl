@@ -51,12 +51,24 @@ kernel void reference_sliding_scatter(global const float *restrict heads, global
  * taken as H x T x d. At each t the H vectors of d attend to each other; the result times w, flat over
  * (block, h, t), is y, flat over (B,T,C). C = 4*H*d. */
 
-/* Where vector (h,t) of piece g lies, from the block's first piece on. */
-static inline int place(int g, int h, int t, int T, int H, int d)
+/* What lanes wrote, all see. Alone, a work-item does better without. */
+#if LANES == 1
+#define MEET
+#else
+#define MEET barrier(CLK_GLOBAL_MEM_FENCE | CLK_LOCAL_MEM_FENCE)
+#endif
+
+/* Where the vectors (h,t) of piece 0 lie, from the block's first piece on; those of piece g lie g*H*d
+ * further. */
+static inline void places(local int *at, int t, int T, int H, int d)
 {
-    int vector = h * T + t;
-    return vector / H * 16 * H * d + g * H * d + vector % H * d;
+    FOR_LANE(h, H) {
+        int vector = h * T + t;
+        at[h] = vector / H * 16 * H * d + vector % H * d;
+    }
 }
+
+#define HEADS 256 /* at most; ops/reference_attention.c knows it too */
 
 static inline float4 load4(global const float *p, int n)
 {
@@ -82,20 +94,22 @@ static inline void store4(float4 v, global float *p, int n)
 kernel void reference_grouped_forward(global const float *restrict qkvw, global float *restrict kept,
                                       global float *restrict y, int B, int T, int H, int d, float scale)
 {
+    local int at[HEADS];
     int quads = (d + 3) / 4;
     FOR_ROWS(row, 4 * B * T) {
         int block = row / T, t = row % T;
         global const float *from = qkvw + (block % B * T * 4 + block / B) * 4 * H * d;
         global float *p = kept + row * H * H;
+        places(at, t, T, H, d);
+        MEET;
         FOR_LANE(ij, H * H) {
-            global const float *q = from + place(0, ij / H, t, T, H, d),
-                               *k = from + place(1, ij % H, t, T, H, d);
+            global const float *q = from + at[ij / H], *k = from + at[ij % H] + H * d;
             float4 sum = 0.0f;
             for (int c = 0; c < d; c += 4)
                 sum += load4(q + c, d - c) * load4(k + c, d - c);
             p[ij] = scale * ((sum.x + sum.z) + (sum.y + sum.w));
         }
-        barrier(CLK_GLOBAL_MEM_FENCE);
+        MEET;
         FOR_LANE(i, H) {
             float top = p[i * H];
             for (int j = 1; j < H; j++)
@@ -103,10 +117,10 @@ kernel void reference_grouped_forward(global const float *restrict qkvw, global 
             for (int j = 0; j < H; j++)
                 p[i * H + j] -= top;
         }
-        barrier(CLK_GLOBAL_MEM_FENCE);
+        MEET;
         FOR_LANE_VECTORS(i, H * H)
             store_some(exp(load_some(p + i, H * H - i)), p + i, H * H - i);
-        barrier(CLK_GLOBAL_MEM_FENCE);
+        MEET;
         FOR_LANE(i, H) {
             float sum = 0.0f;
             for (int j = 0; j < H; j++)
@@ -114,15 +128,16 @@ kernel void reference_grouped_forward(global const float *restrict qkvw, global 
             for (int j = 0; j < H; j++)
                 p[i * H + j] /= sum;
         }
-        barrier(CLK_GLOBAL_MEM_FENCE);
+        MEET;
         FOR_LANE(x, H * quads) {
             int i = x / quads, c = x % quads * 4, n = d - c;
             float4 sum = 0.0f;
             for (int j = 0; j < H; j++)
-                sum += p[i * H + j] * load4(from + place(2, j, t, T, H, d) + c, n);
-            sum *= load4(from + place(3, i, t, T, H, d) + c, n);
+                sum += p[i * H + j] * load4(from + at[j] + 2 * H * d + c, n);
+            sum *= load4(from + at[i] + 3 * H * d + c, n);
             store4(sum, y + ((block * H + i) * T + t) * d + c, n);
         }
+        MEET; /* before `at` changes */
     }
 }
 
@@ -131,21 +146,24 @@ kernel void reference_grouped_backward(global const float *restrict qkvw, global
                                        global const float *restrict dy, global float *restrict ds,
                                        global float *restrict dqkvw, int B, int T, int H, int d, float scale)
 {
+    local int at[HEADS];
     int quads = (d + 3) / 4;
     FOR_ROWS(row, 4 * B * T) {
         int block = row / T, t = row % T, start = (block % B * T * 4 + block / B) * 4 * H * d;
         global const float *from = qkvw + start, *p = kept + row * H * H, *g = dy + (block * H * T + t) * d;
         global float *to = dqkvw + start, *s = ds + row * H * H;
+        places(at, t, T, H, d);
+        MEET;
         /* the gradient of p_ij is (dy_i w_i) . v_j; vector i of dy lies at g + i * T * d */
         FOR_LANE(ij, H * H) {
             int i = ij / H;
-            global const float *w = from + place(3, i, t, T, H, d), *v = from + place(2, ij % H, t, T, H, d);
+            global const float *w = from + at[i] + 3 * H * d, *v = from + at[ij % H] + 2 * H * d;
             float4 sum = 0.0f;
             for (int c = 0; c < d; c += 4)
                 sum += load4(g + i * T * d + c, d - c) * load4(w + c, d - c) * load4(v + c, d - c);
             s[ij] = (sum.x + sum.z) + (sum.y + sum.w);
         }
-        barrier(CLK_GLOBAL_MEM_FENCE);
+        MEET;
         FOR_LANE(i, H) {
             float dot = 0.0f;
             for (int j = 0; j < H; j++)
@@ -153,23 +171,23 @@ kernel void reference_grouped_backward(global const float *restrict qkvw, global
             for (int j = 0; j < H; j++)
                 s[i * H + j] = scale * p[i * H + j] * (s[i * H + j] - dot);
         }
-        barrier(CLK_GLOBAL_MEM_FENCE);
+        MEET;
         FOR_LANE(x, H * quads) {
             int i = x / quads, c = x % quads * 4, n = d - c;
             float4 dq = 0.0f, dk = 0.0f, dv = 0.0f, out = 0.0f;
             for (int j = 0; j < H; j++) {
-                global const float *q = from + place(0, j, t, T, H, d) + c, *u = g + j * T * d + c;
+                global const float *q = from + at[j] + c, *u = g + j * T * d + c;
                 dq += s[i * H + j] * load4(q + H * d, n);
                 dk += s[j * H + i] * load4(q, n);
                 dv += p[j * H + i] * load4(u, n) * load4(q + 3 * H * d, n);
                 out += p[i * H + j] * load4(q + 2 * H * d, n);
             }
-            global float *q = to + place(0, i, t, T, H, d) + c;
+            global float *q = to + at[i] + c;
             store4(dq, q, n);
             store4(dk, q + H * d, n);
             store4(dv, q + 2 * H * d, n);
             store4(out * load4(g + i * T * d + c, n), q + 3 * H * d, n);
         }
-        /* a group's next row uses its own part of s */
+        MEET; /* before `at` changes */
     }
 }

@@ -9,12 +9,7 @@ kernel void rms_norm_forward(global const float *restrict x, global float *restr
     FOR_ROWS(row, R) {
         global const float *from = x + row * C;
         global float *to = y + row * C;
-        floatv squares = 0.0f;
-        FOR_LANE_VECTORS(i, C) {
-            floatv v = load_some(from + i, C - i);
-            squares += v * v;
-        }
-        float scale = 1.0f / (sqrt(row_sum(sum_of_vector(squares), room) / (float)C) + eps);
+        float scale = 1.0f / (sqrt(row_sum(lane_squares(from, C, 0.0f), room) / (float)C) + eps);
         FOR_LANE_VECTORS(i, C)
             store_some(load_some(from + i, C - i) * scale, to + i, C - i);
         if (LANE == 0)

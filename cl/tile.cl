@@ -5,13 +5,14 @@
 #if LANES == 1
 #define TILE_ROWS (VEC == 16 ? 8 : 4)
 #define TILE_VECS (PANEL > VEC ? 2 : 1)
-#define PANEL_STRIDE PANEL
 #define BARRIER()
 #else
 #define TILE_ROWS 4
 #define TILE_VECS 1
-#define PANEL_STRIDE (PANEL + 4) /* spreads the rows over the memory banks */
 #define BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
+#endif
+#ifndef PANEL_STRIDE
+#define PANEL_STRIDE (PANEL + (LANES > 1 ? 4 : 0)) /* spreads the rows over the memory banks */
 #endif
 
 /* Larger functions must be inlined by this word: left to itself, LLVM 15 in PoCL 3.1 crashes over some of them. */
@@ -78,6 +79,34 @@
         _Pragma("unroll") for (int e_ = 0; e_ < VEC; e_++)                                                       \
             vstorev(block_[e_], 0, (panel) + (i_ + e_) * PANEL_STRIDE + first_);                                 \
     }
+
+/* The first `depth` floats at `row` = scale * panel[i][pr], for pr below `rows`: a vector, for the columns column_ on. */
+#define UNPACK_TRANSPOSED(panel, rows, depth, row, scale)                                                        \
+    for (int at_ = LANE; at_ < (PANEL / VEC) * VECTORS(depth); at_ += LANES) {                                   \
+        int column_ = at_ / VECTORS(depth) * VEC, i_ = at_ % VECTORS(depth) * VEC;                               \
+        floatv block_[VEC], scale_ = (scale);                                                                    \
+        _Pragma("unroll") for (int e_ = 0; e_ < VEC; e_++)                                                       \
+            block_[e_] = scale_ * vloadv(0, (panel) + (i_ + e_) * PANEL_STRIDE + column_);                       \
+        transpose(block_);                                                                                       \
+        _Pragma("unroll") for (int e_ = 0; e_ < VEC; e_++)                                                       \
+        {                                                                                                        \
+            int pr = column_ + e_;                                                                               \
+            if (pr < (rows))                                                                                     \
+                STORE(block_[e_], (row) + i_, (depth)-i_);                                                       \
+        }                                                                                                        \
+    }
+
+/* from, from + 1, ... as floats. */
+static inline floatv counting(int from)
+{
+#if VEC == 16
+    return (floatv)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) + (float)from;
+#elif VEC == 8
+    return (floatv)(0, 1, 2, 3, 4, 5, 6, 7) + (float)from;
+#else
+    return (floatv)(0, 1, 2, 3) + (float)from;
+#endif
+}
 
 #if VEC == 16
 #define ZIP(a, b, h)                                                                                             \

@@ -19,17 +19,6 @@
 #define PANEL_ROWS (DEPTH > CHUNK ? DEPTH : CHUNK)
 #define SCORES (CHUNK + (LANES > 1 ? 4 : 0)) /* floats from row to row of a chunk's products */
 
-static inline floatv counting(int from)
-{
-#if VEC == 16
-    return (floatv)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) + (float)from;
-#elif VEC == 8
-    return (floatv)(0, 1, 2, 3, 4, 5, 6, 7) + (float)from;
-#else
-    return (floatv)(0, 1, 2, 3) + (float)from;
-#endif
-}
-
 /* The weight of position s for position t: weight[CHUNK + s - t] = w^(t-1-s) for s < t, u for s = t, else 0, so that
  * a row of weights lies in order; and w^n = weight[CHUNK - 1 - n]. Of 2 CHUNK floats. */
 INLINE void fill_weights(local float *weight, float decay, float faaaa)

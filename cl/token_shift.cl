@@ -31,10 +31,48 @@ kernel void token_shift_forward(global const float *restrict x, global const flo
     }
 }
 
+/* Backward of the rows first..last, for the `left` columns from the pointers on: dx of these rows, and their
+ * sums of (prev - x) * dout_k written (or added, if `add`) to dmaa [COUNT,C]. From the last row to the first,
+ * so that what a row gives to the one before stays in registers; t is the last row's position. */
+static inline __attribute__((always_inline)) void
+shift_backward(global const float *restrict x, global const float *const *maa,
+               global const float *const *dout, global float *restrict dx, global float *restrict dmaa,
+               int first, int last, int t, int T, int C, int i, int left, int add, int accumulate)
+{
+    floatv mix[COUNT], sum[COUNT], after = 0.0f, v = load_some(x + last * C + i, left);
+#pragma unroll
+    for (int k = 0; k < COUNT; k++) {
+        mix[k] = load_some(maa[k] + i, left);
+        sum[k] = add ? load_some(dmaa + k * C + i, left) : 0.0f;
+        if (t + 1 < T)
+            after += load_some(dout[k] + (last + 1) * C + i, left) * mix[k];
+    }
+    for (int row = last; row >= first; row--) {
+        floatv earlier = row ? load_some(x + (row - 1) * C + i, left) : 0.0f;
+        floatv shift = t ? earlier - v : -v, all = 0.0f, shifted = 0.0f;
+#pragma unroll
+        for (int k = 0; k < COUNT; k++) {
+            floatv g = load_some(dout[k] + row * C + i, left);
+            sum[k] += shift * g;
+            all += g;
+            shifted += g * mix[k];
+        }
+        floatv d = all - shifted + after;
+        if (accumulate)
+            d += load_some(dx + row * C + i, left);
+        store_some(d, dx + row * C + i, left);
+        after = t ? shifted : 0.0f;
+        t = t ? t - 1 : T - 1;
+        v = earlier;
+    }
+#pragma unroll
+    for (int k = 0; k < COUNT; k++)
+        store_some(sum[k], dmaa + k * C + i, left);
+}
+
 /* dx_t = sum_k dout_k,t * (1 - maa_k) + dout_k,t+1 * maa_k (the second while t+1 < T), += if accumulate; each
  * group leaves its rows' sums of (prev - x) * dout_k in partial [groups,COUNT,C]. The row before t = 0 is
- * zeros. Rows go in strips of STRIP, a vector of columns at a time, from the strip's last row to its first,
- * so that what a row gives to the one before stays in registers. */
+ * zeros. Rows go in strips of STRIP, a vector of columns at a time. */
 #define STRIP 8
 kernel void token_shift_backward(global const float *restrict x, global const float *restrict maa0,
                                  global const float *restrict maa1, global const float *restrict maa2,
@@ -50,41 +88,13 @@ kernel void token_shift_backward(global const float *restrict x, global const fl
     global float *dmaa = partial + (int)get_group_id(0) * COUNT * C;
     int begin = (int)((long)R * (long)get_group_id(0) / (long)get_num_groups(0));
     int end = (int)((long)R * ((long)get_group_id(0) + 1) / (long)get_num_groups(0));
-    for (int strip = begin; strip < end; strip += STRIP) {
-        int last = min(strip + STRIP, end) - 1, t_last = last % T;
-        FOR_LANE_VECTORS(i, C) {
-            int left = C - i, t = t_last;
-            floatv mix[COUNT], sum[COUNT], after = 0.0f;
-#pragma unroll
-            for (int k = 0; k < COUNT; k++) {
-                mix[k] = load_some(maa[k] + i, left);
-                sum[k] = strip > begin ? load_some(dmaa + k * C + i, left) : 0.0f;
-                if (t + 1 < T)
-                    after += load_some(dout[k] + (last + 1) * C + i, left) * mix[k];
-            }
-            floatv v = load_some(x + last * C + i, left);
-            for (int row = last; row >= strip; row--) {
-                floatv earlier = row ? load_some(x + (row - 1) * C + i, left) : 0.0f;
-                floatv shift = t ? earlier - v : -v, all = 0.0f, shifted = 0.0f;
-#pragma unroll
-                for (int k = 0; k < COUNT; k++) {
-                    floatv g = load_some(dout[k] + row * C + i, left);
-                    sum[k] += shift * g;
-                    all += g;
-                    shifted += g * mix[k];
-                }
-                floatv d = all - shifted + after;
-                if (accumulate)
-                    d += load_some(dx + row * C + i, left);
-                store_some(d, dx + row * C + i, left);
-                after = t ? shifted : 0.0f;
-                t = t ? t - 1 : T - 1;
-                v = earlier;
-            }
-#pragma unroll
-            for (int k = 0; k < COUNT; k++)
-                store_some(sum[k], dmaa + k * C + i, left);
-        }
+    for (int first = begin; first < end; first += STRIP) {
+        int last = min(first + STRIP, end) - 1, t = last % T, add = first > begin;
+        int i = LANE * VEC;
+        for (; i + VEC <= C; i += LANES * VEC) /* with a constant VEC nothing is asked at each load */
+            shift_backward(x, maa, dout, dx, dmaa, first, last, t, T, C, i, VEC, add, accumulate);
+        if (i < C)
+            shift_backward(x, maa, dout, dx, dmaa, first, last, t, T, C, i, C - i, add, accumulate);
     }
 }
 

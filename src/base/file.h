@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * Files: read by place, mapped, read whole; and written so that a reader sees the old content or the new, never a
- * part of it. */
+ * Files: read by place, mapped, read whole; and written so that a reader sees the old content or the new,
+ * never a part of it. */
 #ifndef MR_BASE_FILE_H
 #define MR_BASE_FILE_H
 
@@ -37,9 +37,9 @@ int mr_file_write(const char *path, const void *data, size_t size);
 bool mr_is_file(const char *path);
 bool mr_is_folder(const char *path);
 
-/* A file being written. The bytes go to PATH.tmp in the same folder (locked: a second writer of the same path takes
- * PATH.tmp1, and what a killed process left is used again); commit makes them durable and gives them the name in
- * one step. Until then, and after any failure, the file that had the name stays whole. */
+/* A file being written. The bytes go to PATH.tmp in the same folder (locked: a second writer of the same path
+ * takes PATH.tmp1, and what a killed process left is used again); commit makes them durable and gives them
+ * the name in one step. Until then, and after any failure, the file that had the name stays whole. */
 typedef struct mr_writer mr_writer;
 
 int mr_writer_open(mr_writer **out, const char *path);

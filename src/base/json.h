@@ -9,8 +9,8 @@
 
 #include <jansson.h>
 
-/* An object or array from text; a key that stands twice is an error. `what` names the source in errors. The result
- * is the caller's: json_decref. */
+/* An object or array from text; a key that stands twice is an error. `what` names the source in errors. The
+ * result is the caller's: json_decref. */
 int mr_json_parse(json_t **json, const char *text, size_t size, const char *what);
 /* The same from a file of at most 256 MiB. */
 int mr_json_load(json_t **json, const char *path);
@@ -27,9 +27,11 @@ json_t *mr_json_real(double value);
 int mr_json_set(json_t *object, const char *key, json_t *value);
 int mr_json_append(json_t *array, json_t *value);
 
-/* object[key] of a type and range. It must be there; with _or it may be missing or null, which gives `missing`. */
+/* object[key] of a type and range. It must be there; with _or it may be missing or null, which gives
+ * `missing`. */
 int mr_json_int(const json_t *object, const char *key, int64_t low, int64_t high, int64_t *value);
-int mr_json_int_or(const json_t *object, const char *key, int64_t low, int64_t high, int64_t missing, int64_t *value);
+int mr_json_int_or(const json_t *object, const char *key, int64_t low, int64_t high, int64_t missing,
+                   int64_t *value);
 int mr_json_number(const json_t *object, const char *key, double *value);
 int mr_json_number_or(const json_t *object, const char *key, double missing, double *value);
 int mr_json_bool(const json_t *object, const char *key, bool *value);

@@ -9,26 +9,33 @@
 
 enum { PIECE = 64, WINDOW_BITS = -15, MEMORY = 9 };
 
-/* Pieces of a constant length for the usual widths, which compilers turn into vector code. */
-#define SHUFFLE_PIECES(width)                                                                                \
-    for (; e + PIECE <= n; e += PIECE)                                                                       \
-        for (size_t b = 0; b < (width); b++)                                                                 \
-            for (size_t k = 0; k < PIECE; k++)                                                               \
-                out[b * n + e + k] = in[(e + k) * (width) + b]
+/* With a constant width these become vector code. */
+static inline __attribute__((always_inline)) size_t
+shuffle_pieces(const uint8_t *restrict in, uint8_t *restrict out, size_t n, const size_t width)
+{
+    size_t e = 0;
+    for (; e + PIECE <= n; e += PIECE)
+        for (size_t b = 0; b < width; b++)
+            for (size_t k = 0; k < PIECE; k++)
+                out[b * n + e + k] = in[(e + k) * width + b];
+    return e;
+}
 
-#define UNSHUFFLE_PIECES(width)                                                                              \
-    for (; e + PIECE <= n; e += PIECE)                                                                       \
-        for (size_t k = 0; k < PIECE; k++)                                                                   \
-            for (size_t b = 0; b < (width); b++)                                                             \
-                out[(e + k) * (width) + b] = in[b * n + e + k]
+static inline __attribute__((always_inline)) size_t
+unshuffle_pieces(const uint8_t *restrict in, uint8_t *restrict out, size_t n, const size_t width)
+{
+    size_t e = 0;
+    for (; e + PIECE <= n; e += PIECE)
+        for (size_t k = 0; k < PIECE; k++)
+            for (size_t b = 0; b < width; b++)
+                out[(e + k) * width + b] = in[b * n + e + k];
+    return e;
+}
 
 void mr_shuffle(const uint8_t *restrict in, uint8_t *restrict out, size_t size, size_t width)
 {
-    size_t n = size / width, e = 0;
-    if (width == 4)
-        SHUFFLE_PIECES(4);
-    else if (width == 2)
-        SHUFFLE_PIECES(2);
+    size_t n = size / width;
+    size_t e = width == 4 ? shuffle_pieces(in, out, n, 4) : width == 2 ? shuffle_pieces(in, out, n, 2) : 0;
     for (; e < n; e++)
         for (size_t b = 0; b < width; b++)
             out[b * n + e] = in[e * width + b];
@@ -36,11 +43,10 @@ void mr_shuffle(const uint8_t *restrict in, uint8_t *restrict out, size_t size, 
 
 void mr_unshuffle(const uint8_t *restrict in, uint8_t *restrict out, size_t size, size_t width)
 {
-    size_t n = size / width, e = 0;
-    if (width == 4)
-        UNSHUFFLE_PIECES(4);
-    else if (width == 2)
-        UNSHUFFLE_PIECES(2);
+    size_t n = size / width;
+    size_t e = width == 4   ? unshuffle_pieces(in, out, n, 4)
+               : width == 2 ? unshuffle_pieces(in, out, n, 2)
+                            : 0;
     for (; e < n; e++)
         for (size_t b = 0; b < width; b++)
             out[e * width + b] = in[b * n + e];
@@ -90,7 +96,8 @@ int mr_chunk_pack(const uint8_t *raw, uint8_t *spare, size_t size, size_t width,
 {
     z_stream z = {.next_out = packed, .avail_out = (uInt)mr_chunk_bound(size)};
     mr_shuffle(raw, spare, size, width);
-    if (deflateInit2(&z, level, Z_DEFLATED, WINDOW_BITS, MEMORY, level == 1 ? Z_HUFFMAN_ONLY : Z_DEFAULT_STRATEGY))
+    if (deflateInit2(&z, level, Z_DEFLATED, WINDOW_BITS, MEMORY,
+                     level == 1 ? Z_HUFFMAN_ONLY : Z_DEFAULT_STRATEGY))
         return mr_fail(MR_ENOMEM, "out of memory for packing");
     int failed = deflate_planes(&z, spare, size, width, level);
     *packed_size = mr_chunk_bound(size) - z.avail_out;
@@ -98,7 +105,8 @@ int mr_chunk_pack(const uint8_t *raw, uint8_t *spare, size_t size, size_t width,
     return failed ? mr_fail(MR_EINVAL, "zlib cannot pack %zu bytes", size) : 0;
 }
 
-int mr_chunk_unpack(const uint8_t *packed, size_t packed_size, uint8_t *spare, uint8_t *raw, size_t size, size_t width)
+int mr_chunk_unpack(const uint8_t *packed, size_t packed_size, uint8_t *spare, uint8_t *raw, size_t size,
+                    size_t width)
 {
     z_stream z = {.next_in = (uint8_t *)(uintptr_t)packed, .avail_in = (uInt)packed_size};
     if (inflateInit2(&z, WINDOW_BITS))

@@ -67,8 +67,10 @@ static int unpack_one(void *context, size_t i)
     else
         err = mr_chunk_unpack(packed, k->packed, f->spare + f->start[i], f->raw + f->start[i], size,
                               mr_dtype_block_bytes(t->dtype));
-    return err ? mr_fail_in(err, "%s: chunk %zu (bytes %llu to %llu, tensor \"%s\") is damaged; use another copy",
-                            f->base.path, c, (unsigned long long)k->at, (unsigned long long)(k->at + k->packed), t->name)
+    return err ? mr_fail_in(err,
+                            "%s: chunk %zu (bytes %llu to %llu, tensor \"%s\") is damaged; use another copy",
+                            f->base.path, c, (unsigned long long)k->at,
+                            (unsigned long long)(k->at + k->packed), t->name)
                : 0;
 }
 
@@ -84,8 +86,8 @@ static int ensure(uint8_t **room, size_t *size, size_t need)
     return 0;
 }
 
-/* Unpacks chunk c and those after it: as many as all cores want when the file is read in order, otherwise no more than
- * `wanted` bytes need. */
+/* Unpacks chunk c and those after it: as many as all cores want when the file is read in order, otherwise no
+ * more than `wanted` bytes need. */
 static int fill(struct mrw *f, size_t c, size_t wanted)
 {
     size_t budget = mr_mrw_budget(), n = 0, raw = 0;
@@ -153,7 +155,7 @@ static int add_tensors(struct mrw *f, const json_t *list)
 {
     size_t i;
     json_t *entry;
-    json_array_foreach(list, i, entry) {
+    json_array_foreach (list, i, entry) {
         const char *name, *dtype_name;
         json_t *shape;
         int64_t dims[MR_MOST_DIMS] = {0};
@@ -186,14 +188,16 @@ static int read_header(struct mrw *f, uint64_t *data)
     const char *path = f->base.path;
     uint64_t file_size = mr_reader_size(f->in);
     if (file_size < sizeof start)
-        return mr_fail(MR_EFILE, "%s has only %llu bytes: it is cut short", path, (unsigned long long)file_size);
+        return mr_fail(MR_EFILE, "%s has only %llu bytes: it is cut short", path,
+                       (unsigned long long)file_size);
     MR_TRY(mr_reader_read(f->in, 0, start, sizeof start));
     if (memcmp(start, MR_MRW_MAGIC, 8))
         return mr_fail(MR_EFILE, "%s is not a .mrw file: it begins otherwise", path);
     memcpy(&version, start + 8, 4);
     memcpy(&size, start + 12, 4);
     if (version != MR_MRW_VERSION)
-        return mr_fail(MR_EFILE, "%s is of format %u, and this program reads format %d: a newer program wrote it", path,
+        return mr_fail(MR_EFILE,
+                       "%s is of format %u, and this program reads format %d: a newer program wrote it", path,
                        version, MR_MRW_VERSION);
     if (file_size < sizeof start + 4 + (uint64_t)size)
         return mr_fail(MR_EFILE, "%s ends within its header: it is cut short or damaged", path);
@@ -207,7 +211,8 @@ static int read_header(struct mrw *f, uint64_t *data)
         goto fail;
     memcpy(&crc, text + size, 4);
     if (crc32_z(crc32_z(0, start, sizeof start), text, size) != crc) {
-        err = mr_fail(MR_EFILE, "%s: the header's checksum is wrong: the file is damaged; use another copy", path);
+        err = mr_fail(MR_EFILE, "%s: the header's checksum is wrong: the file is damaged; use another copy",
+                      path);
         goto fail;
     }
     MR_GO(mr_json_parse(&header, (char *)text, size, path));
@@ -243,7 +248,8 @@ static int place_chunks(struct mrw *f, const uint8_t *index, uint64_t at, uint64
         }
     }
     if (at != end)
-        return mr_fail(MR_EFILE, "%s: %llu bytes belong to no chunk", f->base.path, (unsigned long long)(end - at));
+        return mr_fail(MR_EFILE, "%s: %llu bytes belong to no chunk", f->base.path,
+                       (unsigned long long)(end - at));
     return 0;
 }
 
@@ -265,7 +271,8 @@ static int read_index(struct mrw *f, uint64_t data)
     if (count != f->chunk_count || count > room / 8)
         return mr_fail(MR_EFILE, "%s is damaged: its index has %llu entries where %zu belong", path,
                        (unsigned long long)count, f->chunk_count);
-    if (!(index = mr_realloc(NULL, f->chunk_count, 8)) || !(f->chunks = mr_alloc(f->chunk_count, sizeof *f->chunks)) ||
+    if (!(index = mr_realloc(NULL, f->chunk_count, 8)) ||
+        !(f->chunks = mr_alloc(f->chunk_count, sizeof *f->chunks)) ||
         !(f->owner = mr_alloc(f->chunk_count, sizeof *f->owner))) {
         err = MR_ENOMEM;
         goto fail;

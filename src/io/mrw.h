@@ -15,17 +15,17 @@ enum {
 /* Header and index are checked here, each chunk when it is read. Read ahead by all cores. */
 int mr_mrw_open(mr_tensor_file **file, const char *path);
 
-/* metadata: any JSON object (configuration, family, tokenizer, training state), or NULL. level: see io/chunk.h.
- * Chunks are packed by all cores. */
-int mr_mrw_begin(mr_tensor_writer **writer, const char *path, const struct mr_file_tensor *tensors, size_t count,
-                 const json_t *metadata, int level);
+/* metadata: any JSON object (configuration, family, tokenizer, training state), or NULL. level: see
+ * io/chunk.h. Chunks are packed by all cores. */
+int mr_mrw_begin(mr_tensor_writer **writer, const char *path, const struct mr_file_tensor *tensors,
+                 size_t count, const json_t *metadata, int level);
 
 /* Shared by reader and writer. */
 enum {
-    MR_MRW_START = 16,          /* bytes before the header's text */
-    MR_MRW_END = 16,            /* bytes after the index */
-    MR_MRW_CHUNK = 4 << 20,     /* at most so many bytes of one tensor are packed together */
-    MR_MRW_MOST_CHUNKS = 4096,  /* in work at a time */
+    MR_MRW_START = 16,         /* bytes before the header's text */
+    MR_MRW_END = 16,           /* bytes after the index */
+    MR_MRW_CHUNK = 4 << 20,    /* at most so many bytes of one tensor are packed together */
+    MR_MRW_MOST_CHUNKS = 4096, /* in work at a time */
 };
 
 /* The bytes that are worked on at a time: some chunks for each core. */

@@ -133,13 +133,15 @@ static int put_tensor(json_t *list, const struct mr_file_tensor *t)
 }
 
 /* Everything before the chunks. */
-static int put_header(struct mr_str *start, const struct mr_file_tensor *tensors, size_t count, const json_t *metadata)
+static int put_header(struct mr_str *start, const struct mr_file_tensor *tensors, size_t count,
+                      const json_t *metadata)
 {
     int err;
     char *text = NULL;
     json_t *header = json_object(), *list = NULL;
     MR_GO(mr_json_set(header, "chunk_bytes", json_integer(MR_MRW_CHUNK)));
-    MR_GO(mr_json_set(header, "metadata", metadata ? json_incref((json_t *)(uintptr_t)metadata) : json_object()));
+    MR_GO(mr_json_set(header, "metadata",
+                      metadata ? json_incref((json_t *)(uintptr_t)metadata) : json_object()));
     MR_GO(mr_json_set(header, "tensors", list = json_array()));
     for (size_t i = 0; i < count; i++)
         MR_GO(put_tensor(list, &tensors[i]));
@@ -164,8 +166,8 @@ fail:
     return err;
 }
 
-int mr_mrw_begin(mr_tensor_writer **result, const char *path, const struct mr_file_tensor *tensors, size_t count,
-                 const json_t *metadata, int level)
+int mr_mrw_begin(mr_tensor_writer **result, const char *path, const struct mr_file_tensor *tensors,
+                 size_t count, const json_t *metadata, int level)
 {
     int err;
     struct mrw_writer *w = NULL;

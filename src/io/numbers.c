@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * Loops run over pieces of a constant length, which compilers turn into vector code without being asked twice. */
+ * Loops run over pieces of a constant length, which compilers turn into vector code without being asked
+ * twice. */
 #include "io/numbers.h"
 
 #include <math.h>
@@ -11,12 +12,14 @@ static const struct {
     const char *name;
     uint8_t block, bytes;
 } formats[MR_DTYPES] = {
-    [MR_DTYPE_F32] = {"f32", 1, 4},    [MR_DTYPE_F16] = {"f16", 1, 2},    [MR_DTYPE_BF16] = {"bf16", 1, 2},
-    [MR_DTYPE_F64] = {"f64", 1, 8},    [MR_DTYPE_I64] = {"i64", 1, 8},    [MR_DTYPE_I32] = {"i32", 1, 4},
-    [MR_DTYPE_I16] = {"i16", 1, 2},    [MR_DTYPE_I8] = {"i8", 1, 1},      [MR_DTYPE_U16] = {"u16", 1, 2},
-    [MR_DTYPE_U8] = {"u8", 1, 1},      [MR_DTYPE_BOOL] = {"bool", 1, 1},  [MR_DTYPE_Q4_0] = {"q4_0", 32, 18},
-    [MR_DTYPE_Q4_1] = {"q4_1", 32, 20}, [MR_DTYPE_Q5_0] = {"q5_0", 32, 22}, [MR_DTYPE_Q5_1] = {"q5_1", 32, 24},
-    [MR_DTYPE_Q8_0] = {"q8_0", 32, 34},
+    [MR_DTYPE_F32] = {"f32", 1, 4},     [MR_DTYPE_F16] = {"f16", 1, 2},
+    [MR_DTYPE_BF16] = {"bf16", 1, 2},   [MR_DTYPE_F64] = {"f64", 1, 8},
+    [MR_DTYPE_I64] = {"i64", 1, 8},     [MR_DTYPE_I32] = {"i32", 1, 4},
+    [MR_DTYPE_I16] = {"i16", 1, 2},     [MR_DTYPE_I8] = {"i8", 1, 1},
+    [MR_DTYPE_U16] = {"u16", 1, 2},     [MR_DTYPE_U8] = {"u8", 1, 1},
+    [MR_DTYPE_BOOL] = {"bool", 1, 1},   [MR_DTYPE_Q4_0] = {"q4_0", 32, 18},
+    [MR_DTYPE_Q4_1] = {"q4_1", 32, 20}, [MR_DTYPE_Q5_0] = {"q5_0", 32, 22},
+    [MR_DTYPE_Q5_1] = {"q5_1", 32, 24}, [MR_DTYPE_Q8_0] = {"q8_0", 32, 34},
 };
 
 enum { PIECE = 64 };
@@ -58,7 +61,8 @@ static inline uint32_t as_bits(float x)
     return bits;
 }
 
-/* Exponents move by 127 - 15 = 112; a subnormal half is an integer times 2^-24, which the subtraction normalises. */
+/* Exponents move by 127 - 15 = 112; a subnormal half is an integer times 2^-24, which the subtraction
+ * normalises. */
 static inline uint32_t widen_f16(uint32_t h)
 {
     uint32_t a = (h & 0x7fff) << 13, sign = (h & 0x8000) << 16;
@@ -69,8 +73,8 @@ static inline uint32_t widen_f16(uint32_t h)
     return sign | (a >= 31u << 23 ? special : r);
 }
 
-/* Normal results: half of the dropped bits' unit is added, a little less when the kept part is even. Subnormal
- * results: adding 0.5f rounds to multiples of 2^-24, as the addition itself rounds. */
+/* Normal results: half of the dropped bits' unit is added, a little less when the kept part is even.
+ * Subnormal results: adding 0.5f rounds to multiples of 2^-24, as the addition itself rounds. */
 static inline uint32_t narrow_f16(uint32_t x)
 {
     uint32_t a = x & 0x7fffffff, sign = x >> 16 & 0x8000;

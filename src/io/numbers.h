@@ -38,9 +38,9 @@ size_t mr_dtype_block_bytes(enum mr_dtype dtype);
  * nearest float. */
 void mr_to_f32(enum mr_dtype dtype, const void *from, float *to, size_t count);
 
-/* And from float: to nearest even for f16 (beyond the largest: infinity) and bf16; for the quantised formats to the
- * nearest step of a scale that fits the block's extremes (what is no number becomes 0, scales stay finite). Integer
- * formats round to nearest and stop at their limits; bool is x != 0. */
+/* And from float: to nearest even for f16 (beyond the largest: infinity) and bf16; for the quantised formats
+ * to the nearest step of a scale that fits the block's extremes (what is no number becomes 0, scales stay
+ * finite). Integer formats round to nearest and stop at their limits; bool is x != 0. */
 void mr_from_f32(enum mr_dtype dtype, const float *from, void *to, size_t count);
 
 float mr_f16_to_f32(uint16_t half);

@@ -18,7 +18,8 @@ struct mr_file_tensor {
     char *name;
     enum mr_dtype dtype;
     int ndim;
-    int64_t shape[MR_MOST_DIMS]; /* slowest first; a row (the last dimension) of a quantised tensor is whole blocks */
+    int64_t shape[MR_MOST_DIMS]; /* slowest first; a row (the last dimension) of a quantised tensor is whole
+                                    blocks */
     int64_t shares;              /* the earlier tensor whose stored numbers are also this one's, or -1 */
     uint64_t place;              /* the reader's own */
 };
@@ -65,13 +66,13 @@ int mr_tensor_file_read_i32(mr_tensor_file *file, size_t i, uint64_t offset, siz
 /* XXH3-128 over the bytes of all tensors in the order of their names, as 32 hexadecimal digits. */
 int mr_tensor_file_digest(mr_tensor_file *file, char hex[33]);
 
-/* For readers: `size` zeroed bytes that begin with a struct mr_tensor_file; then one call per tensor. The name
- * (valid UTF-8, no NUL, not empty), its uniqueness, shape and size are checked; the entry is the last of
+/* For readers: `size` zeroed bytes that begin with a struct mr_tensor_file; then one call per tensor. The
+ * name (valid UTF-8, no NUL, not empty), its uniqueness, shape and size are checked; the entry is the last of
  * file->tensors. Errors name the file. */
 int mr_tensor_file_create(mr_tensor_file **file, size_t size, const struct mr_tensor_file_format *format,
                           const char *path);
-int mr_tensor_file_add(mr_tensor_file *file, const char *name, size_t name_size, enum mr_dtype dtype, int ndim,
-                       const int64_t *shape, uint64_t place);
+int mr_tensor_file_add(mr_tensor_file *file, const char *name, size_t name_size, enum mr_dtype dtype,
+                       int ndim, const int64_t *shape, uint64_t place);
 
 /* ---- writing ---- */
 
@@ -80,7 +81,8 @@ typedef struct mr_tensor_writer mr_tensor_writer;
 struct mr_tensor_writer_format {
     const char *name;
     bool can_share;
-    /* Called for each tensor that stores numbers, in order; begin_tensor, end_tensor and close may be NULL. */
+    /* Called for each tensor that stores numbers, in order; begin_tensor, end_tensor and close may be NULL.
+     */
     int (*begin_tensor)(mr_tensor_writer *writer, size_t i);
     int (*append)(mr_tensor_writer *writer, const void *data, size_t size);
     int (*end_tensor)(mr_tensor_writer *writer, size_t i);
@@ -101,8 +103,8 @@ struct mr_tensor_writer {
     int error;
 };
 
-/* The bytes of tensor 0, then of tensor 1 and so on, leaving out those that share, in pieces of any size that do not
- * cross a tensor's end. */
+/* The bytes of tensor 0, then of tensor 1 and so on, leaving out those that share, in pieces of any size that
+ * do not cross a tensor's end. */
 int mr_tensor_writer_append(mr_tensor_writer *writer, const void *data, size_t size);
 /* The same from floats (whole blocks), converted to the tensor's own format. */
 int mr_tensor_writer_append_f32(mr_tensor_writer *writer, const float *data, size_t count);
@@ -112,10 +114,11 @@ int mr_tensor_writer_copy(mr_tensor_writer *writer, mr_tensor_file *file, size_t
 int mr_tensor_writer_finish(mr_tensor_writer *writer);
 void mr_tensor_writer_abort(mr_tensor_writer *writer); /* NULL is fine */
 
-/* For formats: `size` zeroed bytes that begin with a struct mr_tensor_writer; checks and copies the list, opens the
- * file. After the format wrote its header it calls mr_tensor_writer_start. */
-int mr_tensor_writer_create(mr_tensor_writer **writer, size_t size, const struct mr_tensor_writer_format *format,
-                            const char *path, const struct mr_file_tensor *tensors, size_t count);
+/* For formats: `size` zeroed bytes that begin with a struct mr_tensor_writer; checks and copies the list,
+ * opens the file. After the format wrote its header it calls mr_tensor_writer_start. */
+int mr_tensor_writer_create(mr_tensor_writer **writer, size_t size,
+                            const struct mr_tensor_writer_format *format, const char *path,
+                            const struct mr_file_tensor *tensors, size_t count);
 int mr_tensor_writer_start(mr_tensor_writer *writer);
 
 #endif

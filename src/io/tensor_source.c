@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/error.h"
 #include "io/mrw.h"
 #include "io/safetensors.h"
 

@@ -236,7 +236,7 @@ int mr_pass_backward(mr_pass *pass)
         const mr_tensor *dy = &pass->dx;
         for (int i = links - 1; i >= 0; i--, node--) {
             const mr_tensor *in = i ? link_output(pass, b, i - 1, links) : &pass->x[b];
-            const mr_tensor *din = i ? &pass->dmid[i & 1] : &pass->y;
+            const mr_tensor *din = i ? &pass->dmid[(i - 1) & 1] : &pass->y;
             MR_TRY(node->layer->backward(node, pass, in, dy, din));
             dy = din;
         }

@@ -5,7 +5,7 @@
 
 static const size_t LIMIT = (size_t)1 << 30; /* elements of a tensor */
 
-static int need(const char *op, const char *name, const mr_tensor *t, size_t count, enum mr_dtype dtype)
+static int need(const char *op, const char *name, const mr_tensor *t, size_t count, enum mr_element dtype)
 {
     if (!mr_given(t))
         return mr_fail(MR_EINVAL, "%s: %s is missing, %zu elements are needed", op, name, count);

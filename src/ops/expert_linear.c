@@ -12,7 +12,7 @@ enum {
 
 /* The constants of cl/expert_linear.cl. */
 struct shape {
-    size_t panel, rows, stretch, lanes;
+    size_t panel, rows, stretch, lanes; /* rows: of a weight's gradient that are one group's */
 };
 
 static struct shape shape_of(const mr_runtime *rt)
@@ -20,7 +20,7 @@ static struct shape shape_of(const mr_runtime *rt)
     const struct mr_device_info *info = mr_runtime_info(rt);
     size_t lanes = (size_t)info->lanes, vec = (size_t)info->vec;
     if (lanes == 1)
-        return (struct shape){2 * vec, vec == 16 ? 8 : 4, 64, 1};
+        return (struct shape){2 * vec, vec == 16 ? 32 : 16, 64, 1};
     return (struct shape){lanes > 32 ? lanes : 32, 8, 16, lanes};
 }
 

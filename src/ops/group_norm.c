@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "ops/group_norm.h"
 
+#include <stdio.h>
+
 #include "ops/check.h"
 #include "ops/elementwise.h"
 
@@ -9,6 +11,15 @@ static int need_heads(const char *op, int rows, int heads, int width, size_t *n)
     if (heads < 1 || width < 1 || (int64_t)heads * width > INT32_MAX)
         return mr_fail(MR_EINVAL, "%s: %d heads of width %d are not possible", op, heads, width);
     return mr_need_shape(op, rows, heads * width, n);
+}
+
+/* The width is compiled in: a head stays in registers. One head a group where work-items share a row. */
+static void by_heads(struct mr_range *range, char defines[32], int heads, int width)
+{
+    snprintf(defines, 32, "-DN=%d", width);
+    range->defines = defines;
+    if (range->local_size > 1)
+        range->groups[1] = (size_t)heads;
 }
 
 int mr_group_norm_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *weight, const mr_tensor *bias,
@@ -25,11 +36,11 @@ int mr_group_norm_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *w
     MR_TRY(mr_need_f32("group_norm", "mean", mean, statistics));
     MR_TRY(mr_need_f32("group_norm", "rstd", rstd, statistics));
     struct mr_range range = mr_row_shares(rt, (size_t)rows, dim);
-    if (range.local_size > 1)
-        range.groups[1] = (size_t)heads;
+    char defines[32];
+    by_heads(&range, defines, heads, width);
     mr_profile_note(rt, 8.0 * (double)n, 8.0 * (double)n);
     return mr_launch(rt, "group_norm_forward", range, mr_in(x), mr_in(weight), mr_in(bias), mr_out(y),
-                     mr_out(mean), mr_out(rstd), mr_int(rows), mr_int(heads), mr_int(width), mr_float(eps));
+                     mr_out(mean), mr_out(rstd), mr_int(rows), mr_int(heads), mr_float(eps));
 }
 
 size_t mr_group_norm_backward_scratch(const mr_runtime *rt, int rows, int heads, int width)
@@ -57,11 +68,11 @@ int mr_group_norm_backward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *
     MR_TRY(mr_need_f32(op, "scratch", scratch, mr_group_norm_backward_scratch(rt, rows, heads, width)));
     size_t blocks = mr_row_blocks(rt, (size_t)rows);
     struct mr_range range = {.groups = {blocks}, .local_size = (size_t)mr_runtime_info(rt)->lanes};
-    if (range.local_size > 1)
-        range.groups[1] = (size_t)heads;
+    char defines[32];
+    by_heads(&range, defines, heads, width);
     mr_profile_note(rt, (accumulate ? 16.0 : 12.0) * (double)n, 14.0 * (double)n);
     MR_TRY(mr_launch(rt, "group_norm_backward", range, mr_in(x), mr_in(weight), mr_in(mean), mr_in(rstd),
-                     mr_in(dy), mr_out(dx), mr_out(scratch), mr_int(rows), mr_int(heads), mr_int(width),
+                     mr_in(dy), mr_out(dx), mr_out(scratch), mr_int(rows), mr_int(heads),
                      mr_int(accumulate)));
     return mr_sum_rows(rt, scratch, (const mr_tensor *const[]){dweight, dbias}, (int)blocks, 2, (int)dim);
 }

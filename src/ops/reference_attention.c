@@ -7,7 +7,10 @@
 #include "ops/check.h"
 #include "rt/gemm.h"
 
-enum { CHUNK = 256 }; /* rows that each head becomes in `sliding` */
+enum {
+    CHUNK = 256, /* rows that each head becomes in `sliding` */
+    HEADS = 256, /* at most in `grouped` */
+};
 
 /* ---- sliding --------------------------------------------------------------------------------------------
  */
@@ -166,6 +169,8 @@ static int need_grouped(const char *op, const struct mr_reference_attention *s, 
                         size_t *in, size_t *out)
 {
     MR_TRY(need_shape(op, s, 4, 4, in, out));
+    if (s->heads > HEADS)
+        return mr_fail(MR_EINVAL, "%s: %d heads, expected at most %d", op, s->heads, HEADS);
     MR_TRY(mr_need_count(op, mr_reference_grouped_kept(s)));
     return mr_need_f32(op, "kept", kept, mr_reference_grouped_kept(s));
 }

@@ -30,7 +30,7 @@ int mr_reference_sliding_backward(mr_runtime *rt, const struct mr_reference_atte
                                   const mr_tensor *qkv, const mr_tensor *kept, const mr_tensor *dy,
                                   const mr_tensor *dqkv, const mr_tensor *scratch);
 
-/* qkvw [B*T,4C] -> y [B*T,C] */
+/* qkvw [B*T,4C] -> y [B*T,C]; at most 256 heads */
 int mr_reference_grouped_forward(mr_runtime *rt, const struct mr_reference_attention *s,
                                  const mr_tensor *qkvw, const mr_tensor *y, const mr_tensor *kept);
 /* dqkvw [B*T,4C] is written. */

@@ -240,13 +240,14 @@ fail:
 void mr_cache_write(mr_runtime *rt)
 {
     for (int i = 0; rt->cache_folder && i < rt->program_count; i++) {
-        const struct mr_program *p = rt->programs[i];
+        struct mr_program *p = rt->programs[i];
         if (!p->grown || (p->cached && !mr_compiles_late(rt)))
             continue;
         if (write_entry(rt, p)) {
             mr_log(MR_LOG_WARNING, "a compiled kernel is not kept: %s", mr_error_text());
             return; /* the next ones would fail likewise */
         }
+        p->grown = false;
         rt->cache_written++;
     }
 }

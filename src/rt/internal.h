@@ -84,8 +84,7 @@ struct mr_runtime {
     struct mr_staged staged[MR_STAGES];
     unsigned next_stage;
 
-    void *gemm; /* what gemm.c keeps, and what frees it; NULL: nothing */
-    void (*gemm_close)(struct mr_runtime *rt);
+    struct mr_gemm_state *gemm; /* gemm.c's */
 
     bool profiling;
     struct mr_profile_row *rows;
@@ -124,6 +123,12 @@ int mr_cache_key(const mr_runtime *rt, const char *source, const char *options, 
 bool mr_cache_load(mr_runtime *rt, struct mr_program *program);
 /* Writes the entries of programs that are new or have grown; what fails is logged only. */
 void mr_cache_write(mr_runtime *rt);
+
+/* ---- gemm.c -------------------------------------------------------------------------------------------- */
+
+/* Reads the table of matrix products and MICRORWKV_GEMM. */
+int mr_gemm_open(mr_runtime *rt);
+void mr_gemm_close(mr_runtime *rt);
 
 /* ---- queue: for gemm.c and tensor.c -------------------------------------------------------------------- */
 

@@ -64,6 +64,7 @@ static int open_device(mr_runtime *rt, const struct mr_found_device *found)
     rt->queue = clCreateCommandQueue(rt->context, rt->device, 0, &status);
     if (!rt->queue)
         return mr_cl_fail(status, "device '%s' gives no command queue", rt->info.name);
+    MR_TRY(mr_gemm_open(rt));
     return mr_cache_open(rt);
 }
 
@@ -108,8 +109,7 @@ void mr_runtime_close(mr_runtime *rt)
         clFinish(rt->queue);
         mr_cache_write(rt);
     }
-    if (rt->gemm_close)
-        rt->gemm_close(rt);
+    mr_gemm_close(rt);
     mr_staged_free(rt);
     mr_profile_free(rt);
     mr_programs_free(rt);

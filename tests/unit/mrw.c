@@ -162,8 +162,9 @@ static void test_metadata_comes_back_as_it_was(void **state)
 {
     (void)state;
     struct content c = {0};
-    json_t *metadata = json_pack("{s:s, s:{s:i, s:f, s:b}, s:[s, n]}", "family", "microrwkv", "state", "iter", 12345,
-                                 "loss", 1.0 / 3, "done", 0, "tokenizer", "caf\xc3\xa9 \"\n\xf0\x9f\x8e\x89");
+    json_t *metadata =
+        json_pack("{s:s, s:{s:i, s:f, s:b}, s:[s, n]}", "family", "microrwkv", "state", "iter", 12345, "loss",
+                  1.0 / 3, "done", 0, "tokenizer", "caf\xc3\xa9 \"\n\xf0\x9f\x8e\x89");
     save(&c, test_path("d.mrw"), metadata, MR_MRW_LEVEL);
     mr_tensor_file *file;
     assert_ok(mr_mrw_open(&file, test_path("d.mrw")));
@@ -284,23 +285,29 @@ static void test_hostile_headers_are_refused(void **state)
         {"{\"chunk_bytes\":4194304,\"tensors\":[]}", "\"metadata\" is missing"},
         {"{\"chunk_bytes\":1,\"tensors\":[],\"metadata\":{}}", "\"chunk_bytes\" must be"},
         {"{\"chunk_bytes\":4194304,\"tensors\":[1],\"metadata\":{}}", "\"name\" is missing"},
-        {"{\"chunk_bytes\":4194304,\"tensors\":[{\"name\":\"a\",\"dtype\":\"f31\",\"shape\":[]}],\"metadata\":{}}",
+        {"{\"chunk_bytes\":4194304,\"tensors\":[{\"name\":\"a\",\"dtype\":\"f31\",\"shape\":[]}],"
+         "\"metadata\":{}}",
          "unknown type f31"},
-        {"{\"chunk_bytes\":4194304,\"tensors\":[{\"name\":\"a\",\"dtype\":\"f32\",\"shape\":[-1]}],\"metadata\":{}}",
+        {"{\"chunk_bytes\":4194304,\"tensors\":[{\"name\":\"a\",\"dtype\":\"f32\",\"shape\":[-1]}],"
+         "\"metadata\":{}}",
          "negative"},
-        {"{\"chunk_bytes\":4194304,\"tensors\":[{\"name\":\"a\",\"dtype\":\"f32\",\"shape\":[4294967296,4294967296]}],"
+        {"{\"chunk_bytes\":4194304,\"tensors\":[{\"name\":\"a\",\"dtype\":\"f32\",\"shape\":[4294967296,"
+         "4294967296]}],"
          "\"metadata\":{}}",
          "overflows"},
-        {"{\"chunk_bytes\":4194304,\"tensors\":[{\"name\":\"a\",\"dtype\":\"q4_0\",\"shape\":[33]}],\"metadata\":{}}",
+        {"{\"chunk_bytes\":4194304,\"tensors\":[{\"name\":\"a\",\"dtype\":\"q4_0\",\"shape\":[33]}],"
+         "\"metadata\":{}}",
          "whole blocks"},
-        {"{\"chunk_bytes\":4194304,\"tensors\":[{\"name\":\"a\",\"dtype\":\"f32\",\"shape\":[1000000000000]}],"
+        {"{\"chunk_bytes\":4194304,\"tensors\":[{\"name\":\"a\",\"dtype\":\"f32\",\"shape\":[1000000000000]}]"
+         ","
          "\"metadata\":{}}",
          "entries where"},
         {"{\"chunk_bytes\":4194304,\"tensors\":[{\"name\":\"a\",\"dtype\":\"u8\",\"shape\":[0]},"
          "{\"name\":\"a\",\"dtype\":\"u8\",\"shape\":[0]}],\"metadata\":{}}",
          "stands there twice"},
         {"{\"chunk_bytes\":4194304,\"chunk_bytes\":4194304,\"tensors\":[],\"metadata\":{}}", "duplicate"},
-        {"{\"chunk_bytes\":4194304,\"tensors\":[{\"name\":\"\",\"dtype\":\"u8\",\"shape\":[0]}],\"metadata\":{}}",
+        {"{\"chunk_bytes\":4194304,\"tensors\":[{\"name\":\"\",\"dtype\":\"u8\",\"shape\":[0]}],\"metadata\":"
+         "{}}",
          "not text"},
     };
     const char *path = test_path("h.mrw");
@@ -310,7 +317,8 @@ static void test_hostile_headers_are_refused(void **state)
         if (!strstr(mr_error_text(), path))
             fail_msg("the file is not named: %s", mr_error_text());
     }
-    const char *one = "{\"chunk_bytes\":4194304,\"tensors\":[{\"name\":\"a\",\"dtype\":\"u8\",\"shape\":[4]}],\"metadata\":{}}";
+    const char *one = "{\"chunk_bytes\":4194304,\"tensors\":[{\"name\":\"a\",\"dtype\":\"u8\",\"shape\":[4]}]"
+                      ",\"metadata\":{}}";
     uint32_t index[2] = {100, 0};
     craft(path, one, index, 1, 99);
     assert_fails(MR_EFILE, "does not fit", read_all(path));
@@ -346,7 +354,8 @@ static void test_another_reader_agrees(void **state)
         const struct mr_file_tensor *t = &c.list[i];
         char shape[64] = "-";
         for (int k = 0, at = 0; k < t->ndim; k++)
-            at += snprintf(shape + at, sizeof shape - (size_t)at, "%s%lld", k ? "x" : "", (long long)t->shape[k]);
+            at += snprintf(shape + at, sizeof shape - (size_t)at, "%s%lld", k ? "x" : "",
+                           (long long)t->shape[k]);
         snprintf(want, sizeof want, "%s %s %s %08lx\n", t->name, mr_dtype_name(t->dtype), shape,
                  crc32(0, c.data[i], (uInt)c.bytes[i]));
         assert_non_null(fgets(line, sizeof line, p));

@@ -128,15 +128,19 @@ static void test_block_layouts_are_as_described(void **state)
         assert_true(x[i] == (i * 8 - 128) * 2);
 }
 
-/* A value is off by half a step at most (a little more where the scale is rounded to f16 and the block's extreme
- * does not fit), and what is on a step stays. */
+/* A value is off by half a step at most (a little more where the scale is rounded to f16 and the block's
+ * extreme does not fit), and what is on a step stays. */
 static void test_quantising_keeps_to_the_nearest_step(void **state)
 {
     (void)state;
     static const struct {
         enum mr_dtype dtype;
         float steps; /* of the block's range */
-    } kinds[] = {{MR_DTYPE_Q4_0, 15}, {MR_DTYPE_Q4_1, 15}, {MR_DTYPE_Q5_0, 31}, {MR_DTYPE_Q5_1, 31}, {MR_DTYPE_Q8_0, 254}};
+    } kinds[] = {{MR_DTYPE_Q4_0, 15},
+                 {MR_DTYPE_Q4_1, 15},
+                 {MR_DTYPE_Q5_0, 31},
+                 {MR_DTYPE_Q5_1, 31},
+                 {MR_DTYPE_Q8_0, 254}};
     srand(7);
     for (size_t k = 0; k < COUNT(kinds); k++)
         for (int round = 0; round < 500; round++) {
@@ -151,7 +155,8 @@ static void test_quantising_keeps_to_the_nearest_step(void **state)
             float tolerance = 2 * largest / kinds[k].steps * 0.6f;
             for (int i = 0; i < 96; i++)
                 if (!(fabsf(x[i] - y[i]) <= tolerance))
-                    fail_msg("%s round %d: %g became %g", mr_dtype_name(kinds[k].dtype), round, (double)x[i], (double)y[i]);
+                    fail_msg("%s round %d: %g became %g", mr_dtype_name(kinds[k].dtype), round, (double)x[i],
+                             (double)y[i]);
             mr_from_f32(kinds[k].dtype, y, again, 96);
             mr_to_f32(kinds[k].dtype, again, z, 96);
             for (int i = 0; i < 96; i++)

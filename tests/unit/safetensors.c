@@ -47,11 +47,13 @@ static void test_golden_file_is_read(void **state)
     for (size_t i = 0; i < n; i++)
         assert_true(ids[i] >= 0 && ids[i] < t->shape[1]);
     float *values = malloc((size_t)t->shape[1] * 4), largest = 0;
-    assert_ok(mr_tensor_file_read_f32(file, (size_t)logits, (uint64_t)t->shape[1], (size_t)t->shape[1], values));
+    assert_ok(
+        mr_tensor_file_read_f32(file, (size_t)logits, (uint64_t)t->shape[1], (size_t)t->shape[1], values));
     for (int64_t i = 0; i < t->shape[1]; i++)
         largest = values[i] > largest ? values[i] : largest;
     assert_true(largest > 0 && largest < 100);
-    assert_fails(MR_EFILE, "where integers are needed", mr_tensor_file_read_i32(file, (size_t)logits, 0, 1, ids));
+    assert_fails(MR_EFILE, "where integers are needed",
+                 mr_tensor_file_read_i32(file, (size_t)logits, 0, 1, ids));
     free(values);
     mr_tensor_file_close(file);
 }
@@ -179,8 +181,9 @@ static void test_incomplete_writing_leaves_nothing(void **state)
 {
     (void)state;
     const char *path = test_path("incomplete.safetensors");
-    struct mr_file_tensor list[] = {{.name = "a", .dtype = MR_DTYPE_F32, .ndim = 1, .shape = {4}, .shares = -1},
-                                    {.name = "q", .dtype = MR_DTYPE_Q4_0, .ndim = 1, .shape = {32}, .shares = -1}};
+    struct mr_file_tensor list[] = {
+        {.name = "a", .dtype = MR_DTYPE_F32, .ndim = 1, .shape = {4}, .shares = -1},
+        {.name = "q", .dtype = MR_DTYPE_Q4_0, .ndim = 1, .shape = {32}, .shares = -1}};
     mr_tensor_writer *w;
     assert_ok(mr_safetensors_begin(&w, path, list, 1, NULL));
     assert_ok(mr_tensor_writer_append(w, "1234", 4));

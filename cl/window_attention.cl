@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Causal attention over the last W positions, per head of D floats: y_t = sum_s p_ts v_s over t-W < s <= t, p the
+ * softmax of scale * q_t.k_s. q, k, v are columns of qkv [B*T,stride], beginning at q_at, k_at, v_at; y [B*T,H*D];
+ * lse [B,H,T] = log of the softmax's denominator. Positions count from the first of the T; those before it are in the
+ * rings [B,W,H*D], position s in slot (slot + s) mod W, `before` of them.
+ *
+ * Vectors run over positions: a group takes a panel of PANEL queries (or keys), held transposed, against blocks of
+ * KEYS keys (or queries) whose rows are read as they lie; [KEYS,PANEL] scores are in local memory at a time. D,
+ * PANEL, KEYS and COLUMNS, how many columns of the result a group makes (D, unless D is large), come with -D. */
+#ifndef D
+#define D 32
+#define PANEL 32
+#define KEYS 64
+#define COLUMNS 32
+#endif
+#define PANEL_STRIDE PANEL
+#define WIDTH D
+#include "tile.cl"
+
+#define DEPTH ROUND_UP(D, VEC)
+#define OUT_DEPTH ROUND_UP(COLUMNS, VEC)
+#define PIECES ((D + COLUMNS - 1) / COLUMNS) /* groups for a head's columns */
+
+/* Statistics of a panel's columns: on a CPU by vectors, else a column is a lane's. */
+#if LANES == 1
+typedef floatv column;
+#define FOR_COLUMNS(c) for (int c = 0; c < PANEL; c += VEC)
+#define LOAD_COLUMN(p) vloadv(0, p)
+#define STORE_COLUMN(v, p) vstorev(v, 0, p)
+#else
+typedef float column;
+#define FOR_COLUMNS(c) FOR_LANE(c, PANEL)
+#define LOAD_COLUMN(p) (*(p))
+#define STORE_COLUMN(v, p) (*(p) = (v))
+#endif
+
+/* x where a key is seen, `otherwise` elsewhere; distance = position of the query - position of the key. */
+static inline floatv where_seen(floatv x, floatv distance, int W, float otherwise)
+{
+    return select((floatv)otherwise, x, (distance >= 0.0f) & (distance < (float)W));
+}
+
+/* A run of at most KEYS keys that lie in order: their k and v rows, `step` floats apart. */
+struct keys {
+    global const float *k, *v;
+    int step, count;
+};
+
+/* The run from position s on; positions to `high` are wanted. */
+INLINE struct keys keys_from(int s, int high, global const float *k, global const float *v, int stride,
+                             global const float *ring_k, global const float *ring_v, int ring_stride, int slot, int W)
+{
+    struct keys run;
+    if (s < 0) {
+        int at = slot + s < 0 ? slot + s + W : slot + s;
+        run.k = ring_k + at * ring_stride;
+        run.v = ring_v + at * ring_stride;
+        run.step = ring_stride;
+        run.count = min(-s, W - at);
+    } else {
+        run.k = k + s * stride;
+        run.v = v + s * stride;
+        run.step = stride;
+        run.count = KEYS;
+    }
+    run.count = min(min(run.count, KEYS), high + 1 - s);
+    return run;
+}
+
+/* sum = rows of `left` (`count` of them, `step` floats apart) from `row` on, times the panel's columns from col on. */
+#define ROWS_BY_PANEL(sum, left, step, count, row, panel, col)                                                   \
+    TILE_ZERO(sum);                                                                                              \
+    {                                                                                                            \
+        global const float *rows_[TILE_ROWS];                                                                    \
+        FOR_TILE_ROWS(r_) rows_[r_] = (left) + min((row) + r_, (count)-1) * (step);                              \
+        TILE_PRODUCT(sum, 0, D, rows_[tr][ti], (panel) + ti * PANEL_STRIDE + (col));                             \
+    }
+
+/* out[j] += sum over the rows of `left` of its column j times the row of scores, for the first `columns` columns. */
+#define COLUMNS_BY_SCORES(out, left, step, count, columns, scores)                                               \
+    FOR_TILES(j, col, 0, columns) {                                                                              \
+        floatv sum[TILE_ROWS][TILE_VECS];                                                                        \
+        FOR_TILE_ROWS(r) FOR_TILE_VECS(c) sum[r][c] = vloadv(c, (out) + (j + r) * PANEL_STRIDE + col);           \
+        TILE_PRODUCT(sum, 0, count,                                                                              \
+                     (left)[ti * (step) + (COLUMNS % TILE_ROWS || PIECES > 1 ? min(j + tr, (columns)-1) : j + tr)], \
+                     (scores) + ti * PANEL_STRIDE + col);                                                        \
+        FOR_TILE_ROWS(r) FOR_TILE_VECS(c) vstorev(sum[r][c], c, (out) + (j + r) * PANEL_STRIDE + col);           \
+    }
+
+#define FILL(panel, count, value) FOR_LANE(i_, count) (panel)[i_] = (value)
+
+/* Groups: panels of queries, H * PIECES, B. ring_k and ring_v may be NULL (before = 0), lse too. */
+kernel void window_attention_forward(global const float *restrict qkv, global const float *restrict ring_k,
+                                     global const float *restrict ring_v, global float *restrict y,
+                                     global float *restrict lse, int T, int H, int W, float scale, int stride, int q_at,
+                                     int k_at, int v_at, int before, int slot)
+{
+    local float queries[DEPTH * PANEL], scores[KEYS * PANEL], out[OUT_DEPTH * PANEL];
+    local float top[PANEL], total[PANEL], factor[PANEL];
+    int t0 = (int)get_group_id(0) * PANEL, h = (int)get_group_id(1) / PIECES, b = (int)get_group_id(2);
+    int j0 = (int)get_group_id(1) % PIECES * COLUMNS, columns = min(COLUMNS, D - j0), rows = min(PANEL, T - t0);
+    int high = t0 + rows - 1, ring_stride = H * D, ring_at = b * W * ring_stride + h * D;
+    global const float *head = qkv + b * T * stride + h * D;
+    PACK_TRANSPOSED(queries, rows, D, head + q_at + (t0 + pr) * stride);
+    FILL(top, PANEL, -1e30f);
+    FILL(total, PANEL, 0.0f);
+    FILL(out, OUT_DEPTH * PANEL, 0.0f);
+    BARRIER();
+    struct keys run;
+    for (int s0 = max(t0 - W + 1, -before); s0 <= high; s0 += run.count) {
+        run = keys_from(s0, high, head + k_at, head + v_at, stride, ring_k + ring_at, ring_v + ring_at, ring_stride, slot, W);
+        int edge = s0 + run.count - 1 > t0 || high - s0 >= W;
+        FOR_TILES(s, col, 0, run.count) {
+            floatv sum[TILE_ROWS][TILE_VECS];
+            ROWS_BY_PANEL(sum, run.k, run.step, run.count, s, queries, col);
+            FOR_TILE_ROWS(r) FOR_TILE_VECS(c)
+            {
+                sum[r][c] *= scale;
+                if (edge)
+                    sum[r][c] = where_seen(sum[r][c], counting(t0 + col + c * VEC - s0 - s - r), W, -INFINITY);
+                vstorev(sum[r][c], c, scores + (s + r) * PANEL + col);
+            }
+        }
+        BARRIER();
+        FOR_COLUMNS(c) {
+            column old = LOAD_COLUMN(top + c), most = old, sum = 0.0f;
+            for (int s = 0; s < run.count; s++)
+                most = max(most, LOAD_COLUMN(scores + s * PANEL + c));
+            for (int s = 0; s < run.count; s++) {
+                column p = exp(LOAD_COLUMN(scores + s * PANEL + c) - most);
+                sum += p;
+                STORE_COLUMN(p, scores + s * PANEL + c);
+            }
+            column shrink = exp(old - most);
+            STORE_COLUMN(most, top + c);
+            STORE_COLUMN(shrink, factor + c);
+            STORE_COLUMN(LOAD_COLUMN(total + c) * shrink + sum, total + c);
+        }
+        BARRIER();
+        FOR_TILES(j, col, 0, columns) {
+            floatv sum[TILE_ROWS][TILE_VECS];
+            FOR_TILE_ROWS(r) FOR_TILE_VECS(c)
+                sum[r][c] = vloadv(c, out + (j + r) * PANEL + col) * vloadv(c, factor + col);
+            TILE_PRODUCT(sum, 0, run.count,
+                         run.v[ti * run.step + j0 + (COLUMNS % TILE_ROWS || PIECES > 1 ? min(j + tr, columns - 1) : j + tr)],
+                         scores + ti * PANEL + col);
+            FOR_TILE_ROWS(r) FOR_TILE_VECS(c) vstorev(sum[r][c], c, out + (j + r) * PANEL + col);
+        }
+        BARRIER();
+    }
+    UNPACK_TRANSPOSED(out, rows, columns, y + (b * T + t0 + pr) * (H * D) + h * D + j0, 1.0f / vloadv(0, total + column_));
+    if (lse && j0 == 0)
+        FOR_LANE(t, rows) lse[(b * H + h) * T + t0 + t] = top[t] + log(total[t]);
+}
+
+/* dq, by panels of queries; delta [B,H,T] = dy.y is left for dk and dv. No positions before. Groups as above. */
+kernel void window_attention_backward_queries(global const float *restrict qkv, global const float *restrict y,
+                                              global const float *restrict lse, global const float *restrict dy,
+                                              global float *restrict dqkv, global float *restrict delta, int T, int H,
+                                              int W, float scale, int stride, int q_at, int k_at, int v_at)
+{
+    local float queries[DEPTH * PANEL], douts[DEPTH * PANEL], scores[KEYS * PANEL], out[OUT_DEPTH * PANEL];
+    local float top[PANEL], dots[PANEL];
+    int t0 = (int)get_group_id(0) * PANEL, h = (int)get_group_id(1) / PIECES, b = (int)get_group_id(2);
+    int j0 = (int)get_group_id(1) % PIECES * COLUMNS, columns = min(COLUMNS, D - j0), rows = min(PANEL, T - t0);
+    int high = t0 + rows - 1, at = b * T * (H * D) + h * D, unit = (b * H + h) * T + t0;
+    global const float *head = qkv + b * T * stride + h * D;
+    PACK_TRANSPOSED(queries, rows, D, head + q_at + (t0 + pr) * stride);
+    PACK_TRANSPOSED(douts, rows, D, dy + at + (t0 + pr) * (H * D));
+    FILL(dots, PANEL, 0.0f);
+    for (int i0 = 0; i0 < D; i0 += COLUMNS) {
+        int depth = min(COLUMNS, D - i0);
+        BARRIER();
+        PACK_TRANSPOSED(out, rows, depth, y + at + (t0 + pr) * (H * D) + i0);
+        BARRIER();
+        FOR_COLUMNS(c) {
+            column sum = LOAD_COLUMN(dots + c);
+            for (int i = 0; i < depth; i++)
+                sum += LOAD_COLUMN(out + i * PANEL + c) * LOAD_COLUMN(douts + (i0 + i) * PANEL + c);
+            STORE_COLUMN(sum, dots + c);
+        }
+    }
+    BARRIER();
+    FOR_LANE(t, PANEL) {
+        top[t] = t < rows ? lse[unit + t] : 0.0f;
+        if (t < rows && j0 == 0)
+            delta[unit + t] = dots[t];
+    }
+    FILL(out, OUT_DEPTH * PANEL, 0.0f);
+    BARRIER();
+    struct keys run;
+    for (int s0 = max(t0 - W + 1, 0); s0 <= high; s0 += run.count) {
+        run = keys_from(s0, high, head + k_at, head + v_at, stride, 0, 0, 0, 0, W);
+        int edge = s0 + run.count - 1 > t0 || high - s0 >= W;
+        FOR_TILES(s, col, 0, run.count) {
+            floatv sum[TILE_ROWS][TILE_VECS];
+            ROWS_BY_PANEL(sum, run.k, run.step, run.count, s, queries, col);
+            FOR_TILE_ROWS(r) FOR_TILE_VECS(c)
+            {
+                floatv p = exp(scale * sum[r][c] - vloadv(c, top + col));
+                if (edge)
+                    p = where_seen(p, counting(t0 + col + c * VEC - s0 - s - r), W, 0.0f);
+                vstorev(p, c, scores + (s + r) * PANEL + col);
+            }
+        }
+        FOR_TILES(s, col, 0, run.count) {
+            floatv sum[TILE_ROWS][TILE_VECS];
+            ROWS_BY_PANEL(sum, run.v, run.step, run.count, s, douts, col);
+            FOR_TILE_ROWS(r) FOR_TILE_VECS(c)
+            {
+                local float *p = scores + (s + r) * PANEL + col;
+                vstorev(vloadv(c, p) * (sum[r][c] - vloadv(c, dots + col)), c, p);
+            }
+        }
+        BARRIER();
+        COLUMNS_BY_SCORES(out, run.k + j0, run.step, run.count, columns, scores);
+        BARRIER();
+    }
+    UNPACK_TRANSPOSED(out, rows, columns, dqkv + (b * T + t0 + pr) * stride + q_at + h * D + j0, scale);
+}
+
+/* dk and dv, by panels of keys against blocks of queries. Groups: panels of keys, H * PIECES, B. */
+kernel void window_attention_backward_keys(global const float *restrict qkv, global const float *restrict lse,
+                                           global const float *restrict delta, global const float *restrict dy,
+                                           global float *restrict dqkv, int T, int H, int W, float scale, int stride,
+                                           int q_at, int k_at, int v_at)
+{
+    local float keys[DEPTH * PANEL], values[DEPTH * PANEL], scores[KEYS * PANEL];
+    local float dkeys[OUT_DEPTH * PANEL], dvalues[OUT_DEPTH * PANEL];
+    int s0 = (int)get_group_id(0) * PANEL, h = (int)get_group_id(1) / PIECES, b = (int)get_group_id(2);
+    int j0 = (int)get_group_id(1) % PIECES * COLUMNS, columns = min(COLUMNS, D - j0), rows = min(PANEL, T - s0);
+    int end = T - (s0 + rows - 1) > W ? s0 + rows - 1 + W : T; /* of the queries that see one of the keys */
+    int unit = (b * H + h) * T, out_at = (b * T + s0) * stride + h * D + j0;
+    global const float *head = qkv + b * T * stride + h * D, *dhead = dy + b * T * (H * D) + h * D;
+    PACK_TRANSPOSED(keys, rows, D, head + k_at + (s0 + pr) * stride);
+    PACK_TRANSPOSED(values, rows, D, head + v_at + (s0 + pr) * stride);
+    FILL(dkeys, OUT_DEPTH * PANEL, 0.0f);
+    FILL(dvalues, OUT_DEPTH * PANEL, 0.0f);
+    BARRIER();
+    for (int t0 = s0; t0 < end; t0 += KEYS) {
+        int count = min(KEYS, end - t0), edge = s0 + rows - 1 > t0 || t0 + count - 1 - s0 >= W;
+        global const float *q = head + q_at + t0 * stride, *d = dhead + t0 * (H * D);
+        FOR_TILES(t, col, 0, count) {
+            floatv sum[TILE_ROWS][TILE_VECS];
+            ROWS_BY_PANEL(sum, q, stride, count, t, keys, col);
+            FOR_TILE_ROWS(r) {
+                float top = lse[unit + t0 + min(t + r, count - 1)];
+                FOR_TILE_VECS(c)
+                {
+                    floatv p = exp(scale * sum[r][c] - top);
+                    if (edge)
+                        p = where_seen(p, (float)(t0 + t + r) - counting(s0 + col + c * VEC), W, 0.0f);
+                    vstorev(p, c, scores + (t + r) * PANEL + col);
+                }
+            }
+        }
+        BARRIER();
+        COLUMNS_BY_SCORES(dvalues, d + j0, H * D, count, columns, scores);
+        BARRIER();
+        FOR_TILES(t, col, 0, count) {
+            floatv sum[TILE_ROWS][TILE_VECS];
+            ROWS_BY_PANEL(sum, d, H * D, count, t, values, col);
+            FOR_TILE_ROWS(r) {
+                float dot = delta[unit + t0 + min(t + r, count - 1)];
+                FOR_TILE_VECS(c)
+                {
+                    local float *p = scores + (t + r) * PANEL + col;
+                    vstorev(vloadv(c, p) * (sum[r][c] - dot), c, p);
+                }
+            }
+        }
+        BARRIER();
+        COLUMNS_BY_SCORES(dkeys, q + j0, stride, count, columns, scores);
+        BARRIER();
+    }
+    UNPACK_TRANSPOSED(dkeys, rows, columns, dqkv + out_at + k_at + pr * stride, scale);
+    UNPACK_TRANSPOSED(dvalues, rows, columns, dqkv + out_at + v_at + pr * stride, (floatv)1.0f);
+}
+
+/* The last `count` (at most W) of the T positions go to the rings. Groups: positions, B. */
+kernel void window_attention_append(global const float *restrict qkv, global float *restrict ring_k,
+                                    global float *restrict ring_v, int T, int H, int W, int stride, int k_at, int v_at,
+                                    int count, int slot)
+{
+    int t = T - count + (int)get_group_id(0), b = (int)get_group_id(1), to = (b * W + (slot + t) % W) * (H * D);
+    global const float *row = qkv + (b * T + t) * stride;
+    FOR_LANE_VECTORS(i, H * D) {
+        store_some(load_some(row + k_at + i, H * D - i), ring_k + to + i, H * D - i);
+        store_some(load_some(row + v_at + i, H * D - i), ring_v + to + i, H * D - i);
+    }
+}
+
+/* ---- one position, T = 1: appended to the rings, then all `seen` slots of the rings from 0 on are its keys ------------ */
+
+#define STEP_KEYS 64 /* slots that a group takes */
+
+/* The sum over i of a[i] b[i], i below D, by vectors. */
+static inline floatv dot_vector(global const float *a, global const float *b)
+{
+    floatv sum = 0.0f;
+    for (int i = 0; i < D; i += VEC)
+        sum += LOAD(a + i, D - i) * LOAD(b + i, D - i);
+    return sum;
+}
+
+/* scores[s] = scale * q.k_s for `count` slots; -INFINITY for the others up to STEP_KEYS. */
+INLINE void step_scores(local float *scores, global const float *q, global const float *k, int stride, int count, float scale)
+{
+#if LANES == 1
+    for (int s0 = 0; s0 < STEP_KEYS; s0 += VEC) {
+        floatv m[VEC], sum = 0.0f;
+        _Pragma("unroll") for (int e = 0; e < VEC; e++) m[e] = dot_vector(q, k + min(s0 + e, count - 1) * stride);
+        transpose(m);
+        _Pragma("unroll") for (int e = 0; e < VEC; e++) sum += m[e];
+        vstorev(select((floatv)-INFINITY, sum * scale, counting(s0) < (float)count), 0, scores + s0);
+    }
+#else
+    FOR_LANE(s, STEP_KEYS) scores[s] = s < count ? scale * sum_of_vector(dot_vector(q, k + s * stride)) : -INFINITY;
+#endif
+}
+
+/* The scores become their exponentials over the largest; returns that one, *total the sum. */
+INLINE float step_softmax(local float *scores, local float *room, float *total)
+{
+#if LANES == 1
+    floatv most = vloadv(0, scores), sum = 0.0f;
+    for (int s = VEC; s < STEP_KEYS; s += VEC)
+        most = max(most, vloadv(0, scores + s));
+    float top = -INFINITY, of[VEC];
+    vstorev(most, 0, of);
+    for (int e = 0; e < VEC; e++)
+        top = max(top, of[e]);
+    for (int s = 0; s < STEP_KEYS; s += VEC) {
+        floatv p = exp(vloadv(0, scores + s) - top);
+        sum += p;
+        vstorev(p, 0, scores + s);
+    }
+    *total = sum_of_vector(sum);
+#else
+    float top = -INFINITY, sum = 0.0f;
+    FOR_LANE(s, STEP_KEYS) top = max(top, scores[s]);
+    top = row_max(top, room);
+    FOR_LANE(s, STEP_KEYS)
+    {
+        scores[s] = exp(scores[s] - top);
+        sum += scores[s];
+    }
+    *total = row_sum(sum, room);
+#endif
+    return top;
+}
+
+/* to[j] = factor * sum_s scores[s] v[s][j]. */
+INLINE void step_values(global float *to, local const float *scores, global const float *v, int stride, int count, float factor)
+{
+    FOR_LANE_VECTORS(j, D) {
+        floatv sum = 0.0f;
+        for (int s = 0; s < count; s++)
+            sum += scores[s] * LOAD(v + s * stride + j, D - j);
+        STORE(factor * sum, to + j, D - j);
+    }
+}
+
+/* Each group takes STEP_KEYS slots for `share` heads and leaves, per head, the sum of values, the largest score and the
+ * sum of exponentials in part [B,H,groups,D+2]; part NULL: one group sees all and writes y.
+ * Groups: slots, heads by shares, B. */
+kernel void window_attention_step(global const float *restrict qkv, global float *ring_k, global float *ring_v,
+                                  global float *restrict part, global float *restrict y, int H, int W, float scale,
+                                  int stride, int q_at, int k_at, int v_at, int seen, int slot, int share)
+{
+    local float scores[STEP_KEYS], room[LANES];
+    int s0 = (int)get_group_id(0) * STEP_KEYS, count = min(STEP_KEYS, seen - s0), b = (int)get_group_id(2);
+    int first = (int)get_group_id(1) * share, end = min(first + share, H);
+    global const float *row = qkv + b * stride;
+    global float *k = ring_k + (b * W + s0) * (H * D), *v = ring_v + (b * W + s0) * (H * D);
+    if (slot >= s0 && slot < s0 + count) {
+        int to = (slot - s0) * (H * D);
+        for (int i = first * D + LANE * VEC; i < end * D; i += LANES * VEC) {
+            store_some(load_some(row + k_at + i, end * D - i), k + to + i, end * D - i);
+            store_some(load_some(row + v_at + i, end * D - i), v + to + i, end * D - i);
+        }
+    }
+#if LANES > 1
+    barrier(CLK_GLOBAL_MEM_FENCE);
+#endif
+    for (int h = first; h < end; h++) {
+        float total;
+        step_scores(scores, row + q_at + h * D, k + h * D, H * D, count, scale);
+        BARRIER();
+        float top = step_softmax(scores, room, &total);
+        BARRIER();
+        global float *to = part ? part + ((b * H + h) * (int)get_num_groups(0) + (int)get_group_id(0)) * (D + 2) : y + (b * H + h) * D;
+        step_values(to, scores, v + h * D, H * D, count, part ? 1.0f : 1.0f / total);
+        if (part && LANE == 0) {
+            to[D] = top;
+            to[D + 1] = total;
+        }
+        BARRIER();
+    }
+}
+
+/* y [B,H*D] of the parts. Groups: heads by shares, B. */
+kernel void window_attention_step_join(global const float *restrict part, global float *restrict y, int H, int parts, int share)
+{
+    int first = (int)get_group_id(0) * share, end = min(first + share, H), b = (int)get_group_id(1);
+    for (int h = first; h < end; h++) {
+        global const float *own = part + (b * H + h) * parts * (D + 2);
+        float top = -INFINITY, total = 0.0f;
+        for (int i = 0; i < parts; i++)
+            top = max(top, own[i * (D + 2) + D]);
+        for (int i = 0; i < parts; i++)
+            total += exp(own[i * (D + 2) + D] - top) * own[i * (D + 2) + D + 1];
+        FOR_LANE_VECTORS(j, D) {
+            floatv sum = 0.0f;
+            for (int i = 0; i < parts; i++)
+                sum += exp(own[i * (D + 2) + D] - top) * LOAD(own + i * (D + 2) + j, D - j);
+            STORE(sum / total, y + (b * H + h) * D + j, D - j);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * prepare: texts to train.bin, val.bin and meta.json. */
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/progress.h"
+#include "cli/cli.h"
+#include "text/prepare.h"
+
+struct view {
+    struct mr_progress bar;
+    const char *stage;
+};
+
+static void on_progress(void *context, const char *stage, uint64_t done, uint64_t total)
+{
+    struct view *v = context;
+    char text[24];
+    if (!v->stage || strcmp(v->stage, stage)) {
+        mr_progress_end(&v->bar);
+        mr_progress_begin(&v->bar, stderr, stage, total);
+        v->stage = stage;
+    }
+    mr_progress_update(&v->bar, done, "%s", mr_format_bytes(text, done));
+}
+
+static int report(const struct mr_prepare *p, const struct mr_prepared *r, bool json)
+{
+    if (json)
+        return mr_print_json(json_pack(
+            "{ss ss sI sI s{sI sI} s{sI sI}}", "out", p->out, "tokenizer", r->tokenizer, "vocab_size",
+            (json_int_t)r->vocab_size, "documents", (json_int_t)r->documents, "train", "tokens", (json_int_t)r->tokens[0],
+            "bytes", (json_int_t)r->bytes[0], "val", "tokens", (json_int_t)r->tokens[1], "bytes", (json_int_t)r->bytes[1]));
+    fprintf(stderr, "%s: tokenizer %s, vocabulary %zu, documents %" PRIu64 ", tokens %" PRIu64 " for train and %" PRIu64 " for val\n",
+            p->out, r->tokenizer, r->vocab_size, r->documents, r->tokens[0], r->tokens[1]);
+    return 0;
+}
+
+static int check(const struct mr_prepare *p, int64_t stories)
+{
+    if (!p->out)
+        return mr_fail(MR_EINVAL, "prepare: where to? --out DIR");
+    if (!p->tokenizer && !p->train_bpe)
+        return mr_fail(MR_EINVAL, "prepare: which tokenizer? --tokenizer byte, char, gpt2:DIR, json:FILE, world:FILE or bpe:FILE");
+    if (p->tokenizer && p->train_bpe)
+        return mr_fail(MR_EINVAL, "prepare: --tokenizer and --train-bpe exclude each other");
+    if (stories < 0)
+        return mr_fail(MR_EINVAL, "prepare: --stories %" PRId64 ": how many?", stories);
+    if (!p->input_count && !stories)
+        return mr_fail(MR_EINVAL, "prepare: no input: name files, folders, - for standard input, or --stories N");
+    return 0;
+}
+
+int mr_command_prepare(int argc, char **argv)
+{
+    struct mr_common common = {0};
+    struct mr_words inputs = {0};
+    struct view view = {0};
+    struct mr_prepare p = {.seed = 1, .val_fraction = 0.1, .progress = on_progress, .context = &view};
+    struct mr_prepared result;
+    int64_t stories = 0;
+    const struct mr_option options[] = {
+        {"tokenizer", MR_OPTION_TEXT, &p.tokenizer, "T", "byte, char, gpt2:DIR, json:FILE, world:FILE or bpe:FILE"},
+        {"out", MR_OPTION_TEXT, &p.out, "DIR", "the folder for train.bin, val.bin and meta.json"},
+        {"val-fraction", MR_OPTION_FLOAT, &p.val_fraction, "X", "the last part of each input that goes to val (0.1)"},
+        {"stories", MR_OPTION_INT, &stories, "N", "so many stories of the built-in generator as one more input"},
+        {"seed", MR_OPTION_SEED, &p.seed, "S", "of the stories (1)"},
+        {"train-bpe", MR_OPTION_INT, &p.train_bpe, "SIZE", "train a tokenizer of SIZE tokens on the inputs: DIR/tokenizer.json"},
+        {"special", MR_OPTION_FLAG, &p.special, NULL, "<|endoftext|> within a line is the token, not text"},
+        MR_JSON_OPTION(&common),
+    };
+    const struct mr_syntax syntax = {
+        .name = "prepare", .words = "[INPUT ...]",
+        .about = "Turns text into tokens for training. An INPUT is a text file, a folder of them, a .jsonl file (its\n"
+                 "field \"text\"), any of them gzipped, or - for standard input. A line <|endoftext|> ends a document.",
+        .example = "microrwkv prepare book.txt --tokenizer char --out data/book",
+        .options = options, .option_count = MR_COUNT(options), .min_words = 0, .max_words = INT_MAX};
+    int err = mr_options_parse(&syntax, argc, argv, &inputs);
+    if (!err) {
+        p.inputs = inputs.word;
+        p.input_count = inputs.count;
+        p.stories = stories > 0 ? (uint64_t)stories : 0;
+        err = check(&p, stories);
+    }
+    if (!err) {
+        p.stop = mr_catch_signals();
+        err = mr_prepare(&p, &result);
+        mr_progress_end(&view.bar);
+    }
+    if (!err)
+        err = report(&p, &result, common.json);
+    mr_words_free(&inputs);
+    return err;
+}

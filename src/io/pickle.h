@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Python's pickle, as torch and plain data need it: a stack machine that builds values and never imports or
+ * calls anything. What a pickle may ask for by name is a fixed list (tensors and their storages, OrderedDict,
+ * torch.Size); every other name is refused, with the name. */
+#ifndef MR_IO_PICKLE_H
+#define MR_IO_PICKLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/json.h"
+#include "io/numbers.h"
+
+enum mr_pickled_kind {
+    MR_PICKLED_NONE,
+    MR_PICKLED_BOOL,
+    MR_PICKLED_INT,
+    MR_PICKLED_REAL, /* also integers beyond 64 bits */
+    MR_PICKLED_TEXT, /* bytes as they stand in the pickle, usually UTF-8; not terminated */
+    MR_PICKLED_BYTES,
+    MR_PICKLED_LIST,
+    MR_PICKLED_TUPLE,
+    MR_PICKLED_DICT, /* items: key, value, key, value, ... */
+    MR_PICKLED_TENSOR,
+    MR_PICKLED_STORAGE,
+    MR_PICKLED_NAME, /* one of the list above, not yet used */
+    MR_PICKLED_MARK,
+};
+
+enum { MR_PICKLED_DIMS = 8, MR_PICKLE_DEPTH = 64, MR_PICKLE_LARGEST = 16 << 20 };
+
+/* A value; it lives as long as its mr_pickle. Values may be shared and may even contain themselves: walk them
+ * with a limit of depth and of steps. */
+struct mr_pickled {
+    enum mr_pickled_kind kind;
+    uint32_t name; /* of a MR_PICKLED_NAME: the machine's own */
+    union {
+        bool truth;
+        int64_t integer;
+        double real;
+        struct {
+            const char *text; /* points into the pickle */
+            size_t size;
+        };
+        struct {
+            struct mr_pickled **items;
+            uint32_t count, capacity;
+        };
+        struct mr_pickled_tensor *tensor;
+        struct mr_pickled_storage *storage;
+    };
+};
+
+struct mr_pickled_storage {
+    enum mr_dtype dtype;
+    const struct mr_pickled *key; /* a text: the storage's file is data/KEY */
+    int64_t count;
+};
+
+/* Elements at offset + sum of index * stride of the storage; all lie inside of its count. */
+struct mr_pickled_tensor {
+    const struct mr_pickled_storage *storage;
+    int ndim;
+    int64_t offset, shape[MR_PICKLED_DIMS], stride[MR_PICKLED_DIMS];
+};
+
+struct mr_pickle {
+    struct mr_pickled *root;
+    size_t size; /* of the pickle: a bound for honest walks */
+    struct mr_pickle_block *blocks;
+};
+
+/* bytes must live as long as the result; `what` names them in errors. On failure there is nothing to free. */
+int mr_pickle_read(struct mr_pickle *pickle, const uint8_t *bytes, size_t size, const char *what);
+void mr_pickle_free(struct mr_pickle *pickle); /* {0} is fine */
+
+/* The value of a text key of a dictionary, or NULL. */
+const struct mr_pickled *mr_pickled_get(const struct mr_pickled *dict, const char *key);
+
+/* The storage class of a number format (as in "torch FloatStorage"), or NULL where torch has none. */
+const char *mr_pickle_storage_name(enum mr_dtype dtype);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Inside of the pickle machine: shared by pickle.c (stack and operations) and pickle_names.c (what names
+ * make). */
+#ifndef MR_IO_PICKLE_MACHINE_H
+#define MR_IO_PICKLE_MACHINE_H
+
+#include "io/pickle.h"
+
+struct mr_pickle_pointers {
+    struct mr_pickled **items;
+    size_t count, capacity;
+};
+
+struct mr_pickle_machine {
+    struct mr_pickle *pickle;
+    const uint8_t *p, *end, *start;
+    const char *what;
+    struct mr_pickle_pointers stack, memo;
+    struct mr_pickled *none, *yes, *no, *mark, *empty_tuple, *small[256]; /* made once, shared */
+};
+
+/* An error at the present byte. */
+__attribute__((format(printf, 2, 3))) int mr_pickle_fail(const struct mr_pickle_machine *m,
+                                                         const char *format, ...);
+/* A new value, or NULL. */
+struct mr_pickled *mr_pickle_make(struct mr_pickle_machine *m, enum mr_pickled_kind kind);
+/* MR_ENOMEM for NULL. */
+int mr_pickle_push(struct mr_pickle_machine *m, struct mr_pickled *value);
+/* The value `depth` below the top, or NULL when there is none (a mark is none). */
+struct mr_pickled *mr_pickle_peek(const struct mr_pickle_machine *m, size_t depth);
+
+/* The operations GLOBAL, STACK_GLOBAL, BINPERSID, REDUCE, BUILD. */
+int mr_pickle_global(struct mr_pickle_machine *m);
+int mr_pickle_stack_global(struct mr_pickle_machine *m);
+int mr_pickle_persistent(struct mr_pickle_machine *m);
+int mr_pickle_reduce(struct mr_pickle_machine *m);
+int mr_pickle_build(struct mr_pickle_machine *m);
+
+#endif

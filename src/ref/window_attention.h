@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * The double-precision counterpart of ops/window_attention.h, one call for the whole sequence. */
+#ifndef MR_REF_WINDOW_ATTENTION_H
+#define MR_REF_WINDOW_ATTENTION_H
+
+/* q, k, v, y [B,T,H*D]; lse [B,H,T] or NULL. */
+void mr_ref_window_attention_forward(const double *q, const double *k, const double *v, double *y, double *lse, int batch,
+                                     int time, int heads, int width, int window, double scale);
+/* dq, dk, dv are written. */
+void mr_ref_window_attention_backward(const double *q, const double *k, const double *v, const double *dy, double *dq,
+                                      double *dk, double *dv, int batch, int time, int heads, int width, int window,
+                                      double scale);
+
+#endif

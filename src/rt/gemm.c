@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * The door of all matrix products: checks, chooses, and is the only file that knows CLBlast. */
+#include "rt/gemm.h"
+
+#include <clblast_c.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "rt/gemm_own.h"
+#include "rt/internal.h"
+
+extern const char mr_tune_cpu[], mr_tune_gpu[]; /* data/tune/ */
+
+int mr_gemm_open(mr_runtime *rt)
+{
+    const char *wish = getenv("MICRORWKV_GEMM");
+    if (wish && *wish && strcmp(wish, "own") && strcmp(wish, "clblast"))
+        return mr_fail(MR_ENODEV, "MICRORWKV_GEMM: there is no provider '%s'; write own or clblast", wish);
+    rt->gemm = mr_alloc(1, sizeof *rt->gemm);
+    if (!rt->gemm)
+        return MR_ENOMEM;
+    rt->gemm->override = wish ? wish[0] : 0;
+    bool alone = rt->info.lanes == 1;
+    return mr_gemm_table_parse(&rt->gemm->table, alone ? "data/tune/cpu.tune" : "data/tune/gpu.tune",
+                               alone ? mr_tune_cpu : mr_tune_gpu, rt->info.vec);
+}
+
+void mr_gemm_close(mr_runtime *rt)
+{
+    if (!rt->gemm)
+        return;
+    mr_tensor_free(rt, &rt->gemm->scratch);
+    mr_gemm_table_free(&rt->gemm->table);
+    free(rt->gemm);
+    rt->gemm = NULL;
+}
+
+int mr_gemm_set_table(mr_runtime *rt, const char *name, const char *text)
+{
+    struct mr_gemm_table table;
+    MR_TRY(mr_gemm_table_parse(&table, name, text, rt->info.vec));
+    mr_gemm_table_free(&rt->gemm->table);
+    rt->gemm->table = table;
+    return 0;
+}
+
+uint64_t mr_gemm_table_hash(const mr_runtime *rt)
+{
+    return rt->gemm->table.hash ^ (uint64_t)rt->gemm->override << 56;
+}
+
+/* ---- checks -------------------------------------------------------------------------------------------- */
+
+/* A stored matrix of the product: op, size, place. */
+static int check_matrix(const char *name, int rows, int columns, int ld, size_t offset, size_t stride, int batch,
+                        const mr_tensor *t)
+{
+    if (!t || !t->mem || t->dtype != MR_F32)
+        return mr_fail(MR_EINVAL, "gemm: %s has no memory of floats", name);
+    if (ld < columns)
+        return mr_fail(MR_EINVAL, "gemm: %s is %d x %d, but its rows lie only %d apart", name, rows, columns, ld);
+    size_t last = (size_t)(rows - 1) * (size_t)ld + (size_t)columns, apart;
+    if (!mr_mul(stride, (size_t)(batch - 1), &apart) || !mr_add(last, apart, &last) || !mr_add(last, offset, &last) ||
+        last > t->count)
+        return mr_fail(MR_EINVAL, "gemm: %s, %d of %d x %d from element %zu on, does not fit a tensor of %zu", name,
+                       batch, rows, columns, offset, t->count);
+    return 0;
+}
+
+/* With leading dimensions and batch filled in. */
+static int complete(const struct mr_gemm *given, struct mr_gemm *g)
+{
+    *g = *given;
+    if (g->m < 1 || g->n < 1 || g->k < 1 || g->batch < 0)
+        return mr_fail(MR_EINVAL, "gemm: %d x %d x %d, batch %d: sizes must be positive", g->m, g->n, g->k, g->batch);
+    if (g->beta != 0 && g->beta != 1)
+        return mr_fail(MR_EINVAL, "gemm: beta is %g; allowed are 0 and 1", (double)g->beta);
+    g->lda = g->lda ? g->lda : g->trans_a ? g->m : g->k;
+    g->ldb = g->ldb ? g->ldb : g->trans_b ? g->k : g->n;
+    g->ldc = g->ldc ? g->ldc : g->n;
+    g->batch = g->batch ? g->batch : 1;
+    if (g->bias && !g->bias->mem)
+        g->bias = NULL;
+    if (g->bias && (g->bias->dtype != MR_F32 || g->bias->count < (size_t)g->n))
+        return mr_fail(MR_EINVAL, "gemm: the bias holds %zu elements, %d columns need one each", g->bias->count, g->n);
+    return 0;
+}
+
+static int check(const struct mr_gemm *g, const mr_tensor *a, const mr_tensor *b, const mr_tensor *c)
+{
+    MR_TRY(check_matrix("A", g->trans_a ? g->k : g->m, g->trans_a ? g->m : g->k, g->lda, g->offset_a, g->stride_a,
+                        g->batch, a));
+    MR_TRY(check_matrix("B", g->trans_b ? g->n : g->k, g->trans_b ? g->k : g->n, g->ldb, g->offset_b, g->stride_b,
+                        g->batch, b));
+    return check_matrix("C", g->m, g->n, g->ldc, g->offset_c, g->stride_c, g->batch, c);
+}
+
+/* ---- CLBlast ------------------------------------------------------------------------------------------- */
+
+/* CLBlast has no parameters for most CPUs and is several times slower with its defaults; these were found by
+ * measurement on AVX-512 (opencl: 2 cores, 1024^3). Per device and process, before the first call. */
+static bool prepare_clblast(mr_runtime *rt)
+{
+    static const char *names[] = {"GEMMK", "KREG",  "KWG",   "KWI", "MDIMA", "MDIMC", "MWG", "NDIMB",
+                                  "NDIMC", "NWG",   "SA",    "SB",  "STRM",  "STRN",  "VWM", "VWN"};
+    static const size_t values[] = {0, 1, 16, 2, 16, 8, 128, 32, 16, 128, 0, 0, 1, 1, 8, 4};
+    static const char *indirect[] = {"XGEMM_MIN_INDIRECT_SIZE"};
+    static const size_t least[] = {64};
+    if (rt->gemm->ready || !rt->info.is_cpu || rt->info.is_gpu)
+        return true;
+    rt->gemm->ready = true;
+    return CLBlastOverrideParameters(rt->device, "Xgemm", CLBlastPrecisionSingle, sizeof values / sizeof *values, names,
+                                     values) == CLBlastSuccess &&
+           CLBlastOverrideParameters(rt->device, "GemmRoutine", CLBlastPrecisionSingle, 1, indirect, least) ==
+               CLBlastSuccess;
+}
+
+static CLBlastTranspose transposed(bool yes)
+{
+    return yes ? CLBlastTransposeYes : CLBlastTransposeNo;
+}
+
+static CLBlastStatusCode clblast_scratch(mr_runtime *rt, const struct mr_gemm *g, size_t *bytes)
+{
+    *bytes = 0;
+    if (g->batch > 1)
+        return CLBlastSuccess; /* the batched form allocates by itself */
+    return CLBlastSGemmTempBufferSize(CLBlastLayoutRowMajor, transposed(g->trans_a), transposed(g->trans_b),
+                                      (size_t)g->m, (size_t)g->n, (size_t)g->k, g->offset_a, (size_t)g->lda,
+                                      g->offset_b, (size_t)g->ldb, g->offset_c, (size_t)g->ldc, &rt->queue, bytes);
+}
+
+static CLBlastStatusCode clblast_product(mr_runtime *rt, const struct mr_gemm *g, const mr_tensor *a,
+                                         const mr_tensor *b, const mr_tensor *c, cl_event *event)
+{
+    size_t m = (size_t)g->m, n = (size_t)g->n, k = (size_t)g->k;
+    size_t lda = (size_t)g->lda, ldb = (size_t)g->ldb, ldc = (size_t)g->ldc;
+    CLBlastTranspose trans_a = transposed(g->trans_a), trans_b = transposed(g->trans_b);
+    if (g->batch > 1)
+        return CLBlastSgemmStridedBatched(CLBlastLayoutRowMajor, trans_a, trans_b, m, n, k, 1, a->mem, g->offset_a, lda,
+                                          g->stride_a, b->mem, g->offset_b, ldb, g->stride_b, g->beta, c->mem,
+                                          g->offset_c, ldc, g->stride_c, (size_t)g->batch, &rt->queue, event);
+    return CLBlastSgemmWithTempBuffer(CLBlastLayoutRowMajor, trans_a, trans_b, m, n, k, 1, a->mem, g->offset_a, lda,
+                                      b->mem, g->offset_b, ldb, g->beta, c->mem, g->offset_c, ldc, &rt->queue, event,
+                                      rt->gemm->scratch.mem);
+}
+
+static int need_scratch(mr_runtime *rt, size_t count)
+{
+    mr_tensor *scratch = &rt->gemm->scratch;
+    if (count <= scratch->count)
+        return 0;
+    mr_tensor_free(rt, scratch); /* OpenCL keeps it until the commands that use it are done */
+    return mr_tensor_alloc(rt, scratch, MR_F32, count);
+}
+
+/* 1: done; 0: CLBlast cannot, nothing was changed; negative: failed. */
+static int try_clblast(mr_runtime *rt, const struct mr_gemm *g, const mr_tensor *a, const mr_tensor *b,
+                       const mr_tensor *c)
+{
+    size_t bytes = 0;
+    cl_event event = NULL;
+    CLBlastStatusCode status = CLBlastUnknownError;
+    if (prepare_clblast(rt))
+        status = clblast_scratch(rt, g, &bytes);
+    if (status == CLBlastSuccess) {
+        MR_TRY(need_scratch(rt, (bytes + 3) / 4));
+        status = clblast_product(rt, g, a, b, c, mr_profile_slot(rt, &event));
+    }
+    if (status != CLBlastSuccess) {
+        mr_log(MR_LOG_WARNING, "CLBlast fails on '%s' with status %d: its products are computed by our own kernels",
+               rt->info.name, (int)status);
+        rt->gemm->failed = true;
+        return 0;
+    }
+    double m = g->m, n = g->n, k = g->k, batch = g->batch;
+    mr_profile_note(rt, 4 * batch * (m * k + k * n + (g->beta != 0 ? 2 : 1) * m * n), 2 * batch * m * n * k);
+    MR_TRY(mr_queued(rt, "gemm_clblast", event, -1));
+    if (g->bias)
+        MR_TRY(mr_gemm_add_bias(rt, g, c));
+    return 1;
+}
+
+/* ---- the door ------------------------------------------------------------------------------------------ */
+
+static bool takes_clblast(const mr_runtime *rt, const struct mr_gemm *g, const struct mr_gemm_rule *rule)
+{
+    const struct mr_gemm_state *state = rt->gemm;
+    return !state->failed && !mr_gemm_is_vectors(g) &&
+           (state->override == 'c' || (rule->clblast && state->override != 'o'));
+}
+
+int mr_gemm(mr_runtime *rt, const struct mr_gemm *given, const mr_tensor *a, const mr_tensor *b, const mr_tensor *c)
+{
+    struct mr_gemm g;
+    MR_TRY(complete(given, &g));
+    MR_TRY(check(&g, a, b, c));
+    if (mr_gemm_is_vectors(&g))
+        return mr_gemm_vectors(rt, &g, a, b, c);
+    const struct mr_gemm_rule *rule = mr_gemm_table_choose(&rt->gemm->table, &g);
+    if (takes_clblast(rt, &g, rule)) {
+        int done = try_clblast(rt, &g, a, b, c);
+        if (done)
+            return done < 0 ? done : 0;
+    }
+    MR_TRY(need_scratch(rt, mr_gemm_own_scratch(rt, &g, &rule->tiles)));
+    return mr_gemm_own(rt, &g, &rule->tiles, a, b, c, &rt->gemm->scratch);
+}
+
+int mr_gemm_scratch(mr_runtime *rt, const struct mr_gemm *given, size_t *bytes)
+{
+    struct mr_gemm g;
+    *bytes = 0;
+    MR_TRY(complete(given, &g));
+    const struct mr_gemm_rule *rule = mr_gemm_table_choose(&rt->gemm->table, &g);
+    if (mr_gemm_is_vectors(&g))
+        return 0;
+    if (takes_clblast(rt, &g, rule) && prepare_clblast(rt) && clblast_scratch(rt, &g, bytes) == CLBlastSuccess)
+        return 0;
+    *bytes = mr_gemm_own_scratch(rt, &g, &rule->tiles) * sizeof(float);
+    return 0;
+}
+
+const char *mr_gemm_provider(mr_runtime *rt, const struct mr_gemm *given)
+{
+    struct mr_gemm g;
+    if (complete(given, &g) < 0)
+        return "own";
+    return takes_clblast(rt, &g, mr_gemm_table_choose(&rt->gemm->table, &g)) ? "clblast" : "own";
+}
