@@ -13,6 +13,9 @@ static const struct {
     mr_command *run;
 } commands[] = {
     {"devices", "the OpenCL devices there are, and whether their kernels compute what they should", mr_command_devices},
+    {"prepare", "text to tokens, or the stories to learn from", mr_command_prepare},
+    {"tokenize", "text to token ids", mr_command_tokenize},
+    {"detokenize", "token ids to text", mr_command_detokenize},
     {"train", "trains a model, a new one or a checkpoint", mr_command_train},
     {"eval", "the loss of a model on prepared data", mr_command_eval},
     {"generate", "goes on with a prompt, token by token", mr_command_generate},
