@@ -141,7 +141,7 @@ static void test_table_decides(void **state)
     for (int k = 30; k < 2000; k += 1800) {
         size_t n_a = (size_t)M * (size_t)k, n_b = (size_t)N * (size_t)k;
         double *a = random_array(1, n_a, 1), *b = random_array(2, n_b, 1), *c = zeros(M * N);
-        float *f = malloc((n_a > n_b ? n_a : n_b) * sizeof *f);
+        float *f = malloc((n_a + n_b + M * N) * sizeof *f);
         mr_tensor ta, tb, tc;
         must(mr_tensor_alloc(rt, &ta, MR_F32, n_a));
         must(mr_tensor_alloc(rt, &tb, MR_F32, n_b));
