@@ -33,6 +33,16 @@ INLINE void put(global float *y, global const float *bias, int bias_at, int at, 
     y[at] = accumulate ? y[at] + value : value;
 }
 
+#if LANES > 1
+INLINE float sum_of_lanes(local const float *parts)
+{
+    float sum = 0.0f;
+    for (int lane = 0; lane < LANES; lane++)
+        sum += parts[lane];
+    return sum;
+}
+#endif
+
 /* W [n,k], rows ldw apart; x [rows,k], rows ldx apart. A group takes `block` outputs. */
 kernel void matvec_rows(global const float *restrict w, global const float *restrict x, global float *restrict y,
                         global const float *restrict bias, ulong offset_w, ulong offset_x, ulong offset_y,
@@ -42,10 +52,9 @@ kernel void matvec_rows(global const float *restrict w, global const float *rest
 #if LANES > 1
     local float room[SHARE * ROWS][LANES + 1];
 #endif
-    ulong z = get_group_id(2);
-    w += offset_w + z * stride_w;
-    x += offset_x + z * stride_x;
-    y += offset_y + z * stride_y;
+    w += offset_w + get_group_id(2) * stride_w;
+    x += offset_x + get_group_id(2) * stride_x;
+    y += offset_y + get_group_id(2) * stride_y;
     int j1 = min(n, ((int)get_group_id(0) + 1) * block);
     for (int j = (int)get_group_id(0) * block; j < j1; j += SHARE) {
         global const float *from[SHARE], *with[ROWS];
@@ -60,9 +69,8 @@ kernel void matvec_rows(global const float *restrict w, global const float *rest
             for (int r = 0; r < ROWS; r++)
                 sum[s][r] = 0.0f;
         }
-        int p = LANE * VEC;
 #pragma unroll 4
-        for (; p + VEC <= k; p += LANES * VEC) {
+        for (int p = LANE * VEC; p + VEC <= k; p += LANES * VEC) {
             floatv xs[ROWS];
 #pragma unroll
             for (int r = 0; r < ROWS; r++)
@@ -83,7 +91,7 @@ kernel void matvec_rows(global const float *restrict w, global const float *rest
 #pragma unroll
             for (int r = 0; r < ROWS; r++)
                 total[s][r] = sum_of_vector(sum[s][r]);
-        for (p = k / VEC * VEC + LANE; p < k; p += LANES)
+        for (int p = k / VEC * VEC + LANE; p < k; p += LANES)
 #pragma unroll
             for (int s = 0; s < SHARE; s++)
 #pragma unroll
@@ -103,11 +111,9 @@ kernel void matvec_rows(global const float *restrict w, global const float *rest
         barrier(CLK_LOCAL_MEM_FENCE);
         FOR_LANE(e, SHARE * ROWS) {
             int s = e / ROWS, r = e % ROWS;
-            float all = 0.0f;
-            for (int lane = 0; lane < LANES; lane++)
-                all += room[e][lane];
             if (j + s < j1 && r < rows)
-                put(y, bias, r * row_bias + (j + s) * col_bias, r * row_y + (j + s) * col_y, accumulate, all);
+                put(y, bias, r * row_bias + (j + s) * col_bias, r * row_y + (j + s) * col_y, accumulate,
+                    sum_of_lanes(room[e]));
         }
         barrier(CLK_LOCAL_MEM_FENCE);
 #endif

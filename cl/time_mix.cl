@@ -262,6 +262,24 @@ INLINE float through_state(global float *restrict out, local float *restrict pan
             STORE((add) ? sum[r_][c_] + LOAD((out) + at_, rest_) : sum[r_][c_], (out) + at_, rest_);   \
     }
 
+/* This work-item's share of what the state before a chunk gives to the one after it: length * w^length * <S, G>. NULL: none. */
+INLINE float across(global const float *state, global const float *grad, float decay, float length)
+{
+    floatv sum = 0.0f;
+    if (!state || !grad)
+        return 0.0f;
+    FOR_LANE_VECTORS(i, N * N) sum += LOAD(state + i, N * N - i) * LOAD(grad + i, N * N - i);
+    return length * exp(-exp(decay) * length) * sum_of_vector(sum);
+}
+
+INLINE float sum_of_first(local const float *x, int count)
+{
+    float sum = 0.0f;
+    for (int i = 0; i < count; i++)
+        sum += x[i];
+    return sum;
+}
+
 /* Gradients within one chunk: with G the gradient of the state after it (`grads`; NULL: one chunk, none),
  *     dr_t = w^t S dy_t + sum_{s<=t} weight q k_s,   dk_s = w^(L-1-s) G v_s + sum_{t>=s} weight q r_t,
  *     dv_s = w^(L-1-s) k_s G + sum_{t>=s} weight p dy_t
@@ -311,11 +329,7 @@ kernel void time_mix_backward(global const float *restrict r, global const float
         slope += through_state(dr + base, panel, weight, dy + base, r + base, state, length, stride, 0);
     if (grad)
         slope += through_state(dk + base, panel, weight, v + base, k + base, grad, length, stride, 1);
-    if (state && grad) {
-        floatv sum = 0.0f;
-        FOR_LANE_VECTORS(i, N * N) sum += LOAD(state + i, N * N - i) * LOAD(grad + i, N * N - i);
-        slope += (float)length * exp(-exp(decay[bh % H]) * (float)length) * sum_of_vector(sum);
-    }
+    slope += across(state, grad, decay[bh % H], (float)length);
     for (int j0 = 0; j0 < N; j0 += PANEL) {
         BARRIER();
         PACK_ROWS(panel, length, length, N - j0, k + base + pr * stride + j0, 1.0f);
@@ -344,11 +358,8 @@ kernel void time_mix_backward(global const float *restrict r, global const float
     }
     slope = row_sum(slope, room);
     if (LANE == 0) {
-        float du = 0.0f;
-        for (int t = 0; t < length; t++)
-            du += diagonal[t];
         partial[sums + at] = slope;
-        partial[sums + (int)get_num_groups(0) * (int)get_num_groups(1) + at] = du;
+        partial[sums + (int)get_num_groups(0) * (int)get_num_groups(1) + at] = sum_of_first(diagonal, length);
     }
 }
 

@@ -36,6 +36,8 @@ int mr_file_write(const char *path, const void *data, size_t size);
 
 bool mr_is_file(const char *path);
 bool mr_is_folder(const char *path);
+/* Makes the folder, and those above it, where they are missing; mode as for mkdir, 0777 usually. */
+int mr_make_folder(const char *path, unsigned mode);
 
 /* A file being written. The bytes go to PATH.tmp in the same folder (locked: a second writer of the same path
  * takes PATH.tmp1, and what a killed process left is used again); commit makes them durable and gives them

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cli/cli.h"
+#include "model/config.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,6 +108,8 @@ int mr_overrides(const struct mr_words *words, json_t **object)
         snprintf(key, sizeof key, "%.*s", (int)(equals - words->word[i]), words->word[i]);
         if (json_object_set_new(*object, key, value_of(equals + 1)))
             return mr_fail(MR_EINVAL, "--config '%s' is not valid text", words->word[i]);
+        struct mr_config scratch = {0};
+        MR_TRY(mr_config_set(&scratch, key, json_object_get(*object, key), NULL)); /* a key and a value that fit */
     }
     return 0;
 }

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/cli.h"
+#include "rt/gemm.h"
 #include "verify/verify.h"
 
 static const char *device_type(const struct mr_device_info *d)
@@ -13,8 +14,10 @@ static const char *device_type(const struct mr_device_info *d)
     return d->is_gpu ? "gpu" : d->is_cpu ? "cpu" : "accelerator";
 }
 
-static void print_device(const struct mr_device_info *d)
+static int print_device(const struct mr_device_info *d)
 {
+    const char *provider, *table;
+    MR_TRY(mr_gemm_of_device(d, &provider, &table));
     char memory[24], most[24], local[24];
     printf("%d: %s\n", d->index, d->name);
     printf("   platform   %s (%s)\n", d->platform, d->version);
@@ -26,19 +29,23 @@ static void print_device(const struct mr_device_info *d)
            d->local_is_memory ? " (ordinary memory)" : "");
     printf("   groups     up to %zu work-items; fp16 %s, sub-groups %s\n", d->max_group, d->fp16 ? "yes" : "no",
            d->subgroups ? "yes" : "no");
-    printf("   kernels    LANES=%d, VEC=%d\n", d->lanes, d->vec);
+    printf("   kernels    LANES=%d, VEC=%d; products by %s (%s)\n", d->lanes, d->vec, provider, table);
+    return 0;
 }
 
 /* Sizes in bytes. */
 static json_t *device_json(const struct mr_device_info *d)
 {
-    return json_pack("{si ss ss ss ss ss ss si si sI sI sI sI sb sb sb sb si si}", "index", d->index, "platform",
+    const char *provider, *table;
+    if (mr_gemm_of_device(d, &provider, &table) < 0)
+        return NULL;
+    return json_pack("{si ss ss ss ss ss ss si si sI sI sI sI sb sb sb sb si si ss ss}", "index", d->index, "platform",
                      d->platform, "name", d->name, "vendor", d->vendor, "driver", d->driver, "version", d->version,
                      "type", device_type(d), "compute_units", d->compute_units, "clock_mhz", d->clock_mhz, "memory",
                      (json_int_t)d->memory, "max_alloc", (json_int_t)d->max_alloc, "local_memory",
                      (json_int_t)d->local_memory, "max_group", (json_int_t)d->max_group, "shares_host_memory",
                      d->shares_host_memory, "local_is_memory", d->local_is_memory, "fp16", d->fp16, "subgroups",
-                     d->subgroups, "lanes", d->lanes, "vec", d->vec);
+                     d->subgroups, "lanes", d->lanes, "vec", d->vec, "gemm", provider, "gemm_table", table);
 }
 
 /* ---- --verify ---------------------------------------------------------------------------------------------- */
@@ -105,10 +112,12 @@ int mr_command_devices(int argc, char **argv)
         goto fail;
     MR_GO(mr_device_list(&list, &count));
     for (int i = 0; i < count; i++) {
-        if (common.json)
-            MR_GO(mr_print_json(device_json(&list[i])));
-        else
-            print_device(&list[i]);
+        json_t *line = common.json ? device_json(&list[i]) : NULL;
+        if (common.json && !line) {
+            err = MR_ENODEV; /* said by mr_gemm_of_device */
+            goto fail;
+        }
+        MR_GO(common.json ? mr_print_json(line) : print_device(&list[i]));
         if (with_verify && (err = verify(&list[i], &common)) < 0)
             result = err; /* the other devices still get their turn */
     }

@@ -214,8 +214,10 @@ int mr_command_generate(int argc, char **argv)
     int err = mr_options_parse(&syntax, argc, argv, &words);
     if (!err && !r.model_name && words.count != 1)
         err = mr_fail(MR_EINVAL, "generate needs a MODEL (or --model-name NAME): see generate --help");
-    if (!err && (r.top_k < 0 || r.top_k > INT32_MAX || r.max_tokens < 0))
-        err = mr_fail(MR_EINVAL, "--top-k and --max-tokens cannot be negative");
+    if (!err && (r.top_k < 0 || r.top_k > INT32_MAX))
+        err = mr_fail(MR_EINVAL, "--top-k %lld makes no sense: give 0 (all) or more", (long long)r.top_k);
+    if (!err && r.max_tokens < 0)
+        err = mr_fail(MR_EINVAL, "--max-tokens %lld cannot be negative", (long long)r.max_tokens);
     if (!err)
         err = mr_overrides(&config, &overrides);
     if (!err) {

@@ -17,7 +17,7 @@ struct candidate {
 
 struct mr_sampler {
     int vocab_size;
-    bool *seen;
+    uint8_t *seen; /* 1: read or drawn before */
     struct candidate *candidates;
     double *weights;
 };
@@ -30,13 +30,13 @@ void mr_sampling_defaults(struct mr_sampling *s)
 int mr_sampling_check(const struct mr_sampling *how)
 {
     if (!(how->temperature >= 0) || isinf(how->temperature))
-        return mr_fail(MR_EINVAL, "a temperature of %g makes no sense: give 0 or more", how->temperature);
+        return mr_fail(MR_EINVAL, "--temperature %g makes no sense: give 0 or more", how->temperature);
     if (how->top_k < 0)
-        return mr_fail(MR_EINVAL, "top_k %d makes no sense: give 0 (all) or more", how->top_k);
+        return mr_fail(MR_EINVAL, "--top-k %d makes no sense: give 0 (all) or more", how->top_k);
     if (!(how->top_p > 0 && how->top_p <= 1))
-        return mr_fail(MR_EINVAL, "top_p %g must lie in (0, 1]", how->top_p);
+        return mr_fail(MR_EINVAL, "--top-p %g must lie in (0, 1]", how->top_p);
     if (!(how->repetition_penalty > 0) || isinf(how->repetition_penalty))
-        return mr_fail(MR_EINVAL, "a repetition penalty of %g makes no sense: give more than 0", how->repetition_penalty);
+        return mr_fail(MR_EINVAL, "--repetition-penalty %g makes no sense: give more than 0", how->repetition_penalty);
     return 0;
 }
 
@@ -75,7 +75,12 @@ void mr_sampler_reset(mr_sampler *s)
 void mr_sampler_see(mr_sampler *s, int32_t token)
 {
     if (token >= 0 && token < s->vocab_size)
-        s->seen[token] = true;
+        s->seen[token] = 1;
+}
+
+uint8_t *mr_sampler_seen(mr_sampler *s)
+{
+    return s->seen;
 }
 
 /* Whether a comes before b: the larger logit, the lower id among equals. */

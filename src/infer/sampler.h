@@ -14,6 +14,8 @@ void mr_sampler_free(mr_sampler *sampler);
 void mr_sampler_reset(mr_sampler *sampler);
 /* A token was read: the repetition penalty knows it. */
 void mr_sampler_see(mr_sampler *sampler, int32_t token);
+/* A byte per token of the vocabulary, 1 where it was seen: to be saved and restored. */
+uint8_t *mr_sampler_seen(mr_sampler *sampler);
 
 /* Draws a token; logits [vocab_size] are changed. `draw` numbers the draws of a text: the same seed, draw and
  * logits give the same token. */

@@ -4,8 +4,10 @@
  * last, read the last block again for every token, as published. */
 #include "infer/session.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -213,30 +215,51 @@ int64_t mr_session_position(const mr_session *s)
     return (int64_t)s->count;
 }
 
-/* ---- the state in a file: magic, what it fits, the state, the last logits --------------------------------------- */
+/* ---- the state in a file ----------------------------------------------------------------------------------------
+ * Head, state of the pass, logits of the last token, the tokens of models that may read them again, and a byte per
+ * token of the vocabulary (seen or not). */
 
 struct state_head {
-    char magic[8]; /* "MRSTATE1" */
-    uint64_t digest, count, drawn, size;
+    char magic[8];     /* "MRSTATE1" */
+    uint64_t checksum; /* XXH3 of all that follows */
+    uint64_t model;    /* XXH3 of the model's configuration */
+    uint64_t count, drawn, state_size;
 };
 
+/* Sizes of a state's parts behind its head. */
+struct state_parts {
+    size_t state, logits, seen, tokens, total;
+};
+
+static struct state_parts parts_of(const struct mr_session *s, size_t count)
+{
+    size_t vocab = (size_t)s->model->cfg.vocab_size;
+    struct state_parts parts = {.state = mr_pass_state_size(s->pass), .logits = vocab * sizeof(float), .seen = vocab,
+                                .tokens = remembers(s) ? count * sizeof *s->tokens : 0};
+    parts.total = sizeof(struct state_head) + parts.state + parts.logits + parts.seen + parts.tokens;
+    return parts;
+}
+
+static uint64_t checksum_of(const void *file, size_t size)
+{
+    size_t skip = offsetof(struct state_head, model);
+    return XXH3_64bits((const char *)file + skip, size - skip);
+}
+
 /* What a state must agree with: the model's configuration. */
-static int digest_of(const struct mr_session *s, uint64_t *digest)
+static int model_of(const struct mr_session *s, uint64_t *hash)
 {
     json_t *json = mr_config_json(&s->model->cfg);
     char *text = json ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(json);
     if (!text)
         return mr_fail(MR_ENOMEM, "out of memory");
-    uint64_t h = 14695981039346656037u; /* FNV-1a */
-    for (const char *c = text; *c; c++)
-        h = (h ^ (uint8_t)*c) * 1099511628211u;
+    *hash = XXH3_64bits(text, strlen(text));
     free(text);
-    *digest = h;
     return 0;
 }
 
-static int check_state(const struct mr_session *s)
+static int check_has_state(const struct mr_session *s)
 {
     if (s->recomputes)
         return mr_fail(MR_EINVAL, "there is no state to save or restore: a model in reference mode, or past its learned positions, "
@@ -246,56 +269,65 @@ static int check_state(const struct mr_session *s)
 
 int mr_session_save(mr_session *s, const char *path)
 {
-    MR_TRY(check_state(s));
-    size_t size = mr_pass_state_size(s->pass), logits = (size_t)s->model->cfg.vocab_size * sizeof(float);
-    size_t tokens = remembers(s) ? s->count * sizeof *s->tokens : 0;
-    struct state_head head = {.magic = "MRSTATE", .count = s->count, .drawn = s->drawn, .size = size};
-    head.magic[7] = '1';
-    MR_TRY(digest_of(s, &head.digest));
-    char *bytes = mr_alloc(sizeof head + size + logits + tokens, 1);
-    if (!bytes)
+    MR_TRY(check_has_state(s));
+    struct state_parts parts = parts_of(s, s->count);
+    struct state_head head = {.count = s->count, .drawn = s->drawn, .state_size = parts.state};
+    memcpy(head.magic, "MRSTATE1", sizeof head.magic);
+    MR_TRY(model_of(s, &head.model));
+    char *file = mr_alloc(parts.total, 1), *at = file;
+    if (!file)
         return MR_ENOMEM;
-    memcpy(bytes, &head, sizeof head);
-    int err = mr_pass_state_read(s->pass, bytes + sizeof head);
-    memcpy(bytes + sizeof head + size, s->logits, logits);
-    if (tokens)
-        memcpy(bytes + sizeof head + size + logits, s->tokens, tokens);
+    at = (char *)mempcpy(at, &head, sizeof head);
+    int err = mr_pass_state_read(s->pass, at);
+    at = (char *)mempcpy(at + parts.state, s->logits, parts.logits);
+    if (parts.tokens)
+        at = (char *)mempcpy(at, s->tokens, parts.tokens);
+    memcpy(at, mr_sampler_seen(s->sampler), parts.seen);
+    head.checksum = checksum_of(file, parts.total);
+    memcpy(file, &head, sizeof head);
     if (!err)
-        err = mr_file_write(path, bytes, sizeof head + size + logits + tokens);
-    free(bytes);
+        err = mr_file_write(path, file, parts.total);
+    free(file);
     return err;
+}
+
+/* Whether the file is a whole state of this session's model. */
+static int check_state(const struct mr_session *s, const struct mr_map *map, const char *path, struct state_head *head)
+{
+    uint64_t model;
+    if (map->size < sizeof *head || memcmp(map->data, "MRSTATE1", 8) != 0)
+        return mr_fail(MR_EFILE, "%s is not a saved state", path);
+    memcpy(head, map->data, sizeof *head);
+    if (head->checksum != checksum_of(map->data, map->size))
+        return mr_fail(MR_EFILE, "%s is a damaged state: its checksum does not fit its %zu bytes", path, map->size);
+    MR_TRY(model_of(s, &model));
+    if (head->model != model || head->state_size != mr_pass_state_size(s->pass))
+        return mr_fail(MR_EFILE, "%s is the state of another model: its configuration differs", path);
+    if (head->count < 1 || (limited(s) && head->count > (uint64_t)s->model->cfg.block_size) ||
+        map->size != parts_of(s, (size_t)head->count).total)
+        return mr_fail(MR_EFILE, "%s is no state of this model: %llu tokens do not fit its %zu bytes", path,
+                       (unsigned long long)head->count, map->size);
+    return 0;
 }
 
 int mr_session_restore(mr_session *s, const char *path)
 {
-    MR_TRY(check_state(s));
-    size_t size = mr_pass_state_size(s->pass), logits = (size_t)s->model->cfg.vocab_size * sizeof(float);
-    uint64_t digest;
     struct mr_map map;
     struct state_head head;
-    MR_TRY(digest_of(s, &digest));
+    int err;
+    MR_TRY(check_has_state(s));
     MR_TRY(mr_map_open(&map, path));
-    int err = 0;
-    if (map.size < sizeof head || memcmp(map.data, "MRSTATE1", 8) != 0) {
-        err = mr_fail(MR_EFILE, "%s is not a saved state", path);
-        goto fail;
-    }
-    memcpy(&head, map.data, sizeof head);
-    size_t tokens = remembers(s) ? (size_t)head.count * sizeof *s->tokens : 0;
-    if (head.digest != digest || head.size != size || head.count < 1 || (tokens && head.count > (size_t)s->model->cfg.block_size)) {
-        err = mr_fail(MR_EFILE, "%s was saved by another model: its configuration differs", path);
-        goto fail;
-    }
-    if (map.size != sizeof head + size + logits + tokens) {
-        err = mr_fail(MR_EFILE, "%s is damaged: it has %zu bytes instead of %zu", path, map.size, sizeof head + size + logits + tokens);
-        goto fail;
-    }
+    MR_GO(check_state(s, &map, path, &head));
+    struct state_parts parts = parts_of(s, (size_t)head.count);
+    const uint8_t *at = map.data + sizeof head;
     MR_GO(mr_session_reset(s));
-    MR_GO(mr_pass_state_restore(s->pass, map.data + sizeof head, size));
-    memcpy(s->logits, map.data + sizeof head + size, logits);
-    if (tokens)
-        MR_GO(remember(s, (const int32_t *)(const void *)(map.data + sizeof head + size + logits), (int)head.count));
-    s->count = head.count;
+    MR_GO(mr_pass_state_restore(s->pass, at, parts.state));
+    memcpy(s->logits, at += parts.state, parts.logits);
+    at += parts.logits;
+    if (parts.tokens)
+        MR_GO(remember(s, (const int32_t *)(const void *)at, (int)head.count));
+    memcpy(mr_sampler_seen(s->sampler), at + parts.tokens, parts.seen);
+    s->count = (size_t)head.count;
     s->drawn = head.drawn;
 fail:
     mr_map_close(&map);

@@ -58,23 +58,6 @@ int mr_cache_key(const mr_runtime *rt, const char *source, const char *options, 
     return 0;
 }
 
-static int make_folders(char *path)
-{
-    for (char *slash = path + 1;; *slash++ = '/') {
-        slash = strchr(slash, '/');
-        if (slash)
-            *slash = 0;
-        if (mkdir(path, 0700) && errno != EEXIST && errno != EISDIR) {
-            int why = errno;
-            if (slash)
-                *slash = '/';
-            return why;
-        }
-        if (!slash)
-            return 0;
-    }
-}
-
 int mr_cache_open(mr_runtime *rt)
 {
     const char *given = getenv("MICRORWKV_CACHE_DIR"), *user = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
@@ -94,12 +77,11 @@ int mr_cache_open(mr_runtime *rt)
         mr_str_free(&path);
         return err;
     }
-    int why = make_folders(path.text);
-    if (!why && access(path.text, R_OK | W_OK | X_OK))
-        why = errno;
-    if (why)
+    if (mr_make_folder(path.text, 0700) < 0)
+        mr_log(MR_LOG_WARNING, "compiled kernels cannot be kept: %s; set MICRORWKV_CACHE_DIR", mr_error_text());
+    else if (access(path.text, R_OK | W_OK | X_OK))
         mr_log(MR_LOG_WARNING, "compiled kernels cannot be kept in '%s': %s; set MICRORWKV_CACHE_DIR", path.text,
-               strerror(why));
+               strerror(errno));
     rt->cache_folder = path.text;
     return 0;
 }

@@ -12,18 +12,45 @@
 
 extern const char mr_tune_cpu[], mr_tune_gpu[]; /* data/tune/ */
 
-int mr_gemm_open(mr_runtime *rt)
+/* MICRORWKV_GEMM: 'o', 'c', or 0 for the table's choice. */
+static int read_override(int *override)
 {
     const char *wish = getenv("MICRORWKV_GEMM");
     if (wish && *wish && strcmp(wish, "own") && strcmp(wish, "clblast"))
         return mr_fail(MR_ENODEV, "MICRORWKV_GEMM: there is no provider '%s'; write own or clblast", wish);
+    *override = wish ? wish[0] : 0;
+    return 0;
+}
+
+static int shipped_table(const struct mr_device_info *info, struct mr_gemm_table *table, const char **name)
+{
+    bool alone = info->lanes == 1;
+    *name = alone ? "data/tune/cpu.tune" : "data/tune/gpu.tune";
+    return mr_gemm_table_parse(table, *name, alone ? mr_tune_cpu : mr_tune_gpu, info->vec);
+}
+
+int mr_gemm_open(mr_runtime *rt)
+{
+    const char *name;
     rt->gemm = mr_alloc(1, sizeof *rt->gemm);
     if (!rt->gemm)
         return MR_ENOMEM;
-    rt->gemm->override = wish ? wish[0] : 0;
-    bool alone = rt->info.lanes == 1;
-    return mr_gemm_table_parse(&rt->gemm->table, alone ? "data/tune/cpu.tune" : "data/tune/gpu.tune",
-                               alone ? mr_tune_cpu : mr_tune_gpu, rt->info.vec);
+    MR_TRY(read_override(&rt->gemm->override));
+    return shipped_table(&rt->info, &rt->gemm->table, &name);
+}
+
+int mr_gemm_of_device(const struct mr_device_info *info, const char **provider, const char **table_name)
+{
+    struct mr_gemm_table table;
+    int override;
+    MR_TRY(read_override(&override));
+    MR_TRY(shipped_table(info, &table, table_name));
+    bool clblast = override == 'c';
+    for (int i = 0; i < table.count; i++)
+        clblast = clblast || (table.rules[i].clblast && override != 'o');
+    *provider = clblast ? "clblast" : "own";
+    mr_gemm_table_free(&table);
+    return 0;
 }
 
 void mr_gemm_close(mr_runtime *rt)

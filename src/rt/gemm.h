@@ -29,6 +29,10 @@ int mr_gemm_scratch(mr_runtime *rt, const struct mr_gemm *g, size_t *bytes);
 /* The provider that the table or MICRORWKV_GEMM gives this product: "own" or "clblast". */
 const char *mr_gemm_provider(mr_runtime *rt, const struct mr_gemm *g);
 
+/* What a device's products would take: "clblast" where it is forced or the table names it for some shapes, else
+ * "own"; and the name of the table. Opens nothing. MR_ENODEV: MICRORWKV_GEMM names no provider. */
+int mr_gemm_of_device(const struct mr_device_info *info, const char **provider, const char **table_name);
+
 /* What decides about the bits of a product besides device, driver and build: of the table and the override. */
 uint64_t mr_gemm_table_hash(const mr_runtime *rt);
 

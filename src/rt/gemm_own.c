@@ -88,7 +88,7 @@ int mr_gemm_vectors(mr_runtime *rt, const struct mr_gemm *g, const mr_tensor *a,
     if (!as_vectors(g, &v))
         return mr_fail(MR_EINVAL, "gemm: %d x %d is no product with vectors", g->m, g->n);
     int variant = v.rows > 4 ? 8 : v.rows > 2 ? 4 : v.rows;
-    char defines[16];
+    char defines[24];
     snprintf(defines, sizeof defines, "-DROWS=%d", variant);
     struct mr_range range = {.groups = {1, 1, (size_t)g->batch}, .local_size = (size_t)info->lanes, .defines = defines};
     const mr_tensor *w = v.matrix_is_a ? a : b, *x = v.matrix_is_a ? b : a;

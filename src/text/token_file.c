@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "text/token_file.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -187,25 +185,6 @@ struct mr_token_writer {
     } split[MR_SPLITS];
 };
 
-/* Makes the folder and those above it. */
-static int make_folder(const char *folder)
-{
-    char path[PATH_MAX];
-    size_t size = strlen(folder);
-    if (!size || size >= sizeof path)
-        return mr_fail(MR_EINVAL, "\"%s\" is no name for a folder", folder);
-    memcpy(path, folder, size + 1);
-    for (size_t i = 1; i <= size; i++) {
-        if (path[i] != '/' && path[i])
-            continue;
-        path[i] = 0;
-        if (mkdir(path, 0777) && errno != EEXIST)
-            return mr_fail(MR_EFILE, "the folder %s cannot be made: %s", path, strerror(errno));
-        path[i] = folder[i];
-    }
-    return mr_is_folder(folder) ? 0 : mr_fail(MR_EFILE, "%s is not a folder", folder);
-}
-
 int mr_token_writer_open(mr_token_writer **out, const char *folder, const mr_tokenizer *tokenizer)
 {
     mr_token_writer *w = mr_alloc(1, sizeof *w);
@@ -216,7 +195,7 @@ int mr_token_writer_open(mr_token_writer **out, const char *folder, const mr_tok
     w->tokenizer = tokenizer;
     w->width = mr_tokenizer_vocab_size(tokenizer) > LARGEST_UINT16_VOCAB ? 4 : 2;
     w->folder = mr_strdup(folder);
-    err = w->folder ? make_folder(folder) : MR_ENOMEM;
+    err = w->folder ? mr_make_folder(folder, 0777) : MR_ENOMEM;
     for (int i = 0; i < MR_SPLITS && !err; i++) {
         char path[PATH_MAX];
         split_path(path, folder, i);

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -85,13 +84,6 @@ static int write_tensors(mr_trainer *t, const struct listing *l, mr_tensor_write
     return err;
 }
 
-static int make_folder(const char *path)
-{
-    if (mkdir(path, 0777) && errno != EEXIST)
-        return mr_fail(MR_EFILE, "the folder %s cannot be made: %s", path, strerror(errno));
-    return 0;
-}
-
 int mr_trainer_save(mr_trainer *t, bool best)
 {
     char path[4096];
@@ -99,7 +91,7 @@ int mr_trainer_save(mr_trainer *t, bool best)
     mr_tensor_writer *writer = NULL;
     json_t *head = NULL;
     int err;
-    MR_TRY(make_folder(t->cfg->out_dir));
+    MR_TRY(mr_make_folder(t->cfg->out_dir, 0777));
     if ((size_t)snprintf(path, sizeof path, "%s/%s.mrw", t->cfg->out_dir, best ? "best" : "ckpt") >= sizeof path)
         return mr_fail(MR_EINVAL, "the path of out_dir is too long");
     MR_GO(list_tensors(t, best, &list));
@@ -168,7 +160,7 @@ int mr_trainer_log_open(mr_trainer *t)
     char path[4096];
     struct mr_str old = {0}, kept = {0};
     int err = 0;
-    MR_TRY(make_folder(t->cfg->out_dir));
+    MR_TRY(mr_make_folder(t->cfg->out_dir, 0777));
     if ((size_t)snprintf(path, sizeof path, "%s/log.jsonl", t->cfg->out_dir) >= sizeof path)
         return mr_fail(MR_EINVAL, "the path of out_dir is too long");
     if (t->iter > 0 && mr_is_file(path)) {

@@ -36,7 +36,7 @@ def test_info_works_without_a_device(folder):
     assert run("info", tiny.model(), environment={"OCL_ICD_VENDORS": folder}).expect(0).out == with_device
 
 
-def test_digest_is_of_the_weights_alone(folder):
+def test_digest_is_of_the_tensors_alone(folder):
     best, checkpoint = tiny.model() / "best.mrw", tiny.model() / "ckpt.mrw"
     assert tiny.digest(best) == tiny.digest(best)
     tiny.train(folder / "m", iterations=20).expect(0)
@@ -56,7 +56,7 @@ def test_tokens_from_a_file(folder):
 
 
 def test_steps_give_the_same_logits(folder):
-    tokens = ",".join(str(i * 7 % 23) for i in range(50))
+    tokens = ",".join(str(i * 7 % 21) for i in range(50))
     _, whole = logits(tiny.model(), folder / "a.safetensors", tokens=tokens)
     _, steps = logits(tiny.model(), folder / "b.safetensors", "--step", tokens=tokens)
     assert tiny.largest_difference(steps, whole) < 1e-4
