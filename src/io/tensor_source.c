@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "io/mrw.h"
 #include "io/safetensors.h"
+#include "io/torch_file.h"
 
 int mr_tensor_source_open(mr_tensor_file **file, const char *path)
 {
@@ -21,5 +22,7 @@ int mr_tensor_source_open(mr_tensor_file **file, const char *path)
         return mr_mrw_open(file, path);
     if (head[8] == '{')
         return mr_safetensors_open(file, path);
-    return mr_fail(MR_EFILE, "%s is of no known format: it is neither .mrw nor safetensors", path);
+    if (memcmp(head, "PK\3\4", 4) == 0)
+        return mr_torch_open(file, path);
+    return mr_fail(MR_EFILE, "%s is of no known format: it is neither .mrw nor safetensors nor torch", path);
 }
