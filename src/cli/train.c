@@ -21,7 +21,8 @@ struct view {
 
 static void on_start(void *context, const struct mr_config *model, size_t parameters, int64_t iter)
 {
-    const struct view *v = context;
+    struct view *v = context;
+    v->bar.total = (uint64_t)v->cfg->max_iters; /* a resumed run has only now recalled it */
     fprintf(stderr, "%s: %.2f M parameters, %d layers of width %d, vocabulary %d; data %s, out_dir %s\n", mr_family_name(model->family),
             1e-6 * (double)parameters, model->n_layer, model->n_embd, model->vocab_size, v->cfg->dataset, v->cfg->out_dir);
     if (iter)

@@ -219,6 +219,21 @@ static int set(struct mr_train_config *cfg, const char *name, json_t *value)
     return json_object_set(cfg->given, name, value) ? mr_fail(MR_ENOMEM, "out of memory while %s is set", name) : 0;
 }
 
+int mr_train_config_recall(struct mr_train_config *cfg, json_t *given)
+{
+    static const char *const anew[] = {"out_dir", "init_from", "device", "eval_only"};
+    const char *name;
+    json_t *value;
+    json_object_foreach(given, name, value) {
+        bool skip = json_object_get(cfg->given, name) || (!find_key(name) && !is_model_key(name));
+        for (size_t i = 0; i < sizeof anew / sizeof anew[0]; i++)
+            skip = skip || strcmp(name, anew[i]) == 0;
+        if (!skip)
+            MR_TRY(set(cfg, name, value));
+    }
+    return 0;
+}
+
 /* ---- files --------------------------------------------------------------------------------------------- */
 
 struct reader {

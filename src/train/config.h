@@ -37,5 +37,8 @@ void mr_train_config_free(struct mr_train_config *cfg);
 int mr_train_config_file(struct mr_train_config *cfg, const char *path);
 /* One "key=value" or "--key=value" of the command line. */
 int mr_train_config_assign(struct mr_train_config *cfg, const char *assignment);
+/* Takes from `given` (as a checkpoint remembers it) the keys that were not given this time, but for out_dir, init_from,
+ * device and eval_only. */
+int mr_train_config_recall(struct mr_train_config *cfg, json_t *given);
 
 #endif

@@ -116,8 +116,8 @@ static int loop(mr_trainer *t, const struct mr_train_events *events, const volat
             saved = t->iter;
         }
         if (*stop)
-            return mr_fail(MR_EINTERRUPTED, "stopped at iteration %lld and saved in %s: go on with init_from=resume",
-                           (long long)saved, cfg->out_dir);
+            return mr_fail(MR_EINTERRUPTED, "stopped at iteration %lld and saved in %s: go on with "
+                           "`microrwkv train out_dir=%s init_from=resume`", (long long)saved, cfg->out_dir, cfg->out_dir);
         if (last)
             return 0;
         float loss, grad_norm;

@@ -115,8 +115,28 @@ fail:
     return err;
 }
 
+static void checkpoint_path(const struct mr_train_config *cfg, char path[4096])
+{
+    snprintf(path, 4096, "%s/ckpt.mrw", cfg->out_dir);
+}
+
+/* A resumed run takes the keys that were not given again from its checkpoint. */
+static int recall(struct mr_train_config *cfg)
+{
+    char path[4096];
+    struct mr_config model;
+    struct mr_model_file file = {0};
+    checkpoint_path(cfg, path);
+    MR_TRY(mr_model_read_config(path, NULL, &model, &file));
+    int err = mr_train_config_recall(cfg, json_object_get(file.training, "given"));
+    mr_model_file_free(&file);
+    return err < 0 ? mr_fail_in(err, "%s", path) : 0;
+}
+
 int mr_trainer_open(mr_trainer *t, mr_runtime *rt, struct mr_train_config *cfg)
 {
+    if (strcmp(cfg->init_from, "resume") == 0)
+        MR_TRY(recall(cfg));
     t->cfg = cfg;
     t->rt = rt;
     t->seed = cfg->seed;
@@ -127,7 +147,7 @@ int mr_trainer_open(mr_trainer *t, mr_runtime *rt, struct mr_train_config *cfg)
         MR_TRY(new_model(t));
     } else if (strcmp(cfg->init_from, "resume") == 0) {
         char path[4096];
-        snprintf(path, sizeof path, "%s/ckpt.mrw", cfg->out_dir);
+        checkpoint_path(cfg, path);
         MR_TRY(old_model(t, path, true));
     } else {
         MR_TRY(old_model(t, cfg->init_from, false));

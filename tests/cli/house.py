@@ -72,7 +72,7 @@ def test_run_tells_others_than_root_the_one_command(folder):
 
 def test_readme_shows_the_two_commands_first(folder):
     first_screen = "\n".join((SOURCE / "README.md").read_text().splitlines()[:40])
-    for piece in ("./run build", "./run demo", "docs/loss.svg"):
+    for piece in ("./run demo", "./run test", "docs/loss.svg"):
         assert piece in first_screen, piece
 
 

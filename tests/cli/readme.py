@@ -34,6 +34,8 @@ def test_run_knows_the_commands_for_it(folder):
 def test_program_lines_work_one_after_the_other(folder):
     (folder / "build").mkdir()
     (folder / "build" / "microrwkv").symlink_to(PROGRAM)
+    (folder / "data").mkdir()
+    (folder / "data" / "config").symlink_to(SOURCE / "data" / "config")
     (folder / "book.txt").write_text("Once upon a time there was a book with few words in it.\n" * 200)
     ran = 0
     for line in commands():

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import tiny
-from harness import PROGRAM, execute, main
+from harness import PROGRAM, execute, main, run
 
 HARD = ["gradient_accumulation_steps=2", "dropout=0.1", "checkpoint_interval=3", "always_save_checkpoint=True"]
 
@@ -47,6 +47,12 @@ def complete_lines(out):
 def test_resume_gives_the_same_bits(folder):
     tiny.train(folder / "out", *HARD, "lr_decay_iters=9", iterations=5).expect(0)
     tiny.train(folder / "out", *HARD, "init_from=resume", iterations=9).expect(0)
+    assert state(folder / "out") == unbroken(folder)
+
+
+def test_resume_remembers_what_was_given(folder):
+    tiny.train(folder / "out", *HARD, "lr_decay_iters=9", iterations=5).expect(0)
+    run("train", f"out_dir={folder / 'out'}", "init_from=resume", "max_iters=9").expect(0)
     assert state(folder / "out") == unbroken(folder)
 
 
