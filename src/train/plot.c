@@ -81,7 +81,7 @@ int mr_plot_loss(const char *out_dir)
                                  "set xlabel 'iteration'\nset ylabel 'loss'\nset grid\nset key top right\n"
                                  "plot $loss with lines lw 1 lc rgb '#9ecae1' title 'training, each iteration', "
                                  "$loss smooth sbezier lw 2 lc rgb '#2171b5' title 'training, smoothed'%s\n",
-                        evaluations ? ", $validation with linespoints lw 2 pt 7 ps 0.7 lc rgb '#d94801' title 'validation'" : ""));
+                        evaluations ? ", $validation with points pt 7 ps 0.8 lc rgb '#d94801' title 'validation'" : ""));
     err = run_gnuplot(out_dir, &script);
 fail:
     mr_str_free(&script);
