@@ -22,11 +22,6 @@ static const struct {
     {"logits", "the logits at every position of a text, as a file", mr_command_logits},
     {"grad", "loss and gradients of a batch, as a file", mr_command_grad},
     {"info", "what a model file holds, and the memory that it takes", mr_command_info},
-    {"train", "trains a model, with nanoGPT's keys", mr_command_train},
-    {"eval", "the loss of a model on prepared data", mr_command_eval},
-    {"generate", "continues a prompt", mr_command_generate},
-    {"logits", "the logits of a model at every position of a text", mr_command_logits},
-    {"grad", "loss and gradients of a batch", mr_command_grad},
 };
 
 static void print_log(void *verbose, enum mr_log_level level, const char *line)
@@ -46,7 +41,7 @@ static void print_help(void)
     puts("\n`microrwkv COMMAND --help` says more about one of them.\n\n"
          "example:\n"
          "  microrwkv prepare book.txt --tokenizer char --out data/book\n"
-         "  microrwkv train dataset=book out_dir=out/book max_iters=2000\n"
+         "  microrwkv train data/config/char.conf dataset=book out_dir=out/book\n"
          "  microrwkv generate out/book --prompt \"Once upon a time\"");
 }
 

@@ -169,8 +169,8 @@ static int remember(struct mr_pickle_machine *m, uint64_t index)
         memo->items = items;
         memo->capacity = capacity;
     }
+    memo->count += !memo->items[index];
     memo->items[index] = top;
-    memo->count++;
     return 0;
 }
 
@@ -330,11 +330,12 @@ static int step(struct mr_pickle_machine *m, uint8_t op)
         return push_text(m, MR_PICKLED_TEXT, 1);
     case 'T':
         return push_text(m, MR_PICKLED_TEXT, 4);
-    case 'C': /* SHORT_BINBYTES, BINBYTES, BINBYTES8 */
+    case 'C': /* SHORT_BINBYTES, BINBYTES, BINBYTES8, BYTEARRAY8 */
         return push_text(m, MR_PICKLED_BYTES, 1);
     case 'B':
         return push_text(m, MR_PICKLED_BYTES, 4);
     case 0x8e:
+    case 0x96:
         return push_text(m, MR_PICKLED_BYTES, 8);
     case ']':
         return mr_pickle_push(m, mr_pickle_make(m, MR_PICKLED_LIST));

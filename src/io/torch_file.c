@@ -10,18 +10,20 @@
 #include "io/torch_tree.h"
 
 struct torch_file {
-    mr_tensor_file base; /* place: index into tree.views */
+    mr_tensor_file base; /* tensor i is tree.views[i] */
     zip_t *zip;
     char *folder; /* of the archive, with its slash: "archive/" */
     uint64_t size;
     struct mr_torch_tree tree;
 
-    /* The storage that is being read: sequentially for tensors that lie in it as they are, else whole. */
+    /* The storage that is being read, and where. */
     zip_file_t *open;
     int64_t open_entry;
     uint64_t at;
-    uint8_t *whole;
-    int64_t whole_entry;
+
+    /* The part of its storage that the tensor of this index sees, where it does not lie there as it is. */
+    uint8_t *extent;
+    size_t extent_of;
 };
 
 static void close_entry(struct torch_file *f)
@@ -39,7 +41,7 @@ static void close_file(mr_tensor_file *file)
         zip_discard(f->zip);
     mr_torch_tree_free(&f->tree);
     free(f->folder);
-    free(f->whole);
+    free(f->extent);
 }
 
 /* The size of a file in the archive; what torch writes is never compressed. */
@@ -53,8 +55,9 @@ static int entry_size(const struct torch_file *f, int64_t entry, uint64_t *size)
         return mr_fail(MR_EFILE,
                        "%s: %s is compressed or encrypted, which torch never does; save the file anew",
                        f->base.path, st.name);
-    if (st.size > f->size)
-        return mr_fail(MR_EFILE, "%s: %s would be larger than the whole file", f->base.path, st.name);
+    if (st.size > f->size || (st.valid & ZIP_STAT_COMP_SIZE && st.comp_size != st.size))
+        return mr_fail(MR_EFILE, "%s: %s would have %llu bytes, more than are there", f->base.path, st.name,
+                       (unsigned long long)st.size);
     *size = st.size;
     return 0;
 }
@@ -105,34 +108,35 @@ static bool is_contiguous(const struct mr_pickled_tensor *t)
     return true;
 }
 
-/* The storage's bytes in memory, until another is asked for. */
-static int load_whole(struct torch_file *f, int64_t entry)
+/* From the first element that the tensor sees to the last: kept until another is asked for. */
+static int load_extent(struct torch_file *f, size_t i, const struct mr_pickled_tensor *t, size_t width)
 {
-    uint64_t size;
-    if (f->whole && f->whole_entry == entry)
+    if (f->extent && f->extent_of == i)
         return 0;
-    MR_TRY(entry_size(f, entry, &size));
-    free(f->whole);
-    if (!(f->whole = mr_realloc(NULL, (size_t)size, 1)))
+    size_t count = 1;
+    for (int k = 0; k < t->ndim; k++)
+        count += (size_t)((t->shape[k] - 1) * t->stride[k]); /* within the storage, as the pickle machine checked */
+    free(f->extent);
+    if (!(f->extent = mr_realloc(NULL, count, width)))
         return MR_ENOMEM;
-    f->whole_entry = entry;
-    int err = read_entry(f, entry, 0, (size_t)size, f->whole);
+    f->extent_of = i;
+    int err = read_entry(f, f->tree.views[i].entry, (uint64_t)t->offset * width, count * width, f->extent);
     if (err) {
-        free(f->whole);
-        f->whole = NULL;
+        free(f->extent);
+        f->extent = NULL;
     }
     return err;
 }
 
 /* Collects elements first..first+n-1 of a tensor with strides: runs along the last dimension. */
-static void gather(const struct mr_pickled_tensor *t, const uint8_t *storage, size_t width, uint64_t first,
+static void gather(const struct mr_pickled_tensor *t, const uint8_t *extent, size_t width, uint64_t first,
                    size_t n, uint8_t *to)
 {
     int last = t->ndim - 1;
     uint64_t row = last >= 0 ? (uint64_t)t->shape[last] : 1;
     while (n) {
         uint64_t column = first % row, rest = first / row;
-        int64_t at = t->offset;
+        int64_t at = 0;
         for (int i = last; i-- > 0;) {
             at += (int64_t)(rest % (uint64_t)t->shape[i]) * t->stride[i];
             rest /= (uint64_t)t->shape[i];
@@ -140,7 +144,7 @@ static void gather(const struct mr_pickled_tensor *t, const uint8_t *storage, si
         int64_t stride = last >= 0 ? t->stride[last] : 0;
         size_t run = row - column < n ? (size_t)(row - column) : n;
         for (size_t k = 0; k < run; k++, to += width)
-            memcpy(to, storage + (size_t)(at + (int64_t)(column + k) * stride) * width, width);
+            memcpy(to, extent + (size_t)(at + (int64_t)(column + k) * stride) * width, width);
         first += run;
         n -= run;
     }
@@ -149,22 +153,22 @@ static void gather(const struct mr_pickled_tensor *t, const uint8_t *storage, si
 static int read_bytes(mr_tensor_file *file, size_t i, uint64_t offset, size_t size, void *to)
 {
     struct torch_file *f = (struct torch_file *)file;
-    const struct mr_torch_view *view = &f->tree.views[file->tensors[i].place];
+    const struct mr_torch_view *view = &f->tree.views[i];
     const struct mr_pickled_tensor *t = view->tensor;
     size_t width = mr_dtype_block_bytes(file->tensors[i].dtype);
     if (is_contiguous(t))
         return read_entry(f, view->entry, (uint64_t)t->offset * width + offset, size, to);
-    MR_TRY(load_whole(f, view->entry));
+    MR_TRY(load_extent(f, i, t, width));
     uint8_t *out = to;
     while (size) { /* the first and the last element may be wanted in part */
         uint8_t element[8];
         size_t inside = (size_t)(offset % width), n = width - inside < size ? width - inside : size;
         if (inside || size < width) {
-            gather(t, f->whole, width, offset / width, 1, element);
+            gather(t, f->extent, width, offset / width, 1, element);
             memcpy(out, element + inside, n);
         } else {
             n = size / width * width;
-            gather(t, f->whole, width, offset / width, n / width, out);
+            gather(t, f->extent, width, offset / width, n / width, out);
         }
         out += n;
         offset += n;
@@ -235,15 +239,14 @@ static int check_byte_order(struct torch_file *f)
 }
 
 /* Enters a tensor of the tree; called for each in order. */
-static int add_view(void *context, size_t index)
+static int add_view(struct torch_file *f, size_t index)
 {
-    struct torch_file *f = context;
     struct mr_torch_view *view = &f->tree.views[index];
     const struct mr_pickled_tensor *t = view->tensor;
     const struct mr_pickled_storage *s = t->storage;
     size_t width = mr_dtype_block_bytes(s->dtype), count, bytes;
     uint64_t size;
-    MR_TRY(mr_tensor_file_add(&f->base, view->name, strlen(view->name), s->dtype, t->ndim, t->shape, index));
+    MR_TRY(mr_tensor_file_add(&f->base, view->name, strlen(view->name), s->dtype, t->ndim, t->shape, 0));
     MR_TRY(mr_file_tensor_size(&f->base.tensors[f->base.count - 1], &count, &bytes));
     view->entry = find_entry(f, "data/", s->key->text, s->key->size);
     if (view->entry < 0)
