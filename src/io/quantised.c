@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Blocks of 32 numbers that share a scale d (and a minimum m), all little-endian:
- *     q4_0  f16 d, 16 bytes                 (q - 8) d       q4_1  f16 d, f16 m, 16 bytes                  q d
- * + m q5_0  f16 d, u32 h, 16 bytes          (q - 16) d      q5_1  f16 d, f16 m, u32 h, 16 bytes           q d
- * + m q8_0  f16 d, 32 int8                  q d Element j < 16 is the low half of byte j, element 16 + j the
- * high half; bit j of h is element j's fifth bit. */
+ *
+ *     q4_0  f16 d, 16 bytes                  (q - 8) d
+ *     q4_1  f16 d, f16 m, 16 bytes           q d + m
+ *     q5_0  f16 d, u32 h, 16 bytes           (q - 16) d
+ *     q5_1  f16 d, f16 m, u32 h, 16 bytes    q d + m
+ *     q8_0  f16 d, 32 int8                   q d
+ *
+ * Element j < 16 is the low half of byte j, element 16 + j the high half; bit j of h is element j's fifth
+ * bit. */
 #include <math.h>
 #include <string.h>
 

@@ -62,10 +62,11 @@ static int entry_size(const struct torch_file *f, int64_t entry, uint64_t *size)
     return 0;
 }
 
-static int read_failed(struct torch_file *f, int64_t entry, uint64_t offset)
+/* result: what zip_fread gave, 0 where the bytes end too early. */
+static int read_failed(struct torch_file *f, int64_t entry, uint64_t offset, int64_t result)
 {
     const char *name = zip_get_name(f->zip, (zip_uint64_t)entry, ZIP_FL_ENC_RAW);
-    const char *why = f->open ? zip_file_strerror(f->open) : zip_strerror(f->zip);
+    const char *why = !result ? "it ends there" : f->open ? zip_file_strerror(f->open) : zip_strerror(f->zip);
     int err = mr_fail(MR_EFILE, "%s: %s cannot be read at byte %llu: %s", f->base.path,
                       name ? name : "a file of it", (unsigned long long)offset, why);
     close_entry(f);
@@ -81,12 +82,12 @@ static int read_entry(struct torch_file *f, int64_t entry, uint64_t offset, size
         f->at = offset;
         if (!(f->open = zip_fopen_index(f->zip, (zip_uint64_t)entry, 0)) ||
             (offset && zip_fseek(f->open, (zip_int64_t)offset, SEEK_SET)))
-            return read_failed(f, entry, offset);
+            return read_failed(f, entry, offset, -1);
     }
     for (uint8_t *out = to; size;) {
         zip_int64_t n = zip_fread(f->open, out, size);
         if (n <= 0)
-            return read_failed(f, entry, f->at);
+            return read_failed(f, entry, f->at, n);
         out += n;
         size -= (size_t)n;
         f->at += (uint64_t)n;
@@ -94,7 +95,7 @@ static int read_entry(struct torch_file *f, int64_t entry, uint64_t offset, size
     uint64_t length = 0;
     uint8_t beyond;
     MR_TRY(entry_size(f, entry, &length));
-    return f->at == length && zip_fread(f->open, &beyond, 1) != 0 ? read_failed(f, entry, f->at) : 0;
+    return f->at == length && zip_fread(f->open, &beyond, 1) != 0 ? read_failed(f, entry, f->at, -1) : 0;
 }
 
 static bool is_contiguous(const struct mr_pickled_tensor *t)
@@ -108,14 +109,15 @@ static bool is_contiguous(const struct mr_pickled_tensor *t)
     return true;
 }
 
-/* From the first element that the tensor sees to the last: kept until another is asked for. */
+/* From the first element that the tensor sees to the last (all in the storage, as the pickle machine checked): kept
+ * until another is asked for. */
 static int load_extent(struct torch_file *f, size_t i, const struct mr_pickled_tensor *t, size_t width)
 {
     if (f->extent && f->extent_of == i)
         return 0;
     size_t count = 1;
     for (int k = 0; k < t->ndim; k++)
-        count += (size_t)((t->shape[k] - 1) * t->stride[k]); /* within the storage, as the pickle machine checked */
+        count += (size_t)((t->shape[k] - 1) * t->stride[k]);
     free(f->extent);
     if (!(f->extent = mr_realloc(NULL, count, width)))
         return MR_ENOMEM;

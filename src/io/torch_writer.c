@@ -353,8 +353,9 @@ int mr_torch_begin(mr_tensor_writer **result, const char *path, const struct mr_
                            mr_dtype_name(tensors[i].dtype), tensors[i].name);
     MR_GO(put_pickle(&p, metadata));
     if (pickle.size > MR_PICKLE_LARGEST) {
-        err = mr_fail(MR_EINVAL, "%s cannot be written: its data.pkl would have %zu bytes, where at most %d are read", path,
-                      pickle.size, MR_PICKLE_LARGEST);
+        err = mr_fail(MR_EINVAL,
+                      "%s cannot be written: its data.pkl would have %zu bytes, where at most %d are read",
+                      path, pickle.size, MR_PICKLE_LARGEST);
         goto fail;
     }
     MR_GO(mr_tensor_writer_create((mr_tensor_writer **)&w, sizeof *w, &format, path, tensors, count));
