@@ -17,7 +17,7 @@ struct cut {
 static struct cut cut_of(const mr_runtime *rt, const struct mr_time_mix *s)
 {
     struct cut c = {.pairs = (size_t)s->batch * (size_t)s->heads, .square = (size_t)s->width * (size_t)s->width};
-    c.chunk = (!rt || mr_runtime_info(rt)->lanes == 1) && s->width <= 112 ? 64 : 32;
+    c.chunk = mr_runtime_info(rt)->lanes == 1 && s->width <= 112 ? 64 : 32;
     c.panel = s->width > 16 && s->width <= 184 ? 32 : 16;
     c.chunks = (int)mr_ceil_div(s->time, c.chunk);
     c.panels = (int)mr_ceil_div(s->width, c.panel);

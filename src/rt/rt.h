@@ -35,6 +35,7 @@ int mr_device_list(struct mr_device_info **list, int *count);
 int mr_runtime_open(mr_runtime **rt, const char *selector);
 /* Waits for the queue, writes the program cache's new entries, frees all. NULL is fine. */
 void mr_runtime_close(mr_runtime *rt);
+/* NULL: a middling CPU, to plan for where there is no device. */
 const struct mr_device_info *mr_runtime_info(const mr_runtime *rt);
 
 enum mr_element { MR_F32, MR_I32 }; /* on the device, 4 bytes each */

@@ -123,7 +123,10 @@ void mr_runtime_close(mr_runtime *rt)
 
 const struct mr_device_info *mr_runtime_info(const mr_runtime *rt)
 {
-    return &rt->info;
+    static const struct mr_device_info middling = {
+        .name = "no device", .is_cpu = true, .local_is_memory = true, .shares_host_memory = true, .compute_units = 8,
+        .max_alloc = (size_t)1 << 32, .local_memory = 32 << 10, .max_group = 256, .base_align = 256, .lanes = 1, .vec = 8};
+    return rt ? &rt->info : &middling;
 }
 
 int mr_flush(mr_runtime *rt)

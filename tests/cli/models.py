@@ -36,6 +36,14 @@ def test_info_works_without_a_device(folder):
     assert run("info", tiny.model(), environment={"OCL_ICD_VENDORS": folder}).expect(0).out == with_device
 
 
+def test_plans_need_neither_weights_nor_a_device(folder):
+    for family in ("microrwkv", "nanorwkv", "gpt2"):
+        line = run("info", family, "--plan", folder=folder, environment={"OCL_ICD_VENDORS": folder}).expect(0).json()[0]
+        plan = line["plan"]["training"]
+        assert plan["parameters"] >= 4 * line["parameters"] > 1e8 and plan["total"] > 4 * plan["parameters"]
+        assert line["plan"]["decoding"]["total"] < plan["total"] / 3
+
+
 def test_digest_is_of_the_tensors_alone(folder):
     best, checkpoint = tiny.model() / "best.mrw", tiny.model() / "ckpt.mrw"
     assert tiny.digest(best) == tiny.digest(best)

@@ -117,6 +117,20 @@ def test_too_short_data_is_refused(folder):
     refuse(folder, 1, "short|fewer|block_size", f"dataset={folder / 'data'}", "block_size=64")
 
 
+def test_data_of_another_tokenizer_is_refused(folder):
+    refuse(folder, 1, "tokenizer", f"init_from={tiny.model()}", f"dataset={tiny.data('byte')}")
+
+
+def test_memory_that_no_device_has_is_refused_before_training(folder):
+    refuse(folder, 1, "GiB", "n_embd=12288", "n_layer=96", "n_head=64")
+
+
+def test_small_largest_allocations_change_no_bit(folder):
+    tiny.train(folder / "whole", "n_embd=192", iterations=2).expect(0)
+    tiny.train(folder / "parts", "n_embd=192", iterations=2, environment={"MICRORWKV_LIMITS": "alloc=1M"}).expect(0)
+    assert tiny.digest(folder / "whole" / "ckpt.mrw") == tiny.digest(folder / "parts" / "ckpt.mrw")
+
+
 def test_unwritable_folder_is_named(folder):
     (folder / "file").write_text("")
     tiny.train(folder / "file" / "out").expect(1, err="file")
