@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * .mrw files come back bit for bit; what is cut short or altered is noticed. */
-#include "unit_test.h"
+#include "content.h"
 
 #include <zlib.h>
 
@@ -8,92 +8,30 @@
 #include "io/chunk.h"
 #include "io/mrw.h"
 
-static uint32_t seed = 1;
-
-static uint8_t noise(void)
-{
-    seed = seed * 1664525u + 1013904223u;
-    return (uint8_t)(seed >> 24);
-}
-
-struct content {
-    struct mr_file_tensor *list;
-    uint8_t **data;
-    size_t *bytes, count;
-};
-
-static void add(struct content *c, enum mr_dtype dtype, int ndim, int64_t a, int64_t b, int64_t d)
-{
-    size_t n = c->count, elements;
-    c->list = realloc(c->list, (n + 1) * sizeof *c->list);
-    c->data = realloc(c->data, (n + 1) * sizeof *c->data);
-    c->bytes = realloc(c->bytes, (n + 1) * sizeof *c->bytes);
-    c->list[n] = (struct mr_file_tensor){.dtype = dtype, .ndim = ndim, .shape = {a, b, d}, .shares = -1};
-    c->list[n].name = malloc(32);
-    snprintf(c->list[n].name, 32, "tensor.%zu", n);
-    assert_ok(mr_file_tensor_size(&c->list[n], &elements, &c->bytes[n]));
-    c->data[n] = malloc(c->bytes[n] + 1);
-    for (size_t i = 0; i < c->bytes[n]; i++) /* the last byte of an element varies little, as in weights */
-        c->data[n][i] = (i + 1) % mr_dtype_block_bytes(dtype) ? noise() : 0x3c + (noise() & 3);
-    c->count++;
-}
-
-static void release(struct content *c)
-{
-    for (size_t i = 0; i < c->count; i++) {
-        free(c->list[i].name);
-        free(c->data[i]);
-    }
-    free(c->list);
-    free(c->data);
-    free(c->bytes);
-}
-
 /* One tensor of each type, and shapes that are special. */
 static struct content small_content(void)
 {
     struct content c = {0};
     for (int dtype = 0; dtype < MR_DTYPES; dtype++)
-        add(&c, (enum mr_dtype)dtype, 2, 3, dtype < MR_DTYPE_Q4_0 ? 7 : 64, 1);
-    add(&c, MR_DTYPE_F32, 0, 0, 0, 0);
-    add(&c, MR_DTYPE_F32, 3, 5, 0, 2);
-    add(&c, MR_DTYPE_BF16, 1, 1, 0, 0);
+        content_add(&c, (enum mr_dtype)dtype, 2, 3, dtype < MR_DTYPE_Q4_0 ? 7 : 64, 1);
+    content_add(&c, MR_DTYPE_F32, 0, 0, 0, 0);
+    content_add(&c, MR_DTYPE_F32, 3, 5, 0, 2);
+    content_add(&c, MR_DTYPE_BF16, 1, 1, 0, 0);
     return c;
 }
 
-/* Written in pieces of changing size. */
 static void save(const struct content *c, const char *path, const json_t *metadata, int level)
 {
     mr_tensor_writer *w;
     assert_ok(mr_mrw_begin(&w, path, c->list, c->count, metadata, level));
-    size_t piece = 1;
-    for (size_t i = 0; i < c->count; i++)
-        for (size_t at = 0; at < c->bytes[i];) {
-            size_t n = c->bytes[i] - at < piece ? c->bytes[i] - at : piece;
-            assert_ok(mr_tensor_writer_append(w, c->data[i] + at, n));
-            at += n;
-            piece = piece < 3000000 ? piece * 2 + 1 : 1;
-        }
-    assert_ok(mr_tensor_writer_finish(w));
+    content_write(c, w);
 }
 
 static void expect(const struct content *c, const char *path)
 {
     mr_tensor_file *file;
     assert_ok(mr_mrw_open(&file, path));
-    assert_int_equal(file->count, c->count);
-    for (size_t i = 0; i < c->count; i++) {
-        const struct mr_file_tensor *t = &file->tensors[i], *want = &c->list[i];
-        assert_string_equal(t->name, want->name);
-        assert_true(t->dtype == want->dtype && t->ndim == want->ndim);
-        for (int k = 0; k < t->ndim; k++)
-            assert_int_equal(t->shape[k], want->shape[k]);
-        uint8_t *back = malloc(c->bytes[i] + 1);
-        assert_ok(mr_tensor_file_read(file, i, 0, c->bytes[i], back));
-        assert_memory_equal(back, c->data[i], c->bytes[i]);
-        free(back);
-    }
-    mr_tensor_file_close(file);
+    content_expect(c, file);
 }
 
 static void test_every_type_and_level_comes_back(void **state)
@@ -106,20 +44,20 @@ static void test_every_type_and_level_comes_back(void **state)
     }
     save(&c, test_path("a.mrw"), NULL, MR_MRW_LEVEL);
     expect(&c, test_path("a.mrw"));
-    release(&c);
+    content_release(&c);
 }
 
 static void test_large_and_many_tensors_come_back(void **state)
 {
     (void)state;
     struct content c = {0};
-    add(&c, MR_DTYPE_F32, 2, 1501, 1999, 1);
-    add(&c, MR_DTYPE_Q5_0, 2, 300, 32 * 1000, 1);
-    add(&c, MR_DTYPE_F32, 1, 1 << 20, 1, 1);
-    add(&c, MR_DTYPE_F16, 1, (2 << 20) + 1, 1, 1);
+    content_add(&c, MR_DTYPE_F32, 2, 1501, 1999, 1);
+    content_add(&c, MR_DTYPE_Q5_0, 2, 300, 32 * 1000, 1);
+    content_add(&c, MR_DTYPE_F32, 1, 1 << 20, 1, 1);
+    content_add(&c, MR_DTYPE_F16, 1, (2 << 20) + 1, 1, 1);
     for (int i = 0; i < 5000; i++)
-        add(&c, MR_DTYPE_F32, 1, i % 5, 1, 1);
-    add(&c, MR_DTYPE_F64, 1, 1000000, 1, 1);
+        content_add(&c, MR_DTYPE_F32, 1, i % 5, 1, 1);
+    content_add(&c, MR_DTYPE_F64, 1, 1000000, 1, 1);
     const char *path = test_path("b.mrw");
     save(&c, path, NULL, MR_MRW_LEVEL);
     expect(&c, path);
@@ -129,16 +67,16 @@ static void test_large_and_many_tensors_come_back(void **state)
     for (size_t i = 0; i < c.count; i++)
         all += c.bytes[i];
     assert_true((size_t)st.st_size < all); /* the last bytes took less room */
-    release(&c);
+    content_release(&c);
 }
 
 static void test_reading_in_any_order(void **state)
 {
     (void)state;
     struct content c = {0};
-    add(&c, MR_DTYPE_F32, 1, 3000000, 1, 1);
-    add(&c, MR_DTYPE_BF16, 1, 3000001, 1, 1);
-    add(&c, MR_DTYPE_U8, 1, 100, 1, 1);
+    content_add(&c, MR_DTYPE_F32, 1, 3000000, 1, 1);
+    content_add(&c, MR_DTYPE_BF16, 1, 3000001, 1, 1);
+    content_add(&c, MR_DTYPE_U8, 1, 100, 1, 1);
     save(&c, test_path("c.mrw"), NULL, MR_MRW_LEVEL);
     mr_tensor_file *file;
     assert_ok(mr_mrw_open(&file, test_path("c.mrw")));
@@ -155,7 +93,7 @@ static void test_reading_in_any_order(void **state)
     assert_fails(MR_EINVAL, "no tensor 3", mr_tensor_file_read(file, 3, 0, 1, back));
     free(back);
     mr_tensor_file_close(file);
-    release(&c);
+    content_release(&c);
 }
 
 static void test_metadata_comes_back_as_it_was(void **state)
@@ -177,18 +115,6 @@ static void test_metadata_comes_back_as_it_was(void **state)
     json_decref(metadata);
 }
 
-/* Opens the file and reads all of it. */
-static int read_all(const char *path)
-{
-    mr_tensor_file *file = NULL;
-    char digest[33];
-    int err = mr_mrw_open(&file, path);
-    if (!err)
-        err = mr_tensor_file_digest(file, digest);
-    mr_tensor_file_close(file);
-    return err;
-}
-
 static void test_a_file_cut_short_anywhere_is_refused(void **state)
 {
     (void)state;
@@ -197,15 +123,15 @@ static void test_a_file_cut_short_anywhere_is_refused(void **state)
     save(&c, path, NULL, MR_MRW_LEVEL);
     struct mr_str whole = {0};
     assert_ok(mr_file_read(path, 1 << 20, &whole));
-    assert_ok(read_all(path));
+    assert_ok(read_all(mr_mrw_open, path));
     for (size_t n = 0; n < whole.size; n += n < 40 || n > whole.size - 40 ? 1 : 13) {
         FILE *f = fopen(cut, "wb");
         fwrite(whole.text, 1, n, f);
         fclose(f);
-        assert_fails(MR_EFILE, "cut short", read_all(cut));
+        assert_fails(MR_EFILE, "cut short", read_all(mr_mrw_open, cut));
     }
     mr_str_free(&whole);
-    release(&c);
+    content_release(&c);
 }
 
 static void test_a_file_altered_anywhere_is_refused(void **state)
@@ -221,20 +147,20 @@ static void test_a_file_altered_anywhere_is_refused(void **state)
         fseek(f, (long)i, SEEK_SET);
         fputc(whole.text[i] ^ 1 << (i % 8), f);
         fclose(f);
-        if (read_all(path) != MR_EFILE || !strstr(mr_error_text(), path))
+        if (read_all(mr_mrw_open, path) != MR_EFILE || !strstr(mr_error_text(), path))
             fail_msg("byte %zu: %s", i, mr_error_text());
         f = fopen(path, "r+b");
         fseek(f, (long)i, SEEK_SET);
         fputc(whole.text[i], f);
         fclose(f);
     }
-    assert_ok(read_all(path));
+    assert_ok(read_all(mr_mrw_open, path));
     FILE *f = fopen(path, "ab");
     fputc('\n', f);
     fclose(f);
-    assert_fails(MR_EFILE, "end mark", read_all(path));
+    assert_fails(MR_EFILE, "end mark", read_all(mr_mrw_open, path));
     mr_str_free(&whole);
-    release(&c);
+    content_release(&c);
 }
 
 static void test_a_newer_format_says_so(void **state)
@@ -247,9 +173,9 @@ static void test_a_newer_format_says_so(void **state)
     fseek(f, 8, SEEK_SET);
     fputc(2, f);
     fclose(f);
-    assert_fails(MR_EFILE, "is of format 2, and this program reads format 1", read_all(path));
+    assert_fails(MR_EFILE, "is of format 2, and this program reads format 1", read_all(mr_mrw_open, path));
     assert_ok(mr_file_write(path, "0123456789abcdef0123456789abcdef", 32));
-    assert_fails(MR_EFILE, "is not a .mrw file", read_all(path));
+    assert_fails(MR_EFILE, "is not a .mrw file", read_all(mr_mrw_open, path));
 }
 
 /* A file with this header and index, all checksums right. */
@@ -313,7 +239,7 @@ static void test_hostile_headers_are_refused(void **state)
     const char *path = test_path("h.mrw");
     for (size_t i = 0; i < COUNT(cases); i++) {
         craft(path, cases[i].header, "", 0, 0);
-        assert_fails(MR_EFILE, cases[i].part, read_all(path));
+        assert_fails(MR_EFILE, cases[i].part, read_all(mr_mrw_open, path));
         if (!strstr(mr_error_text(), path))
             fail_msg("the file is not named: %s", mr_error_text());
     }
@@ -321,25 +247,25 @@ static void test_hostile_headers_are_refused(void **state)
                       ",\"metadata\":{}}";
     uint32_t index[2] = {100, 0};
     craft(path, one, index, 1, 99);
-    assert_fails(MR_EFILE, "does not fit", read_all(path));
+    assert_fails(MR_EFILE, "does not fit", read_all(mr_mrw_open, path));
     index[0] = 98;
     craft(path, one, index, 1, 99);
-    assert_fails(MR_EFILE, "1 bytes belong to no chunk", read_all(path));
+    assert_fails(MR_EFILE, "1 bytes belong to no chunk", read_all(mr_mrw_open, path));
     index[0] = UINT32_MAX;
     craft(path, one, index, 1, 99);
-    assert_fails(MR_EFILE, "does not fit", read_all(path));
+    assert_fails(MR_EFILE, "does not fit", read_all(mr_mrw_open, path));
     index[0] = 99;
     uint8_t zeros[99] = {0};
     index[1] = (uint32_t)crc32(0, zeros, 99);
     craft(path, one, index, 1, 99);
-    assert_fails(MR_EFILE, "tensor \"a\") is damaged", read_all(path));
+    assert_fails(MR_EFILE, "tensor \"a\") is damaged", read_all(mr_mrw_open, path));
 }
 
 static void test_another_reader_agrees(void **state)
 {
     (void)state;
     struct content c = small_content();
-    add(&c, MR_DTYPE_F32, 2, 700, 2001, 1);
+    content_add(&c, MR_DTYPE_F32, 2, 700, 2001, 1);
     json_t *metadata = json_pack("{s:s}", "family", "gpt2");
     const char *path = test_path("i.mrw");
     save(&c, path, metadata, MR_MRW_LEVEL);
@@ -363,7 +289,7 @@ static void test_another_reader_agrees(void **state)
     }
     assert_int_equal(pclose(p), 0);
     json_decref(metadata);
-    release(&c);
+    content_release(&c);
 }
 
 static void test_chunks_keep_their_bytes(void **state)

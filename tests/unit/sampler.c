@@ -128,10 +128,10 @@ static void test_senseless_options_are_refused(void **state)
     assert_fails(MR_EINVAL, "temperature", mr_sampling_check(&how));
     how = plain();
     how.top_p = 0;
-    assert_fails(MR_EINVAL, "top_p", mr_sampling_check(&how));
+    assert_fails(MR_EINVAL, "top-p", mr_sampling_check(&how));
     how = plain();
     how.top_k = -1;
-    assert_fails(MR_EINVAL, "top_k", mr_sampling_check(&how));
+    assert_fails(MR_EINVAL, "top-k", mr_sampling_check(&how));
     how = plain();
     how.repetition_penalty = 0;
     assert_fails(MR_EINVAL, "penalty", mr_sampling_check(&how));
