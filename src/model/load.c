@@ -2,14 +2,10 @@
 #include "model/load.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "base/alloc.h"
 #include "io/tensor_source.h"
 #include "model/names.h"
-
-#define PIECE ((size_t)1 << 18) /* floats read from the file at a time */
+#include "model/recipe.h"
 
 void mr_model_file_free(struct mr_model_file *file)
 {
@@ -51,9 +47,9 @@ static int keep(struct mr_model_file *file, const mr_tensor_file *source)
     return 0;
 }
 
-static int config_of(mr_tensor_file *source, const char *path, const json_t *overrides, struct mr_config *cfg)
+static int config_of(mr_tensor_file *source, const char *path, const json_t *overrides, struct mr_config *cfg, struct mr_naming *naming)
 {
-    int err = mr_recognise(source, overrides, cfg);
+    int err = mr_recognise(source, overrides, cfg, naming);
     if (!err && overrides)
         err = mr_config_set_all(cfg, overrides);
     if (!err)
@@ -64,8 +60,9 @@ static int config_of(mr_tensor_file *source, const char *path, const json_t *ove
 int mr_model_read_config(const char *path, const json_t *overrides, struct mr_config *cfg, struct mr_model_file *file)
 {
     mr_tensor_file *source = NULL;
+    struct mr_naming naming;
     MR_TRY(mr_model_open_source(&source, path));
-    int err = config_of(source, path, overrides, cfg);
+    int err = config_of(source, path, overrides, cfg, &naming);
     if (!err)
         err = keep(file, source);
     mr_tensor_file_close(source);
@@ -74,76 +71,54 @@ int mr_model_read_config(const char *path, const json_t *overrides, struct mr_co
 
 /* ---- reading parameters ------------------------------------------------------------------------------------- */
 
-static int check_shape(const struct mr_param *p, const struct mr_file_tensor *t)
+struct destination {
+    mr_runtime *rt;
+    const mr_tensor *to;
+    size_t done;
+};
+
+static int write_piece(void *context, const void *bytes, size_t count)
 {
-    size_t count, bytes;
-    MR_TRY(mr_file_tensor_size(t, &count, &bytes));
-    /* Dimensions of 1 may come and go: (1,1,C), (C). */
-    int64_t want[4], have[MR_MOST_DIMS];
-    int wants = 0, haves = 0;
-    for (int i = 0; i < p->ndim; i++)
-        if (p->shape[i] != 1)
-            want[wants++] = (int64_t)p->shape[i];
-    for (int i = 0; i < t->ndim; i++)
-        if (t->shape[i] != 1)
-            have[haves++] = t->shape[i];
-    if (wants == haves && memcmp(want, have, (size_t)wants * sizeof *want) == 0)
-        return 0;
-    char text[160] = "";
-    for (int i = 0; i < t->ndim; i++)
-        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%lld", i ? "," : "", (long long)t->shape[i]);
-    return mr_fail(MR_EFILE, "the tensor %s has the shape (%s), which does not fit the configuration: %zu numbers are wanted", t->name,
-                   text, p->count);
+    struct destination *d = context;
+    size_t at = d->done;
+    d->done += count;
+    return mr_write(d->rt, d->to, at, count, bytes);
 }
 
-static int read_tensor(mr_runtime *rt, mr_tensor_file *source, size_t i, const mr_tensor *to, float *room)
+static int read_tensor(mr_runtime *rt, mr_tensor_file *source, size_t i, const struct mr_place *place, const struct mr_param *p,
+                       const mr_tensor *to)
 {
-    for (size_t at = 0; at < to->count; at += PIECE) {
-        size_t n = to->count - at < PIECE ? to->count - at : PIECE;
-        MR_TRY(mr_tensor_file_read_f32(source, i, at, n, room));
-        MR_TRY(mr_write(rt, to, at, n, room));
+    struct destination d = {rt, to, 0};
+    struct mr_recipe recipe;
+    MR_TRY(mr_recipe_of(&recipe, source, i, place, p));
+    return mr_recipe_run(source, &recipe, false, write_piece, &d);
+}
+
+static int read_moments(mr_model *model, mr_tensor_file *source, const struct mr_param *p)
+{
+    for (int moment = 0; moment < 2; moment++) {
+        struct mr_place same = {.change = MR_SAME};
+        snprintf(same.name, sizeof same.name, "adamw.%c.%s", "mv"[moment], p->name);
+        int64_t found = mr_tensor_file_find(source, same.name);
+        if (found >= 0)
+            MR_TRY(read_tensor(model->rt, source, (size_t)found, &same, p, moment ? &p->v : &p->m));
     }
     return 0;
 }
 
-/* Lists up to a few of the parameters that the file lacks. */
-static int missing(mr_tensor_file *source, const struct mr_params *params, const struct mr_config *cfg)
+static int read_parameters(mr_model *model, mr_tensor_file *source, const struct mr_naming *naming)
 {
-    char list[400] = "";
-    int count = 0;
-    for (int i = 0; i < params->count; i++) {
-        if (mr_find_parameter(source, cfg, params->list[i]->name) >= 0)
-            continue;
-        if (count++ < 4)
-            snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", count > 1 ? ", " : "", params->list[i]->name);
+    MR_TRY(mr_check_names(source, naming, &model->params, &model->cfg));
+    for (int i = 0; i < model->params.count; i++) {
+        const struct mr_param *p = model->params.list[i];
+        struct mr_place place;
+        int64_t at = mr_naming_find(source, naming, p->name, &place);
+        if (at >= 0) /* those that may be missing stay 0 */
+            MR_TRY(read_tensor(model->rt, source, (size_t)at, &place, p, &p->value));
+        if (model->trains)
+            MR_TRY(read_moments(model, source, p));
     }
-    return count ? mr_fail(MR_EFILE, "%d tensors of a %s model are missing: %s%s", count, mr_family_name(cfg->family), list,
-                           count > 4 ? ", …" : "")
-                 : 0;
-}
-
-static int read_parameters(mr_model *model, mr_tensor_file *source)
-{
-    int err = missing(source, &model->params, &model->cfg);
-    float *room = err ? NULL : mr_alloc(PIECE, sizeof *room);
-    if (!err && !room)
-        err = MR_ENOMEM;
-    for (int i = 0; !err && i < model->params.count; i++) {
-        struct mr_param *p = model->params.list[i];
-        size_t at = (size_t)mr_find_parameter(source, &model->cfg, p->name);
-        err = check_shape(p, &source->tensors[at]);
-        if (!err)
-            err = read_tensor(model->rt, source, at, &p->value, room);
-        for (int moment = 0; !err && model->trains && moment < 2; moment++) {
-            char name[MR_NAME + 16];
-            snprintf(name, sizeof name, "adamw.%c.%s", "mv"[moment], p->name);
-            int64_t found = mr_tensor_file_find(source, name);
-            if (found >= 0 && !(err = check_shape(p, &source->tensors[found])))
-                err = read_tensor(model->rt, source, (size_t)found, moment ? &p->v : &p->m, room);
-        }
-    }
-    free(room);
-    return err;
+    return 0;
 }
 
 int mr_model_open(mr_model **out, mr_runtime *rt, const char *path, const json_t *overrides, bool trains, struct mr_model_file *file)
@@ -151,11 +126,12 @@ int mr_model_open(mr_model **out, mr_runtime *rt, const char *path, const json_t
     mr_tensor_file *source = NULL;
     mr_model *model = NULL;
     struct mr_config cfg;
+    struct mr_naming naming;
     int err;
     MR_TRY(mr_model_open_source(&source, path));
-    MR_GO(config_of(source, path, overrides, &cfg));
+    MR_GO(config_of(source, path, overrides, &cfg, &naming));
     MR_GO(mr_model_create(&model, rt, &cfg, trains, false));
-    if ((err = read_parameters(model, source)) < 0) {
+    if ((err = read_parameters(model, source, &naming)) < 0) {
         err = mr_fail_in(err, "%s", path);
         goto fail;
     }

@@ -2,155 +2,191 @@
 #include "model/names.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* What training scripts put before the names of parameters. */
-static const char *const prefixes[] = {"", "model.", "model._orig_mod.", "_orig_mod.", "module."};
+#include "base/alloc.h"
 
-int64_t mr_find_parameter(mr_tensor_file *source, const struct mr_config *cfg, const char *name)
+#define LISTED 10 /* so many names are told, of more only how many */
+
+/* What training programs put before the names of parameters, in any number and order. */
+static const char *const wrappers[] = {"model.", "_orig_mod.", "module.", "state_dict."};
+
+/* The embedding tells the layout: every model has it. */
+static const struct {
+    const char *name;
+    int layout;
+} anchors[] = {
+    {"transformer.wte.weight", MR_LAYOUT_OWN},
+    {"emb.weight", MR_LAYOUT_OWN},
+    {"rwkv.embeddings.weight", MR_LAYOUT_HF_RWKV},
+    {"wte.weight", MR_LAYOUT_BARE},
+};
+
+/* Whether the first `size` bytes of a name are nothing but wrappers. */
+static bool is_prefix(const char *name, size_t size)
 {
-    (void)cfg;
-    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
-        char full[256];
-        snprintf(full, sizeof full, "%s%s", prefixes[i], name);
+    while (size) {
+        size_t n = 0;
+        for (size_t i = 0; i < sizeof wrappers / sizeof wrappers[0] && !n; i++) {
+            size_t w = strlen(wrappers[i]);
+            if (w <= size && memcmp(name, wrappers[i], w) == 0)
+                n = w;
+        }
+        if (!n)
+            return false;
+        name += n;
+        size -= n;
+    }
+    return true;
+}
+
+static bool anchor(const char *name, struct mr_naming *naming)
+{
+    size_t size = strlen(name);
+    for (size_t i = 0; i < sizeof anchors / sizeof anchors[0]; i++) {
+        size_t n = strlen(anchors[i].name);
+        if (size < n || strcmp(name + size - n, anchors[i].name) != 0 || size - n >= sizeof naming->prefix ||
+            !is_prefix(name, size - n))
+            continue;
+        naming->layout = anchors[i].layout;
+        memcpy(naming->prefix, name, size - n);
+        naming->prefix[size - n] = 0;
+        return true;
+    }
+    return false;
+}
+
+/* Some names of a file that is not recognised. */
+static int unknown_names(const mr_tensor_file *source)
+{
+    char list[400] = "";
+    size_t shown = source->count < 4 ? source->count : 4;
+    for (size_t i = 0; i < shown; i++)
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%.90s", i ? ", " : "", source->tensors[i].name);
+    if (!source->count)
+        return mr_fail(MR_EFILE, "it holds no tensors");
+    return mr_fail(MR_EFILE, "the names of its tensors are of no known model: %s%s", list, source->count > shown ? ", …" : "");
+}
+
+int mr_naming_of(mr_tensor_file *source, struct mr_naming *naming)
+{
+    struct mr_config none = {.family = MR_FAMILIES};
+    *naming = (struct mr_naming){0};
+    size_t i = 0;
+    while (i < source->count && !anchor(source->tensors[i].name, naming))
+        i++;
+    if (i == source->count)
+        return unknown_names(source);
+    naming->rules = mr_layout_rules(naming->layout, &none);
+    return 0;
+}
+
+int64_t mr_naming_find(mr_tensor_file *source, const struct mr_naming *naming, const char *name, struct mr_place *place)
+{
+    struct mr_place at;
+    for (int nth = 0; mr_layout_place(naming->rules, name, nth, &at); nth++) {
+        char full[sizeof at.name + sizeof naming->prefix];
+        snprintf(full, sizeof full, "%s%s", naming->prefix, at.name);
         int64_t found = mr_tensor_file_find(source, full);
+        if (found >= 0 && place)
+            *place = at;
         if (found >= 0)
             return found;
     }
     return -1;
 }
 
-static const struct mr_file_tensor *find(mr_tensor_file *source, const char *name)
+/* ---- all there, and nothing else ---------------------------------------------------------------------------- */
+
+bool mr_may_be_missing(const struct mr_config *cfg, const char *name)
 {
-    int64_t i = mr_find_parameter(source, NULL, name);
-    return i < 0 ? NULL : &source->tensors[i];
+    return cfg->family == MR_RWKV7 && (!strcmp(name, "blocks.0.att.v0") || !strcmp(name, "blocks.0.att.v1") || !strcmp(name, "blocks.0.att.v2"));
 }
 
-/* How many of "format"0, 1, 2, … are there. */
-static int count_numbered(mr_tensor_file *source, const char *format)
+struct listing {
+    char text[700];
+    int count;
+};
+
+static void list(struct listing *l, const char *name)
 {
-    char name[128];
-    int n = 0;
-    do
-        snprintf(name, sizeof name, format, n);
-    while (find(source, name) && ++n < 1 << 16);
-    return n;
+    size_t used = strlen(l->text);
+    if (l->count++ < LISTED)
+        snprintf(l->text + used, sizeof l->text - used, "%s%s", used ? ", " : "", name);
 }
 
-static int set_size(struct mr_config *cfg, const char *key, int64_t value)
+static const char *more(const struct listing *l, char text[32])
 {
-    json_t *number = json_integer(value);
-    if (!number)
-        return mr_fail(MR_ENOMEM, "out of memory");
-    int err = mr_config_set(cfg, key, number, NULL);
-    json_decref(number);
-    return err;
+    text[0] = 0;
+    if (l->count > LISTED)
+        snprintf(text, 32, " and %d more", l->count - LISTED);
+    return text;
 }
 
-/* Sizes that the shapes of the nanoGPT layout tell (all but the heads of attention). */
-static int sizes_from_shapes(mr_tensor_file *source, struct mr_config *cfg)
+/* Buffers that programs keep beside the parameters: a causal mask, and the head that is the embedding again. */
+static bool is_buffer(const struct mr_config *cfg, const char *name)
 {
-    const struct mr_file_tensor *wte = find(source, "transformer.wte.weight"), *wpe = find(source, "transformer.wpe.weight");
-    if (!wte || wte->ndim != 2)
-        return mr_fail(MR_EFILE, "there is no embedding transformer.wte.weight of two dimensions");
-    MR_TRY(set_size(cfg, "vocab_size", wte->shape[0]));
-    MR_TRY(set_size(cfg, "n_embd", wte->shape[1]));
-    if (wpe && wpe->ndim == 2)
-        MR_TRY(set_size(cfg, "block_size", wpe->shape[0]));
-    cfg->positions = wpe ? MR_POSITIONS_LEARNED : MR_POSITIONS_NONE;
-    cfg->bias = find(source, "transformer.ln_f.bias") != NULL;
-    const struct mr_file_tensor *decay = find(source, "transformer.h.0.tmix.time_decay");
-    if (decay)
-        MR_TRY(set_size(cfg, "n_head", decay->shape[0]));
-    else
-        cfg->n_head = cfg->n_embd % 64 == 0 ? cfg->n_embd / 64 : 0;
-    return 0;
+    size_t size = strlen(name);
+    if (strcmp(name, "lm_head.weight") == 0)
+        return cfg->family < MR_RWKV4;
+    return cfg->family == MR_GPT2 && ((size > 10 && !strcmp(name + size - 10, ".attn.bias")) || (size > 17 && !strcmp(name + size - 17, ".attn.masked_bias")));
 }
 
-static int micro_from_shapes(mr_tensor_file *source, struct mr_config *cfg)
+/* Whether a name (behind the prefix) is one that a model's parameters have. */
+static bool is_model_name(const struct mr_naming *naming, const char *name)
 {
-    const struct mr_file_tensor *gate = find(source, "transformer.h.0.moe.gate.weight");
-    const struct mr_file_tensor *expert = find(source, "transformer.h.0.moe.experts.0.weight");
-    cfg->n_layer = count_numbered(source, "transformer.h.%d.moe.gate.weight");
-    if (!gate || !expert)
-        return mr_fail(MR_EFILE, "a MicroRWKV model needs moe.gate.weight and moe.experts.0.weight in its first block");
-    MR_TRY(set_size(cfg, "num_experts", gate->shape[0]));
-    cfg->num_active_experts = count_numbered(source, "transformer.h.0.moe.experts.%d.weight");
-    /* int(expert_dim · 1.2) = D: the smallest expert_dim that gives it. */
-    cfg->expert_capacity_scale = 1.2;
-    cfg->expert_dim = (int)(expert->shape[0] / 1.2);
-    for (int i = 0; i < 3 && mr_expert_width(cfg) < expert->shape[0]; i++)
-        cfg->expert_dim++;
-    return 0;
+    static const char *const starts[] = {"transformer.", "blocks.", "rwkv.", "lm_head.", "emb.", "head.", "ln_out.", NULL};
+    static const char *const bare[] = {"wte.", "wpe.", "h.", "ln_f.", "lm_head.", NULL};
+    const char *const *s = naming->layout == MR_LAYOUT_BARE || naming->layout == MR_LAYOUT_GPT2 ? bare : starts;
+    while (*s && strncmp(name, *s, strlen(*s)) != 0)
+        s++;
+    return *s != NULL;
 }
 
-static int family_from_names(mr_tensor_file *source, struct mr_config *cfg)
+static void list_unknown(const mr_tensor_file *source, const struct mr_naming *naming, const struct mr_config *cfg, const bool *used,
+                         struct listing *unknown)
 {
-    if (find(source, "transformer.h.0.moe.gate.weight"))
-        mr_config_defaults(cfg, MR_MICRORWKV);
-    else if (find(source, "transformer.h.0.tmix.time_decay"))
-        mr_config_defaults(cfg, MR_NANORWKV);
-    else if (find(source, "transformer.h.0.attn.c_attn.weight"))
-        mr_config_defaults(cfg, MR_GPT2);
-    else
-        return mr_fail(MR_EFILE, "the names of its tensors are of no known model (the first is %s)",
-                       source->count ? source->tensors[0].name : "missing");
-    MR_TRY(sizes_from_shapes(source, cfg));
-    if (cfg->family == MR_MICRORWKV)
-        return micro_from_shapes(source, cfg);
-    cfg->n_layer = count_numbered(source, "transformer.h.%d.ln_1.weight");
-    return 0;
-}
-
-/* A MicroRWKV file that does not say its mode holds a published checkpoint. */
-static int reference_mode(struct mr_config *cfg, const json_t *said)
-{
-    const json_t *dim = json_object_get(said, "dim");
-    if (json_is_integer(dim) && json_integer_value(dim) != cfg->n_embd)
-        return mr_fail(MR_EFILE, "its dim is %lld where n_embd is %d: the two must be equal", (long long)json_integer_value(dim), cfg->n_embd);
-    cfg->mode = MR_REFERENCE;
-    cfg->aux = MR_AUX_NONE;
-    cfg->moe = MR_MOE_DENSE;
-    cfg->positions = MR_POSITIONS_LEARNED;
-    return 0;
-}
-
-static json_t *said_config(mr_tensor_file *source, json_t **parsed)
-{
-    const char *keys[] = {"config", "model_args"};
-    for (int i = 1; i >= 0; i--) {
-        json_t *value = json_object_get(source->metadata, keys[i]);
-        if (json_is_object(value))
-            return value;
-        if (json_is_string(value) && (*parsed = json_loads(json_string_value(value), 0, NULL)))
-            return *parsed;
+    size_t prefix = strlen(naming->prefix);
+    for (size_t i = 0; i < source->count; i++) {
+        const char *name = source->tensors[i].name;
+        if (used[i] || strncmp(name, naming->prefix, prefix) != 0 || !is_model_name(naming, name + prefix) || is_buffer(cfg, name + prefix))
+            continue;
+        list(unknown, name);
     }
-    return source->config;
 }
 
-int mr_recognise(mr_tensor_file *source, const json_t *overrides, struct mr_config *cfg)
+int mr_check_names(mr_tensor_file *source, const struct mr_naming *naming, const struct mr_params *params, const struct mr_config *cfg)
 {
-    json_t *parsed = NULL, *said = said_config(source, &parsed);
-    const char *family = json_string_value(json_object_get(source->metadata, "family"));
-    const char *mode = json_string_value(json_object_get(source->metadata, "mode"));
-    int err = family_from_names(source, cfg);
-    if (!err && family && *family) {
-        int named = mr_family_by_name(family);
-        err = named < 0 ? MR_EFILE : named != cfg->family ? mr_fail(MR_EFILE, "it says that it is a %s, but its tensors are those of a %s", family,
-                                                                    mr_family_name(cfg->family)) : 0;
+    struct listing missing = {{0}, 0}, unknown = {{0}, 0};
+    char more_missing[32], more_unknown[32];
+    bool *used = mr_alloc(source->count, sizeof *used);
+    if (!used)
+        return MR_ENOMEM;
+    for (int i = 0; i < params->count; i++) {
+        struct mr_place place;
+        int64_t at = mr_naming_find(source, naming, params->list[i]->name, NULL);
+        if (at >= 0)
+            used[at] = true;
+        else if (!mr_may_be_missing(cfg, params->list[i]->name) && mr_layout_place(naming->rules, params->list[i]->name, 0, &place))
+            list(&missing, place.name);
     }
-    if (!err && json_is_object(said))
-        err = mr_config_set_all(cfg, said);
-    bool says_mode = (mode && *mode) || json_object_get(said, "mode") || json_object_get(overrides, "mode");
-    if (!err && cfg->family == MR_MICRORWKV && !says_mode)
-        err = reference_mode(cfg, said);
-    if (!err && mode && *mode) {
-        json_t *value = json_string(mode);
-        err = mr_config_set(cfg, "mode", value, NULL);
-        json_decref(value);
-        if (!err && cfg->family == MR_MICRORWKV && cfg->mode == MR_REFERENCE)
-            err = reference_mode(cfg, said);
-    }
-    json_decref(parsed);
-    return err;
+    list_unknown(source, naming, cfg, used, &unknown);
+    free(used);
+    const char *family = mr_family_name(cfg->family);
+    if (missing.count && unknown.count)
+        return mr_fail(MR_EFILE, "%d tensors of a %s model are missing: %s%s; %d that it does not have are there: %s%s", missing.count, family,
+                       missing.text, more(&missing, more_missing), unknown.count, unknown.text, more(&unknown, more_unknown));
+    if (missing.count)
+        return mr_fail(MR_EFILE, "%d tensors of a %s model are missing: %s%s", missing.count, family, missing.text, more(&missing, more_missing));
+    if (unknown.count)
+        return mr_fail(MR_EFILE, "%d tensors are there that a %s model of its configuration does not have: %s%s", unknown.count, family,
+                       unknown.text, more(&unknown, more_unknown));
+    return 0;
+}
+
+int64_t mr_tensor_elements(const struct mr_file_tensor *tensor)
+{
+    size_t count, bytes;
+    return mr_file_tensor_size(tensor, &count, &bytes) < 0 || count > INT64_MAX ? 0 : (int64_t)count;
 }
