@@ -29,6 +29,24 @@ kernel void accumulate(global const float *restrict x, global float *restrict y,
     }
 }
 
+/* tanh(x) = (1 - e^-2|x|) / (1 + e^-2|x|) with the sign of x; near 0, where this would cancel, its series */
+static inline floatv tanh_of(floatv x)
+{
+    floatv e = exp_of(-2.0f * fabs(x)), s = x * x;
+    floatv far = copysign((1.0f - e) / (1.0f + e), x);
+    floatv near = x + x * s * (-0.333333333f + s * (0.133333333f + s * (-0.0539682540f + s * 0.0218694885f)));
+    return select(far, near, s < 0.0625f);
+}
+
+/* y = tanh(x), n floats; y may be x. */
+kernel void tanh_forward(global const float *x, global float *y, int n)
+{
+    FOR_ITEMS(block, VECTORS(n)) {
+        int i = block * VEC, left = n - i;
+        store_some(tanh_of(load_some(x + i, left)), y + i, left);
+    }
+}
+
 /* y = a * b over rows of C floats; row r of a starts at a_start + r * a_stride. y may be a or b. */
 kernel void multiply_forward(global const float *a, int a_start, int a_stride, global const float *b,
                              int b_start, int b_stride, global float *y, int y_start, int y_stride, int rows,

@@ -31,6 +31,15 @@ int mr_accumulate(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, size_t
     return mr_launch(rt, "accumulate", mr_vectors(rt, n), mr_in(x), mr_out(y), mr_int((int)n));
 }
 
+int mr_tanh_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, size_t n)
+{
+    MR_TRY(mr_need_count("tanh", n));
+    MR_TRY(mr_need_f32("tanh", "x", x, n));
+    MR_TRY(mr_need_f32("tanh", "y", y, n));
+    mr_profile_note(rt, 8.0 * (double)n, 10.0 * (double)n);
+    return mr_launch(rt, "tanh_forward", mr_vectors(rt, n), mr_in(x), mr_out(y), mr_int((int)n));
+}
+
 /* Fills in a stride of 0 and checks that the rows lie within the tensor. */
 static int need_columns(const char *op, const char *name, struct mr_columns *c, int rows, int dim)
 {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "ref/elementwise.h"
 
+#include <math.h>
+
 void mr_ref_add_forward(const double *a, const double *b, double *y, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -17,6 +19,12 @@ void mr_ref_accumulate(const double *x, double *y, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         y[i] += x[i];
+}
+
+void mr_ref_tanh_forward(const double *x, double *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = tanh(x[i]);
 }
 
 void mr_ref_multiply_forward(const double *a, const double *b, double *y, size_t n)

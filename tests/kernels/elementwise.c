@@ -59,6 +59,40 @@ static void test_accumulate(void **state)
     }
 }
 
+static void test_tanh(void **state)
+{
+    (void)state;
+    for (int k = 0; k < SIZES; k++) {
+        size_t n = (size_t)sizes[k];
+        test_case("tanh: n %zu", n);
+        double *x = random_array(1, n, 2), *want = zeros(n);
+        mr_ref_tanh_forward(x, want, n);
+        mr_tensor tx = upload(x, n), ty = empty(n);
+        must(mr_tanh_forward(test_runtime(), &tx, &ty, n));
+        expect_near("y", &ty, want, n, 1e-6);
+        must(mr_tanh_forward(test_runtime(), &tx, &tx, n));
+        expect_near("y in x", &tx, want, n, 1e-6);
+        release(&tx), release(&ty);
+        free(x), free(want);
+    }
+}
+
+/* Each number relative to itself: from tiny ones, where tanh(x) is x, over the seam to those where it is 1. */
+static void test_tanh_is_exact_near_and_far(void **state)
+{
+    (void)state;
+    for (double x = 1e-30; x < 1e5; x *= 1.07) {
+        float values[2] = {(float)x, (float)-x};
+        double pair[2] = {values[0], values[1]}, want[2];
+        test_case("tanh: x %g", pair[0]);
+        mr_ref_tanh_forward(pair, want, 2);
+        mr_tensor t = upload(pair, 2);
+        must(mr_tanh_forward(test_runtime(), &t, &t, 2));
+        expect_near("y", &t, want, 2, 1e-6);
+        release(&t);
+    }
+}
+
 /* A matrix of rows x dim within rows of `stride`, from column `at` on; the rest is -7. */
 static mr_tensor spread(const double *a, int rows, int dim, int stride, int at)
 {
@@ -163,6 +197,7 @@ static void test_wrong_sizes_are_refused(void **state)
     assert_non_null(strstr(mr_error_text(), "add"));
     assert_int_equal(mr_scale(rt, &a, 1, 0), MR_EINVAL);
     assert_int_equal(mr_accumulate(rt, &none, &a, 10), MR_EINVAL);
+    assert_int_equal(mr_tanh_forward(rt, &a, &none, 10), MR_EINVAL);
     struct mr_columns tight = {&a, 0, 0}, outside = {&a, 1, 5};
     assert_int_equal(mr_multiply_forward(rt, tight, outside, tight, 2, 5), MR_EINVAL);
     assert_int_equal(mr_multiply_forward(rt, tight, tight, tight, 2, 6), MR_EINVAL);
@@ -177,6 +212,8 @@ int main(void)
         cmocka_unit_test(test_add),
         cmocka_unit_test(test_scale),
         cmocka_unit_test(test_accumulate),
+        cmocka_unit_test(test_tanh),
+        cmocka_unit_test(test_tanh_is_exact_near_and_far),
         cmocka_unit_test(test_multiply_of_columns),
         cmocka_unit_test(test_sum_rows_adds_to_each_output),
         cmocka_unit_test(test_products_of_the_reference_have_its_gradients),
