@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Token shift: out_k = x + (prev - x) * maa_k, where prev is the row of the position before, for COUNT
- * mixtures at once (-D, 1 to 6; of the pointers only the first COUNT are used). Rows b*T+t of C floats. */
+ * mixtures at once (-D, 1 to 6; of the pointers only the first COUNT are used). Rows b*T+t of C floats.
+ * With KEEPS maa_k is the share of x, not of prev. */
 #ifndef COUNT
 #define COUNT 6
+#endif
+#ifndef KEEPS
+#define KEEPS 0
 #endif
 
 /* x [B*T,C], previous [B,C] or NULL: the row before t = 0 (NULL: zeros); maa_k [C] in, out_k [B*T,C] out. */
@@ -26,7 +30,8 @@ kernel void token_shift_forward(global const float *restrict x, global const flo
                 shift += load_some(before + i, left);
 #pragma unroll
             for (int k = 0; k < COUNT; k++)
-                store_some(v + shift * load_some(maa[k] + i, left), out[k] + row * C + i, left);
+                store_some(KEEPS ? v + shift - shift * load_some(maa[k] + i, left) : v + shift * load_some(maa[k] + i, left),
+                           out[k] + row * C + i, left);
         }
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "model/config.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -26,7 +27,7 @@ static const struct key {
 } keys[] = {
     {"family", CHOICE, offsetof(struct mr_config, family), 0, family_names},
     {"n_layer", INT, offsetof(struct mr_config, n_layer), ALL, NULL},
-    {"n_head", INT, offsetof(struct mr_config, n_head), ALL, NULL},
+    {"n_head", INT, offsetof(struct mr_config, n_head), OURS, NULL},
     {"n_embd", INT, offsetof(struct mr_config, n_embd), ALL, NULL},
     {"block_size", INT, offsetof(struct mr_config, block_size), ALL, NULL},
     {"vocab_size", INT, offsetof(struct mr_config, vocab_size), ALL, NULL},
@@ -47,6 +48,13 @@ static const struct key {
     {"gelu", CHOICE, offsetof(struct mr_config, gelu), 1u << MR_GPT2, gelu_kinds},
     {"head_size", INT, offsetof(struct mr_config, head_size), HEADS_BY_SIZE, NULL},
     {"ffn_dim", INT, offsetof(struct mr_config, ffn_dim), HEADS_BY_SIZE | 1u << MR_RWKV4, NULL},
+    {"lora_mix", INT, offsetof(struct mr_config, lora_dim[0]), 1u << MR_RWKV6, NULL},
+    {"lora_decay", INT, offsetof(struct mr_config, lora_dim[1]), 1u << MR_RWKV6, NULL},
+    {"lora_w", INT, offsetof(struct mr_config, lora_dim[0]), 1u << MR_RWKV7, NULL},
+    {"lora_a", INT, offsetof(struct mr_config, lora_dim[1]), 1u << MR_RWKV7, NULL},
+    {"lora_v", INT, offsetof(struct mr_config, lora_dim[2]), 1u << MR_RWKV7, NULL},
+    {"lora_g", INT, offsetof(struct mr_config, lora_dim[3]), 1u << MR_RWKV7, NULL},
+    {"rwkv51", BOOL, offsetof(struct mr_config, rwkv51), 1u << MR_RWKV5, NULL},
     {"ln_x_eps", REAL, offsetof(struct mr_config, ln_x_eps), HEADS_BY_SIZE, NULL},
 };
 #define KEYS ((int)(sizeof keys / sizeof keys[0]))
@@ -168,11 +176,15 @@ int mr_config_set_all(struct mr_config *cfg, const json_t *object)
 json_t *mr_config_json(const struct mr_config *cfg)
 {
     json_t *object = json_object();
+    struct mr_config full = *cfg; /* with the usual widths where cfg says none */
+    full.ffn_dim = mr_ffn_width(cfg);
+    for (int i = 0; i < 4; i++)
+        full.lora_dim[i] = mr_lora_width(cfg, i);
     for (int i = 0; object && i < KEYS; i++) {
         const struct key *k = &keys[i];
         if (!(k->families >> cfg->family & 1))
             continue;
-        const char *field = (const char *)cfg + k->offset;
+        const char *field = (const char *)&full + k->offset;
         json_t *value = k->kind == INT    ? json_integer(*(const int *)field)
                         : k->kind == REAL ? json_real(*(const double *)field)
                         : k->kind == BOOL ? json_boolean(*(const bool *)field)
@@ -211,6 +223,22 @@ static int check_micro(const struct mr_config *c)
     return 0;
 }
 
+static int check_rwkv(const struct mr_config *c)
+{
+    if (c->n_embd > 1 << 18)
+        return mr_fail(MR_EINVAL, "n_embd %d is more than 2^18", c->n_embd);
+    if (c->family >= MR_RWKV5 && (c->head_size < 1 || c->n_embd % c->head_size))
+        return mr_fail(MR_EINVAL, "n_embd %d is not a multiple of head_size %d", c->n_embd, c->head_size);
+    if (c->family >= MR_RWKV5 && !(c->ln_x_eps > 0))
+        return mr_fail(MR_EINVAL, "ln_x_eps %g must be more than 0", c->ln_x_eps);
+    if (mr_ffn_width(c) > 1 << 20)
+        return mr_fail(MR_EINVAL, "ffn_dim %d is more than 2^20", mr_ffn_width(c));
+    for (int i = 0; i < 4; i++)
+        if (mr_lora_width(c, i) > 1 << 16)
+            return mr_fail(MR_EINVAL, "a low-rank pair of width %d is more than 2^16", mr_lora_width(c, i));
+    return 0;
+}
+
 int mr_config_check(const struct mr_config *c)
 {
     const struct { const char *name; int value; } sizes[] = {
@@ -218,11 +246,40 @@ int mr_config_check(const struct mr_config *c)
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         if (sizes[i].value < 1)
             return mr_fail(MR_EINVAL, "%s is %d: it must be at least 1", sizes[i].name, sizes[i].value);
+    if (c->family >= MR_RWKV4)
+        return check_rwkv(c);
     if (c->n_embd % c->n_head)
         return mr_fail(MR_EINVAL, "n_embd %d is not a multiple of n_head %d", c->n_embd, c->n_head);
     if (!(c->dropout >= 0 && c->dropout < 1))
         return mr_fail(MR_EINVAL, "dropout %g must lie in [0, 1)", c->dropout);
     return c->family == MR_MICRORWKV ? check_micro(c) : 0;
+}
+
+int mr_head_count(const struct mr_config *cfg)
+{
+    return cfg->family >= MR_RWKV5 ? cfg->n_embd / cfg->head_size : cfg->n_head;
+}
+
+int mr_ffn_width(const struct mr_config *cfg)
+{
+    if (cfg->ffn_dim)
+        return cfg->ffn_dim;
+    if (cfg->family != MR_RWKV5 && cfg->family != MR_RWKV6)
+        return 4 * cfg->n_embd;
+    int width = (int)(3.5 * cfg->n_embd); /* of a gated channel mix, in whole 32s */
+    return width < 32 ? width : width / 32 * 32;
+}
+
+int mr_lora_width(const struct mr_config *cfg, int i)
+{
+    static const double factors[4] = {2.5, 2.5, 1.7, 5}; /* w, a, v, g: times the root of the width, in whole 32s */
+    if (cfg->lora_dim[i])
+        return cfg->lora_dim[i];
+    if (cfg->family == MR_RWKV6)
+        return (cfg->n_embd < 4096 ? 32 : 64) << (i == 1);
+    if (cfg->family != MR_RWKV7 || i > 3)
+        return 0;
+    return 32 * (int)fmax(1, round(factors[i] * sqrt(cfg->n_embd) / 32));
 }
 
 int mr_expert_width(const struct mr_config *cfg)

@@ -37,8 +37,10 @@ struct mr_config {
     double expert_capacity_scale, aux_weight;
     int gelu; /* GPT-2 */
     /* RWKV-4 to 7 */
-    int head_size, ffn_dim, lora_dim[6]; /* lora_dim: widths of the low-rank pairs, in the family's order */
-    bool rwkv51;                         /* RWKV-5.1: one decay a head, no gate */
+    int head_size;   /* RWKV-5 to 7: the heads follow from it */
+    int ffn_dim;     /* 0: what is usual for the family, see mr_ffn_width */
+    int lora_dim[6]; /* widths of the low-rank pairs, RWKV-6: mixing, decay; RWKV-7: w, a, v, g; 0: the usual */
+    bool rwkv51;     /* RWKV-5.1: one decay a head, no gate */
     double ln_x_eps;
 };
 
@@ -61,6 +63,12 @@ const char *mr_config_key(int i);
 
 /* What must hold before a model can be built: heads divide the width, modes fit each other, … (MR_EINVAL). */
 int mr_config_check(const struct mr_config *cfg);
+
+/* Heads: n_embd / head_size in RWKV-5 to 7, else n_head. */
+int mr_head_count(const struct mr_config *cfg);
+/* Width of RWKV-4 to 7's channel mix, and of their i-th low-rank pair: what cfg says, else what is usual. */
+int mr_ffn_width(const struct mr_config *cfg);
+int mr_lora_width(const struct mr_config *cfg, int i);
 
 /* Width of an expert: int(expert_dim * expert_capacity_scale). */
 int mr_expert_width(const struct mr_config *cfg);

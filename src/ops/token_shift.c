@@ -6,6 +6,13 @@
 
 static const char *const variants[] = {"-DCOUNT=1", "-DCOUNT=2", "-DCOUNT=3",
                                        "-DCOUNT=4", "-DCOUNT=5", "-DCOUNT=6"};
+static const char *const keeping[] = {"-DCOUNT=1 -DKEEPS=1", "-DCOUNT=2 -DKEEPS=1", "-DCOUNT=3 -DKEEPS=1",
+                                      "-DCOUNT=4 -DKEEPS=1", "-DCOUNT=5 -DKEEPS=1", "-DCOUNT=6 -DKEEPS=1"};
+
+static const char *variant(const struct mr_token_shift *s)
+{
+    return (s->keeps ? keeping : variants)[s->count - 1];
+}
 
 static int need(const char *op, const struct mr_token_shift *s, const mr_tensor *x, size_t *n)
 {
@@ -33,7 +40,7 @@ int mr_token_shift_forward(mr_runtime *rt, const struct mr_token_shift *s, const
     }
     int rows = s->batch * s->time;
     struct mr_range range = mr_row_shares(rt, (size_t)rows, dim * (size_t)(1 + s->count));
-    range.defines = variants[s->count - 1];
+    range.defines = variant(s);
     mr_profile_note(rt, 4.0 * (1 + s->count) * (double)n, 2.0 * s->count * (double)n);
     return mr_launch(rt, "token_shift_forward", range, mr_in(x), mr_in(previous), mr_in(m[0]), mr_in(m[1]),
                      mr_in(m[2]), mr_in(m[3]), mr_in(m[4]), mr_in(m[5]), mr_out(o[0]), mr_out(o[1]),
@@ -53,6 +60,8 @@ int mr_token_shift_backward(mr_runtime *rt, const struct mr_token_shift *s, cons
     static const char op[] = "token_shift backward";
     size_t n, dim = (size_t)s->dim;
     MR_TRY(need(op, s, x, &n));
+    if (s->keeps)
+        return mr_fail(MR_EINVAL, "%s: mixtures by the share of x have no backward", op);
     MR_TRY(mr_need_f32(op, "dx", dx, n));
     MR_TRY(mr_need_f32(op, "scratch", scratch, mr_token_shift_backward_scratch(rt, s)));
     const mr_tensor *m[6] = {0}, *d[6] = {0};
@@ -81,7 +90,7 @@ int mr_token_shift_state(mr_runtime *rt, const struct mr_token_shift *s, const m
     MR_TRY(need(op, s, x, &n));
     MR_TRY(mr_need_f32(op, "previous", previous, (size_t)s->batch * (size_t)s->dim));
     struct mr_range range = mr_row_shares(rt, (size_t)s->batch, (size_t)s->dim);
-    range.defines = variants[s->count - 1];
+    range.defines = variant(s);
     return mr_launch(rt, "token_shift_state", range, mr_in(x), mr_out(previous), mr_int(s->batch),
                      mr_int(s->time), mr_int(s->dim));
 }

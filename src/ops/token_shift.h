@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Token shift: out_k = x + (prev - x) * maa_k for up to 6 mixtures at once; prev is the row of the position
- * before. */
+ * before. With `keeps` maa_k is the share of x: out_k = prev + (x - prev) * maa_k. */
 #ifndef MR_OPS_TOKEN_SHIFT_H
 #define MR_OPS_TOKEN_SHIFT_H
 
@@ -8,7 +8,8 @@
 
 struct mr_token_shift {
     int batch, time, dim;
-    int count; /* mixtures, 1 to 6 */
+    int count;  /* mixtures, 1 to 6 */
+    bool keeps; /* forward only */
 };
 
 /* x [B,T,C], previous [B,C] (the row before t = 0; NULL: zeros), maa[k] [C], out[k] [B,T,C] (not x). */

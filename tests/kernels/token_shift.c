@@ -10,7 +10,7 @@ static struct mr_token_shift random_shape(int round)
 {
     uint64_t seed = 10 * (uint64_t)round;
     struct mr_token_shift s = {random_int(seed, 1, 5), random_int(seed + 1, 1, 60),
-                               random_int(seed + 2, 1, 150), 1 + round % 6};
+                               random_int(seed + 2, 1, 150), 1 + round % 6, false};
     if (round == 0)
         s.batch = s.time = s.dim = 1;
     if (round == 1)
@@ -22,11 +22,12 @@ static struct mr_token_shift random_shape(int round)
     return s;
 }
 
-static void test_forward(void **state)
+/* keeps: maa are the shares of x, so those of prev are 1 - maa. */
+static void check_forward(bool keeps)
 {
-    (void)state;
     for (int round = 0; round < 14; round++) {
         struct mr_token_shift s = random_shape(round);
+        s.keeps = keeps;
         size_t C = (size_t)s.dim, n = (size_t)(s.batch * s.time) * C, in_state = (size_t)s.batch * C;
         double *x = random_array(1, n, 1), *previous = random_array(2, in_state, 1), *maa[6],
                *want = zeros(n);
@@ -36,6 +37,8 @@ static void test_forward(void **state)
             maa[k] = random_uniform(10 + (uint64_t)k, C, -0.2, 1.2);
             tmaa[k] = upload(maa[k], C), tout[k] = empty(n);
             pmaa[k] = &tmaa[k], pout[k] = &tout[k];
+            for (size_t c = 0; keeps && c < C; c++)
+                maa[k][c] = 1 - maa[k][c];
         }
         for (int with = 0; with < 2; with++) {
             must(mr_token_shift_forward(test_runtime(), &s, &tx, with ? &tp : NULL, pmaa, pout));
@@ -49,6 +52,18 @@ static void test_forward(void **state)
         release(&tx), release(&tp);
         free(x), free(previous), free(want);
     }
+}
+
+static void test_forward(void **state)
+{
+    (void)state;
+    check_forward(false);
+}
+
+static void test_forward_by_the_share_of_x(void **state)
+{
+    (void)state;
+    check_forward(true);
 }
 
 static void test_backward(void **state)
@@ -87,7 +102,7 @@ static void test_chunks_give_the_whole(void **state)
 {
     (void)state;
     mr_runtime *rt = test_runtime();
-    struct mr_token_shift whole = {1, 13, 37, 2}, part = {1, 5, 37, 2}, rest = {1, 8, 37, 2};
+    struct mr_token_shift whole = {1, 13, 37, 2, false}, part = {1, 5, 37, 2, false}, rest = {1, 8, 37, 2, false};
     test_case("token_shift in chunks of 5 and 8");
     size_t C = 37, n = 13 * C;
     double *x = random_array(1, n, 1), *maa = random_uniform(2, C, 0, 1), *want = zeros(n);
@@ -158,9 +173,10 @@ static void test_wrong_arguments_are_refused(void **state)
     mr_runtime *rt = test_runtime();
     mr_tensor x = zeroed(60), maa = zeroed(5);
     const mr_tensor *m[] = {&maa, &maa, &maa, &maa, &maa, &maa, &maa}, *o[] = {&x, &x, &x, &x, &x, &x, &x};
-    struct mr_token_shift many = {3, 4, 5, 7}, long_one = {3, 5, 5, 1};
+    struct mr_token_shift many = {3, 4, 5, 7, false}, long_one = {3, 5, 5, 1, false}, keeps = {3, 4, 5, 1, true};
     assert_int_equal(mr_token_shift_forward(rt, &many, &x, NULL, m, o), MR_EINVAL);
     assert_int_equal(mr_token_shift_forward(rt, &long_one, &x, NULL, m, o), MR_EINVAL);
+    assert_int_equal(mr_token_shift_backward(rt, &keeps, &x, m, o, &x, false, m, &x), MR_EINVAL);
     release(&x), release(&maa);
 }
 
@@ -168,6 +184,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forward),
+        cmocka_unit_test(test_forward_by_the_share_of_x),
         cmocka_unit_test(test_backward),
         cmocka_unit_test(test_chunks_give_the_whole),
         cmocka_unit_test(test_state_is_the_last_row_of_each_batch_item),
