@@ -95,6 +95,8 @@ static int64_t above_mark(const struct mr_pickle_machine *m)
 /* Moves the topmost n values to the end of a container. */
 static int take(struct mr_pickle_machine *m, struct mr_pickled *into, size_t n)
 {
+    if (!n)
+        return 0;
     if (n > UINT32_MAX / 4 - into->count)
         return mr_pickle_fail(m, "a container is too large");
     uint32_t need = into->count + (uint32_t)n;
