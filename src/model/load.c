@@ -2,10 +2,12 @@
 #include "model/load.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "io/tensor_source.h"
 #include "model/names.h"
 #include "model/recipe.h"
+#include "model/training.h"
 
 void mr_model_file_free(struct mr_model_file *file)
 {
@@ -37,14 +39,26 @@ int mr_model_open_source(mr_tensor_file **source, const char *path)
     return mr_tensor_source_open(source, file);
 }
 
-static int keep(struct mr_model_file *file, const mr_tensor_file *source)
+/* The tokenizer that a file carries; safetensors have it as text. *tokenizer NULL: none. */
+static int tokenizer_of(const mr_tensor_file *source, json_t **tokenizer)
+{
+    json_t *value = json_object_get(source->metadata, "tokenizer");
+    const char *text = json_string_value(value);
+    *tokenizer = NULL;
+    if (text)
+        return mr_json_parse(tokenizer, text, strlen(text), "its tokenizer");
+    if (json_is_object(value))
+        *tokenizer = json_incref(value);
+    return 0;
+}
+
+static int keep(struct mr_model_file *file, mr_tensor_file *source)
 {
     if (!file)
         return 0;
     file->metadata = json_incref(source->metadata);
-    file->tokenizer = json_incref(json_object_get(source->metadata, "tokenizer"));
-    file->training = json_incref(json_object_get(source->metadata, "training"));
-    return 0;
+    MR_TRY(tokenizer_of(source, &file->tokenizer));
+    return mr_training_of(source, &file->training);
 }
 
 static int config_of(mr_tensor_file *source, const char *path, const json_t *overrides, struct mr_config *cfg, struct mr_naming *naming)
@@ -94,31 +108,39 @@ static int read_tensor(mr_runtime *rt, mr_tensor_file *source, size_t i, const s
     return mr_recipe_run(source, &recipe, false, write_piece, &d);
 }
 
-static int read_moments(mr_model *model, mr_tensor_file *source, const struct mr_param *p)
+static int read_moments(mr_model *model, mr_tensor_file *source, const struct mr_moments *moments, int index)
 {
-    for (int moment = 0; moment < 2; moment++) {
-        struct mr_place same = {.change = MR_SAME};
-        snprintf(same.name, sizeof same.name, "adamw.%c.%s", "mv"[moment], p->name);
-        int64_t found = mr_tensor_file_find(source, same.name);
+    struct mr_param *p = model->params.list[index];
+    const struct mr_place same = {.change = MR_SAME};
+    for (int which = 0; which < 2; which++) {
+        int64_t found = mr_moments_find(moments, source, &model->params, index, which);
         if (found >= 0)
-            MR_TRY(read_tensor(model->rt, source, (size_t)found, &same, p, moment ? &p->v : &p->m));
+            MR_TRY(read_tensor(model->rt, source, (size_t)found, &same, p, which ? &p->v : &p->m));
     }
     return 0;
 }
 
 static int read_parameters(mr_model *model, mr_tensor_file *source, const struct mr_naming *naming)
 {
-    MR_TRY(mr_check_names(source, naming, &model->params, &model->cfg));
+    struct mr_moments moments = {0};
+    int err;
+    MR_GO(mr_check_names(source, naming, &model->params, &model->cfg));
+    if (model->trains)
+        MR_GO(mr_moments_open(&moments, source, naming, &model->params));
+    if (moments.unknown)
+        mr_log(MR_LOG_WARNING, "the optimizer's state is left out: its tensors do not fit the model's parameters");
     for (int i = 0; i < model->params.count; i++) {
         const struct mr_param *p = model->params.list[i];
         struct mr_place place;
         int64_t at = mr_naming_find(source, naming, p->name, &place);
         if (at >= 0) /* those that may be missing stay 0 */
-            MR_TRY(read_tensor(model->rt, source, (size_t)at, &place, p, &p->value));
+            MR_GO(read_tensor(model->rt, source, (size_t)at, &place, p, &p->value));
         if (model->trains)
-            MR_TRY(read_moments(model, source, p));
+            MR_GO(read_moments(model, source, &moments, i));
     }
-    return 0;
+fail:
+    mr_moments_free(&moments);
+    return err;
 }
 
 int mr_model_open(mr_model **out, mr_runtime *rt, const char *path, const json_t *overrides, bool trains, struct mr_model_file *file)

@@ -92,6 +92,12 @@ static json_t *changes(const mr_trainer *t)
     return object;
 }
 
+/* A checkpoint with the optimizer's state goes on where it stopped; weights alone begin at iteration 0. */
+static bool goes_on(const struct mr_model_file *file)
+{
+    return json_is_false(json_object_get(file->training, "weights_only"));
+}
+
 static int old_model(mr_trainer *t, const char *path, bool resume)
 {
     struct mr_model_file file = {0};
@@ -101,7 +107,7 @@ static int old_model(mr_trainer *t, const char *path, bool resume)
     MR_GO(check_tokenizer(t, file.tokenizer));
     if (resume && !file.training)
         err = mr_fail(MR_EFILE, "%s says nothing of a training run that could go on: use init_from=%s", path, path);
-    else if (resume && (err = mr_trainer_resume(t, file.training)) < 0)
+    else if ((resume || goes_on(&file)) && (err = mr_trainer_resume(t, file.training)) < 0)
         err = mr_fail_in(err, "%s", path);
     if (!err && t->model->cfg.positions == MR_POSITIONS_LEARNED && t->cfg->block_size > t->model->cfg.block_size)
         err = mr_fail(MR_EINVAL, "block_size %d is more than the %d positions that %s has learned", t->cfg->block_size,
