@@ -108,7 +108,8 @@ struct mr_tensor_writer {
 int mr_tensor_writer_append(mr_tensor_writer *writer, const void *data, size_t size);
 /* The same from floats (whole blocks), converted to the tensor's own format. */
 int mr_tensor_writer_append_f32(mr_tensor_writer *writer, const float *data, size_t count);
-/* Appends tensor i of a file; bit for bit where the formats agree. It must be the writer's current tensor. */
+/* Appends tensor i of a file; bit for bit where the formats agree. It must be the writer's current tensor, or
+ * empty. */
 int mr_tensor_writer_copy(mr_tensor_writer *writer, mr_tensor_file *file, size_t i);
 /* Makes the file appear whole; or leaves what was there before. Both free the writer. */
 int mr_tensor_writer_finish(mr_tensor_writer *writer);

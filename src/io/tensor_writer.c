@@ -176,11 +176,15 @@ int mr_tensor_writer_copy(mr_tensor_writer *w, mr_tensor_file *file, size_t i)
 {
     if (w->error)
         return w->error;
-    if (i >= file->count || w->current >= w->count || w->done)
+    if (i >= file->count)
+        return mr_fail(MR_EINVAL, "%s has no tensor %zu", file->path, i);
+    size_t count, bytes, wanted, unused;
+    MR_TRY(mr_file_tensor_size(&file->tensors[i], &count, &bytes));
+    if (!count) /* was passed when its turn came */
+        return 0;
+    if (w->current >= w->count || w->done)
         return mr_fail(MR_EINVAL, "%s: not the place for tensor %zu of %s", w->path, i, file->path);
     const struct mr_file_tensor *from = &file->tensors[i], *to = &w->tensors[w->current];
-    size_t count, bytes, wanted, unused;
-    MR_TRY(mr_file_tensor_size(from, &count, &bytes));
     MR_TRY(mr_file_tensor_size(to, &wanted, &unused));
     if (count != wanted)
         return mr_fail(MR_EINVAL, "%s: \"%s\" has %zu elements, \"%s\" %zu", w->path, to->name, wanted,

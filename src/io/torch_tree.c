@@ -176,7 +176,11 @@ static int visit(struct walk *w, const struct mr_pickled *v, json_t **json)
     case MR_PICKLED_DICT:
         return visit_items(w, v, json);
     case MR_PICKLED_TENSOR:
-        return add_view(w, v->tensor);
+        MR_TRY(add_view(w, v->tensor));
+        if (w->depth > 1 || v->tensor->ndim)
+            return 0;
+        *json = json_null(); /* its place among the others; the reader sets the number */
+        break;
     default:
         return mr_fail(MR_EFILE, "%s: the value at \"%s\" is neither plain data nor a tensor", w->path,
                        w->name.text ? w->name.text : "");

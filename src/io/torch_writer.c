@@ -158,14 +158,12 @@ static bool begins_with(const char *name, const char *prefix)
     return !strncmp(name, prefix, strlen(prefix));
 }
 
-/* Entries for the tensors whose names begin so, by the rest of their names; none for those that also begin
- * so. */
-static int put_tensors(struct pickler *p, const char *prefix, bool rest_only)
+/* Entries for the tensors whose names begin so, by the rest of their names. */
+static int put_tensors(struct pickler *p, const char *prefix)
 {
     for (size_t i = 0; i < p->count; i++) {
         const char *name = p->tensors[i].name;
-        if (!begins_with(name, prefix) ||
-            (rest_only && (begins_with(name, model_prefix) || begins_with(name, state_prefix))))
+        if (!begins_with(name, prefix))
             continue;
         name += strlen(prefix);
         MR_TRY(put_text(p->out, name, strlen(name)));
@@ -228,7 +226,7 @@ static int put_state(struct pickler *p, const json_t *known)
         char number[24];
         snprintf(number, sizeof number, "%lld", (long long)list[i]);
         MR_GO(put_entries(p->out, json_object_get(known, number), NULL));
-        MR_GO(put_tensors(p, prefix, false));
+        MR_GO(put_tensors(p, prefix));
         MR_GO(put(p->out, "u"));
     }
     MR_GO(put(p->out, "u"));
@@ -245,38 +243,56 @@ static bool any_tensor(const struct pickler *p, const char *prefix)
     return false;
 }
 
+/* The tensors that stand directly in the outermost dictionary: that of this name (where the metadata has its
+ * number, too), or with NULL all that the metadata does not have. */
+static int put_outermost(struct pickler *p, const json_t *metadata, const char *name, bool *found)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        const char *own = p->tensors[i].name;
+        if (name ? strcmp(own, name)
+                 : begins_with(own, model_prefix) || begins_with(own, state_prefix) ||
+                       json_object_get(metadata, own))
+            continue;
+        *found = true;
+        MR_TRY(put_text(p->out, own, strlen(own)));
+        MR_TRY(put_tensor(p, i));
+    }
+    return 0;
+}
+
 static int put_checkpoint(struct pickler *p, const json_t *metadata)
 {
     struct mr_str *s = p->out;
     const json_t *model = json_object_get(metadata, "model"),
                  *optimizer = json_object_get(metadata, "optimizer");
+    bool has_model = any_tensor(p, model_prefix),
+         has_state = any_tensor(p, state_prefix) || json_object_get(optimizer, "state"), found = false;
     const char *key;
     json_t *value;
-    if (any_tensor(p, model_prefix)) {
+    if (has_model) {
         MR_TRY(put_text(s, "model", 5));
         MR_TRY(put(s, "}("));
         MR_TRY(put_entries(s, model, NULL));
-        MR_TRY(put_tensors(p, model_prefix, false));
+        MR_TRY(put_tensors(p, model_prefix));
         MR_TRY(put(s, "u"));
     }
-    if (any_tensor(p, state_prefix) || json_object_get(optimizer, "state")) {
+    if (has_state) {
         MR_TRY(put_text(s, "optimizer", 9));
         MR_TRY(put(s, "}("));
         MR_TRY(put_text(s, "state", 5));
         MR_TRY(put_state(p, json_object_get(optimizer, "state")));
         MR_TRY(put_entries(s, optimizer, "state"));
         MR_TRY(put(s, "u"));
-        optimizer = NULL;
     }
     json_object_foreach ((json_t *)(uintptr_t)metadata, key, value) {
-        bool done = (!strcmp(key, "model") && any_tensor(p, model_prefix)) ||
-                    (!strcmp(key, "optimizer") && !optimizer);
-        for (size_t i = 0; i < p->count && !done; i++) /* a number that is also a tensor: the tensor */
-            done = !strcmp(p->tensors[i].name, key);
-        if (!done)
+        if ((has_model && !strcmp(key, "model")) || (has_state && !strcmp(key, "optimizer")))
+            continue;
+        found = false;
+        MR_TRY(put_outermost(p, metadata, key, &found));
+        if (!found)
             MR_TRY(put_entry(s, key, value));
     }
-    return put_tensors(p, "", true);
+    return put_outermost(p, metadata, NULL, &found);
 }
 
 static int put_pickle(struct pickler *p, const json_t *metadata)
@@ -285,7 +301,7 @@ static int put_pickle(struct pickler *p, const json_t *metadata)
     if (json_object_size(metadata))
         MR_TRY(put_checkpoint(p, metadata));
     else
-        MR_TRY(put_tensors(p, "", false));
+        MR_TRY(put_tensors(p, ""));
     return put(p->out, "u.");
 }
 
