@@ -71,16 +71,27 @@ static int config_of(mr_tensor_file *source, const char *path, const json_t *ove
     return err ? mr_fail_in(err, "%s", path) : 0;
 }
 
+int mr_model_open_file(mr_tensor_file **source, const char *path, const json_t *overrides, struct mr_config *cfg,
+                       struct mr_naming *naming, struct mr_model_file *file)
+{
+    MR_TRY(mr_model_open_source(source, path));
+    int err = config_of(*source, path, overrides, cfg, naming);
+    if (!err)
+        err = keep(file, *source);
+    if (err) {
+        mr_tensor_file_close(*source);
+        *source = NULL;
+    }
+    return err;
+}
+
 int mr_model_read_config(const char *path, const json_t *overrides, struct mr_config *cfg, struct mr_model_file *file)
 {
     mr_tensor_file *source = NULL;
     struct mr_naming naming;
-    MR_TRY(mr_model_open_source(&source, path));
-    int err = config_of(source, path, overrides, cfg, &naming);
-    if (!err)
-        err = keep(file, source);
+    MR_TRY(mr_model_open_file(&source, path, overrides, cfg, &naming, file));
     mr_tensor_file_close(source);
-    return err;
+    return 0;
 }
 
 /* ---- reading parameters ------------------------------------------------------------------------------------- */
@@ -150,14 +161,12 @@ int mr_model_open(mr_model **out, mr_runtime *rt, const char *path, const json_t
     struct mr_config cfg;
     struct mr_naming naming;
     int err;
-    MR_TRY(mr_model_open_source(&source, path));
-    MR_GO(config_of(source, path, overrides, &cfg, &naming));
+    MR_TRY(mr_model_open_file(&source, path, overrides, &cfg, &naming, file));
     MR_GO(mr_model_create(&model, rt, &cfg, trains, false));
     if ((err = read_parameters(model, source, &naming)) < 0) {
         err = mr_fail_in(err, "%s", path);
         goto fail;
     }
-    MR_GO(keep(file, source));
     mr_tensor_file_close(source);
     *out = model;
     return 0;

@@ -5,6 +5,7 @@
 
 #include "io/tensor_file.h"
 #include "model/model.h"
+#include "model/names.h"
 
 /* What a file says beside the model's weights. */
 struct mr_model_file {
@@ -17,6 +18,11 @@ void mr_model_file_free(struct mr_model_file *file);
 
 /* The file of a MODEL: a folder that training wrote stands for its best.mrw, else its ckpt.mrw. */
 int mr_model_open_source(mr_tensor_file **source, const char *path);
+
+/* The file itself, recognised: its configuration with `overrides` (or NULL) laid over it, and how it names the
+ * parameters. file may be NULL. The caller closes the source. */
+int mr_model_open_file(mr_tensor_file **source, const char *path, const json_t *overrides, struct mr_config *cfg,
+                       struct mr_naming *naming, struct mr_model_file *file);
 
 /* Family and configuration of the model at `path` (a .mrw, a training folder, .safetensors, .pt, …), with
  * `overrides` (an object of configuration keys, or NULL) laid over them. file may be NULL. */

@@ -133,8 +133,7 @@ static bool is_buffer(const struct mr_config *cfg, const char *name)
     return cfg->family == MR_GPT2 && ((size > 10 && !strcmp(name + size - 10, ".attn.bias")) || (size > 17 && !strcmp(name + size - 17, ".attn.masked_bias")));
 }
 
-/* Whether a name (behind the prefix) is one that a model's parameters have. */
-static bool is_model_name(const struct mr_naming *naming, const char *name)
+bool mr_is_model_name(const struct mr_naming *naming, const char *name)
 {
     static const char *const starts[] = {"transformer.", "blocks.", "rwkv.", "lm_head.", "emb.", "head.", "ln_out.", NULL};
     static const char *const bare[] = {"wte.", "wpe.", "h.", "ln_f.", "lm_head.", NULL};
@@ -150,7 +149,7 @@ static void list_unknown(const mr_tensor_file *source, const struct mr_naming *n
     size_t prefix = strlen(naming->prefix);
     for (size_t i = 0; i < source->count; i++) {
         const char *name = source->tensors[i].name;
-        if (used[i] || strncmp(name, naming->prefix, prefix) != 0 || !is_model_name(naming, name + prefix) || is_buffer(cfg, name + prefix))
+        if (used[i] || strncmp(name, naming->prefix, prefix) != 0 || !mr_is_model_name(naming, name + prefix) || is_buffer(cfg, name + prefix))
             continue;
         list(unknown, name);
     }

@@ -26,6 +26,9 @@ int64_t mr_naming_find(mr_tensor_file *source, const struct mr_naming *naming, c
 int mr_check_names(mr_tensor_file *source, const struct mr_naming *naming, const struct mr_params *params,
                    const struct mr_config *cfg);
 
+/* Whether a name (behind the prefix) is one that a model's parameters have. */
+bool mr_is_model_name(const struct mr_naming *naming, const char *name);
+
 /* Prefix and layout of the names alone; MR_EFILE: of no known model. The rules are those of no family yet. */
 int mr_naming_of(mr_tensor_file *source, struct mr_naming *naming);
 

@@ -208,7 +208,7 @@ static int default_heads(struct mr_config *cfg, const json_t *overrides)
     const json_t *size = json_object_get(overrides, "head_size");
     int width = json_is_integer(size) && json_integer_value(size) > 0 && json_integer_value(size) <= cfg->n_embd ? (int)json_integer_value(size)
                                                                                                            : cfg->head_size;
-    if (cfg->n_embd % width)
+    if (width < 1 || cfg->n_embd % width)
         return mr_fail(MR_EINVAL, "nothing tells the width of a head, and %d does not divide the width %d: give --config head_size=N", width,
                        cfg->n_embd);
     cfg->n_head = cfg->n_embd / width;
