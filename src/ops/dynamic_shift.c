@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "ops/dynamic_shift.h"
+
+#include "base/alloc.h"
+#include "ops/check.h"
+
+int mr_dynamic_shift_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *previous,
+                             const mr_tensor *const maa[MR_DYNAMIC_MIXTURES], const mr_tensor *mixed, int batch,
+                             int time, int dim)
+{
+    static const char op[] = "dynamic_shift";
+    size_t n, rows;
+    if (batch < 1 || time < 1 || !mr_mul((size_t)batch, (size_t)time, &rows) || rows > (size_t)1 << 27)
+        return mr_fail(MR_EINVAL, "%s: a batch of %d x %d positions is not possible", op, batch, time);
+    MR_TRY(mr_need_shape(op, MR_DYNAMIC_MIXTURES * (int)rows, dim, &n));
+    MR_TRY(mr_need_f32(op, "x", x, rows * (size_t)dim));
+    if (mr_given(previous))
+        MR_TRY(mr_need_f32(op, "previous", previous, (size_t)batch * (size_t)dim));
+    for (int k = 0; k < MR_DYNAMIC_MIXTURES; k++)
+        MR_TRY(mr_need_f32(op, "maa", maa[k], (size_t)dim));
+    MR_TRY(mr_need_f32(op, "mixed", mixed, n));
+    mr_profile_note(rt, 8.0 * (double)n + 8.0 * (double)(rows * (size_t)dim), 3.0 * (double)n);
+    return mr_launch(rt, "dynamic_shift_forward", mr_row_shares(rt, rows, 2 * MR_DYNAMIC_MIXTURES * (size_t)dim), mr_in(x),
+                     mr_in(previous), mr_in(maa[0]), mr_in(maa[1]), mr_in(maa[2]), mr_in(maa[3]), mr_in(maa[4]),
+                     mr_out(mixed), mr_int((int)rows), mr_int(time), mr_int(dim));
+}

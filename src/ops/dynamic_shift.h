@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * RWKV-6's token shift: out_k = x + (prev - x) * (maa_k + m_k) for its five mixtures, whose m depends on the data; prev
+ * is the row of the position before. The state is token_shift's. */
+#ifndef MR_OPS_DYNAMIC_SHIFT_H
+#define MR_OPS_DYNAMIC_SHIFT_H
+
+#include "rt/rt.h"
+
+enum { MR_DYNAMIC_MIXTURES = 5 };
+
+/* x [B,T,C], previous [B,C] (the row before t = 0; NULL: zeros), maa[k] [C]; mixed [5,B*T,C] holds m and then the
+ * mixtures. */
+int mr_dynamic_shift_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *previous,
+                             const mr_tensor *const maa[MR_DYNAMIC_MIXTURES], const mr_tensor *mixed, int batch,
+                             int time, int dim);
+
+#endif

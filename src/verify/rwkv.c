@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "verify/cases.h"
+
+#include "ops/dynamic_shift.h"
+#include "ops/wkv6.h"
+#include "ref/dynamic_shift.h"
+#include "ref/wkv6.h"
+
+void mr_case_dynamic_shift(struct mr_trial *t)
+{
+    enum { B = 3, T = 13, C = 45, R = B * T * C };
+    double *x = mr_trial_random(t, R, 1), *previous = mr_trial_random(t, B * C, 1), *maa = mr_trial_random(t, 5 * C, 1);
+    double *m = mr_trial_random(t, 5 * R, 1), *want = mr_trial_zeros(t, 5 * R);
+    const mr_tensor *mixed = mr_trial_floats(t, m, 5 * R), *vectors[5];
+    for (int k = 0; k < 5; k++) {
+        vectors[k] = mr_trial_floats(t, maa + k * C, C);
+        mr_ref_dynamic_shift_forward(x, previous, maa + k * C, m + k * R, want + k * R, B, T, C);
+    }
+    mr_trial_run(t, mr_dynamic_shift_forward(t->rt, mr_trial_floats(t, x, R), mr_trial_floats(t, previous, B * C), vectors,
+                                             mixed, B, T, C));
+    mr_trial_compare(t, mixed, want, 5 * R);
+}
+
+void mr_case_wkv6(struct mr_trial *t)
+{
+    enum { B = 2, T = 37, H = 3, W = 24, C = H * W, R = B * T * C, S = B * C * W };
+    const struct mr_wkv6 s = {.batch = B, .time = T, .heads = H, .width = W, .varies = true}, fixed = {B, T, H, W, false};
+    double *x[3], *d = mr_trial_random(t, C, 1), *lora = mr_trial_random(t, R, 1), *u = mr_trial_random(t, C, 1);
+    double *state = mr_trial_random(t, S, 1), *w = mr_trial_zeros(t, R), *y = mr_trial_zeros(t, R);
+    const mr_tensor *in[3], *change = mr_trial_floats(t, NULL, R), *bonus = mr_trial_floats(t, u, C);
+    const mr_tensor *carried = mr_trial_floats(t, state, S), *out = mr_trial_floats(t, NULL, R);
+    for (int i = 0; i < 3; i++) {
+        x[i] = mr_trial_random(t, R, 1);
+        in[i] = mr_trial_floats(t, x[i], R);
+    }
+    mr_trial_run(t, mr_wkv6_change(t->rt, &s, mr_trial_floats(t, d, C), mr_trial_floats(t, lora, R), change));
+    mr_trial_run(t, mr_wkv6_forward(t->rt, &s, in[0], in[1], in[2], change, bonus, carried, out));
+    mr_ref_wkv6_decay(d, lora, w, B * T, C);
+    mr_ref_wkv6_forward(x[0], x[1], x[2], w, u, state, y, B, T, H, W, true);
+    mr_trial_compare(t, out, y, R);
+    mr_trial_compare(t, carried, state, S);
+
+    mr_trial_run(t, mr_wkv6_heads(t->rt, &fixed, mr_trial_floats(t, d, H), mr_trial_floats(t, lora, H), change, bonus));
+    mr_trial_run(t, mr_wkv6_forward(t->rt, &fixed, in[0], in[1], in[2], change, bonus, carried, out));
+    mr_ref_wkv6_heads(d, lora, w, u, H, W);
+    mr_ref_wkv6_forward(x[0], x[1], x[2], w, u, state, y, B, T, H, W, false);
+    mr_trial_compare(t, out, y, R);
+    mr_trial_compare(t, carried, state, S);
+}
