@@ -163,8 +163,9 @@ int mr_zero(mr_runtime *rt, const mr_tensor *t)
 {
     MR_TRY(check_part("mr_zero", t, 0, t->count));
     const cl_uint zero = 0;
+    size_t pattern = rt->info.is_cpu ? 1 : sizeof zero; /* PoCL: one byte becomes a memset, else a slow loop */
     cl_event event;
-    cl_int status = clEnqueueFillBuffer(rt->queue, t->mem, &zero, sizeof zero, 0, t->count * ELEMENT, 0, NULL,
+    cl_int status = clEnqueueFillBuffer(rt->queue, t->mem, &zero, pattern, 0, t->count * ELEMENT, 0, NULL,
                                         mr_profile_slot(rt, &event));
     if (status)
         return mr_cl_fail(status, "%zu bytes cannot be zeroed on the device", t->count * ELEMENT);
