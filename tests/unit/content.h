@@ -97,4 +97,14 @@ static inline int read_all(int (*open)(mr_tensor_file **, const char *), const c
     return err;
 }
 
+/* Writes a file as it is, without the care of mr_file_write: for the many broken files of a test. */
+static inline const char *overwrite(const char *path, const void *bytes, size_t size)
+{
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, size, f), size);
+    assert_int_equal(fclose(f), 0);
+    return path;
+}
+
 #endif
