@@ -145,7 +145,8 @@ int mr_pass_forward(mr_pass *pass, const int32_t *tokens, int batch, int time, b
 {
     MR_TRY(start_call(pass, batch, time, backward, loss_scale));
     MR_TRY(upload(pass, tokens));
-    MR_TRY(mr_zero(pass->rt, &pass->aux));
+    if (pass->options.training)
+        MR_TRY(mr_zero(pass->rt, &pass->aux));
     MR_TRY(embed(pass));
     size_t n = (size_t)pass->rows * (size_t)pass->cfg->n_embd;
     const struct mr_branch *block = mr_family(pass->cfg)->block(pass->cfg);

@@ -90,7 +90,7 @@ static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *
         MR_TRY(mr_linear_forward_columns(rt, x, &own->expert[e].weight->value, &own->expert[e].bias->value, &own->o, R, cfg->n_embd, D,
                                          A * D, (size_t)e * (size_t)D));
     MR_TRY(mr_mixture_forward(rt, scores, &own->o, &own->h, R, E, A, D));
-    if (cfg->aux == MR_AUX_DIVERSITY)
+    if (cfg->aux == MR_AUX_DIVERSITY && pass->options.training) /* no loss without: decoding does without it */
         MR_TRY(mr_diversity_forward(rt, &own->o, &own->mean, &pass->aux, pass->batch, pass->time, A, D, term_weight(pass)));
     return mr_linear_apply(pass, &own->fc, &own->h, y);
 }

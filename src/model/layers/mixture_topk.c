@@ -75,7 +75,7 @@ static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *
     MR_TRY(mr_linear_apply(pass, &own->gate, x, &own->scores));
     MR_TRY(mr_softmax_forward(rt, &own->scores, &own->scores, R, E));
     MR_TRY(mr_topk_route(rt, &experts.topk, &own->scores, &own->routes, &own->weights,
-                         pass->cfg->aux == MR_AUX_BALANCE ? &pass->aux : NULL, term_weight(pass), &own->route_scratch));
+                         pass->cfg->aux == MR_AUX_BALANCE && pass->options.training ? &pass->aux : NULL, term_weight(pass), &own->route_scratch));
     if (drops(pass)) {
         MR_TRY(mr_copy(rt, &own->weights, 0, &own->dropped, 0, (size_t)R * (size_t)A));
         MR_TRY(mr_pass_dropout(pass, node->site, &own->dropped, (size_t)R * (size_t)A));
