@@ -51,7 +51,4 @@ int mr_pass_dropout(struct mr_pass *pass, uint32_t site, const mr_tensor *x, siz
  * tensor that the caller will overwrite with dx last) and lets *dy point to it; dy itself stays. */
 int mr_pass_undrop(struct mr_pass *pass, uint32_t site, const mr_tensor **dy, const mr_tensor *room, size_t count);
 
-/* Writes 1 - ((c/C)^exponent + add): how the mixing vectors of x051a start. */
-void mr_time_maa_start(float *out, size_t count, double exponent, double add);
-
 #endif

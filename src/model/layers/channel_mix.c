@@ -2,7 +2,7 @@
  * Channel mix: σ(receptance(xr)) · value(relu(key(xk))²), 3C wide. */
 #include "ops/channel_mix.h"
 
-#include "model/layer.h"
+#include "model/layers/start.h"
 #include "model/pass.h"
 #include "ops/token_shift.h"
 
@@ -18,23 +18,12 @@ struct cmix {
     mr_tensor previous;              /* state [B,C] */
 };
 
-/* 1 - (c/C)^(1 - i/L) */
-static void start_ratio(const struct mr_config *cfg, int block, float *out, size_t count)
-{
-    mr_time_maa_start(out, count, 1 - (double)block / cfg->n_layer, 0);
-}
-
 static int declare(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block)
 {
     int C = cfg->n_embd;
     const char *names[] = {"time_maa_k", "time_maa_r"};
-    for (int i = 0; i < 2; i++) {
-        struct mr_param *p = mr_declare(params, prefix, names[i], mr_shape(1, 1, (size_t)C));
-        if (!p)
-            return MR_EINVAL;
-        p->start = start_ratio;
-        p->block = block;
-    }
+    for (int i = 0; i < 2; i++)
+        MR_TRY(mr_declare_started(params, prefix, names[i], mr_shape(1, 1, (size_t)C), block, mr_start_before_key));
     MR_TRY(mr_linear_declare(params, prefix, "key", 3 * C, C, cfg->bias, 0.02));
     MR_TRY(mr_linear_declare(params, prefix, "value", C, 3 * C, cfg->bias, 0.02));
     return mr_linear_declare(params, prefix, "receptance", C, C, cfg->bias, 0.02);

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#include "model/layer.h"
+#include "model/layers/start.h"
 #include "model/pass.h"
 #include "ops/group_norm.h"
 #include "ops/silu_gate.h"
@@ -30,73 +30,14 @@ static const char *const linear_names[] = {"key", "value", "receptance", "gate"}
 
 /* ---- parameters ------------------------------------------------------------------------------------------- */
 
-void mr_time_maa_start(float *out, size_t count, double exponent, double add)
-{
-    for (size_t c = 0; c < count; c++)
-        out[c] = (float)(1 - (pow((double)c / (double)count, exponent) + add));
-}
-
-static double ratio(const struct mr_config *cfg, int block)
-{
-    return 1 - (double)block / cfg->n_layer;
-}
-
-static double ratio_01(const struct mr_config *cfg, int block)
-{
-    return cfg->n_layer > 1 ? (double)block / (cfg->n_layer - 1) : 0;
-}
-
-static void start_maa_k(const struct mr_config *cfg, int block, float *out, size_t count)
-{
-    mr_time_maa_start(out, count, ratio(cfg, block), 0);
-}
-
-static void start_maa_v(const struct mr_config *cfg, int block, float *out, size_t count)
-{
-    mr_time_maa_start(out, count, ratio(cfg, block), 0.3 * ratio_01(cfg, block));
-}
-
-static void start_maa_rg(const struct mr_config *cfg, int block, float *out, size_t count)
-{
-    mr_time_maa_start(out, count, ratio(cfg, block) / 2, 0);
-}
-
-static double head_share(size_t h, size_t heads)
-{
-    return heads > 1 ? (double)h / (double)(heads - 1) : 0;
-}
-
-static void start_decay(const struct mr_config *cfg, int block, float *out, size_t heads)
-{
-    for (size_t h = 0; h < heads; h++)
-        out[h] = (float)(-6 + 5 * pow(head_share(h, heads), 0.7 + 1.3 * ratio_01(cfg, block)));
-}
-
-static void start_faaaa(const struct mr_config *cfg, int block, float *out, size_t heads)
-{
-    for (size_t h = 0; h < heads; h++)
-        out[h] = (float)(ratio_01(cfg, block) * (1 - head_share(h, heads)));
-}
-
-static int declare_started(struct mr_params *params, const char *prefix, const char *name, const size_t *shape, int block,
-                           void (*start)(const struct mr_config *, int, float *, size_t))
-{
-    struct mr_param *p = mr_declare(params, prefix, name, shape);
-    if (!p)
-        return MR_EINVAL;
-    p->start = start;
-    p->block = block;
-    return 0;
-}
-
 static int declare(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block)
 {
     int C = cfg->n_embd;
-    void (*starts[])(const struct mr_config *, int, float *, size_t) = {start_maa_k, start_maa_v, start_maa_rg, start_maa_rg};
+    mr_start *const starts[] = {mr_start_before_key, mr_start_before_value, mr_start_before_gate, mr_start_before_gate};
     for (int i = 0; i < INPUTS; i++)
-        MR_TRY(declare_started(params, prefix, maa_names[i], mr_shape(1, 1, (size_t)C), block, starts[i]));
-    MR_TRY(declare_started(params, prefix, "time_decay", mr_shape((size_t)cfg->n_head, 1), block, start_decay));
-    MR_TRY(declare_started(params, prefix, "time_faaaa", mr_shape((size_t)cfg->n_head, 1), block, start_faaaa));
+        MR_TRY(mr_declare_started(params, prefix, maa_names[i], mr_shape(1, 1, (size_t)C), block, starts[i]));
+    MR_TRY(mr_declare_started(params, prefix, "time_decay", mr_shape((size_t)cfg->n_head, 1), block, mr_start_decay));
+    MR_TRY(mr_declare_started(params, prefix, "time_faaaa", mr_shape((size_t)cfg->n_head, 1), block, mr_start_bonus));
     const char *order[] = {"receptance", "key", "value", "gate"};
     for (int i = 0; i < INPUTS; i++)
         MR_TRY(mr_linear_declare(params, prefix, order[i], C, C, cfg->bias, 0.02));

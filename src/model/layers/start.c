@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "model/layers/start.h"
+
+#include <math.h>
+
+int mr_declare_started(struct mr_params *params, const char *prefix, const char *name, const size_t *shape, int block,
+                       mr_start *start)
+{
+    struct mr_param *p = mr_declare(params, prefix, name, shape);
+    if (!p)
+        return MR_EINVAL;
+    p->start = start;
+    p->block = block;
+    return 0;
+}
+
+static double left(const struct mr_config *cfg, int block)
+{
+    return 1 - (double)block / cfg->n_layer;
+}
+
+static double done(const struct mr_config *cfg, int block)
+{
+    return cfg->n_layer > 1 ? (double)block / (cfg->n_layer - 1) : 0;
+}
+
+/* ---- mixing ----------------------------------------------------------------------------------------------- */
+
+static void present(float *out, size_t count, double exponent, double add)
+{
+    for (size_t c = 0; c < count; c++)
+        out[c] = (float)(pow((double)c / (double)count, exponent) + add);
+}
+
+static void before(float *out, size_t count, double exponent, double add)
+{
+    for (size_t c = 0; c < count; c++)
+        out[c] = (float)(1 - (pow((double)c / (double)count, exponent) + add));
+}
+
+void mr_start_present_key(const struct mr_config *cfg, int block, float *out, size_t count)
+{
+    present(out, count, left(cfg, block), 0);
+}
+
+void mr_start_present_value(const struct mr_config *cfg, int block, float *out, size_t count)
+{
+    present(out, count, left(cfg, block), 0.3 * done(cfg, block));
+}
+
+void mr_start_present_gate(const struct mr_config *cfg, int block, float *out, size_t count)
+{
+    present(out, count, left(cfg, block) / 2, 0);
+}
+
+void mr_start_before_key(const struct mr_config *cfg, int block, float *out, size_t count)
+{
+    before(out, count, left(cfg, block), 0);
+}
+
+void mr_start_before_value(const struct mr_config *cfg, int block, float *out, size_t count)
+{
+    before(out, count, left(cfg, block), 0.3 * done(cfg, block));
+}
+
+void mr_start_before_gate(const struct mr_config *cfg, int block, float *out, size_t count)
+{
+    before(out, count, left(cfg, block) / 2, 0);
+}
+
+/* ---- the recurrence --------------------------------------------------------------------------------------- */
+
+static double share(size_t i, size_t count)
+{
+    return count > 1 ? (double)i / (double)(count - 1) : 0;
+}
+
+void mr_start_decay(const struct mr_config *cfg, int block, float *out, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = (float)(-6 + 5 * pow(share(i, count), 0.7 + 1.3 * done(cfg, block)));
+}
+
+void mr_start_bonus(const struct mr_config *cfg, int block, float *out, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = (float)(done(cfg, block) * (1 - share(i, count)));
+}
