@@ -21,6 +21,7 @@ static const struct {
     {"generate", "goes on with a prompt, token by token", mr_command_generate},
     {"logits", "the logits at every position of a text, as a file", mr_command_logits},
     {"grad", "loss and gradients of a batch, as a file", mr_command_grad},
+    {"new", "random weights of any family and size by name", mr_command_new},
     {"convert", "a model from one kind of file to another", mr_command_convert},
     {"info", "what a model file holds, and the memory that it takes", mr_command_info},
 };

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/philox.h"
 #include "model/load.h"
+#include "model/sizes.h"
 
 static int check_config(const struct mr_train_config *cfg)
 {
@@ -68,11 +69,7 @@ static int new_model(mr_trainer *t)
     if (vocab)
         cfg.vocab_size = (int)vocab;
     MR_TRY(mr_config_set_all(&cfg, t->cfg->model));
-    const json_t *aux = json_object_get(t->cfg->model, "aux");
-    if (family == MR_MICRORWKV && !aux)
-        cfg.aux = cfg.mode == MR_REFERENCE ? MR_AUX_NONE : cfg.moe == MR_MOE_TOPK ? MR_AUX_BALANCE : MR_AUX_DIVERSITY;
-    if (cfg.mode == MR_REFERENCE)
-        cfg.positions = MR_POSITIONS_LEARNED;
+    mr_config_complete(&cfg, t->cfg->model);
     if (vocab > (uint64_t)cfg.vocab_size)
         return mr_fail(MR_EINVAL, "vocab_size %d is smaller than the %llu tokens of the data set's tokenizer", cfg.vocab_size,
                        (unsigned long long)vocab);

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * new: random weights of any family and size, straight to disk; works without a device. */
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "cli/cli.h"
+#include "cli/exporting.h"
+#include "model/random_file.h"
+#include "model/sizes.h"
+
+struct request {
+    const char *name, *out, *dtype, *to, *tokenizer;
+    uint64_t seed;
+    bool json;
+    json_t *given;
+};
+
+static int run(const struct request *r)
+{
+    mr_tensor_file *source = NULL;
+    struct mr_config cfg;
+    struct mr_naming naming;
+    struct mr_export_options options;
+    struct mr_export e = {0};
+    struct mr_model_file none = {0};
+    json_t *tokenizer = NULL;
+    int err;
+    MR_TRY(mr_config_by_name(&cfg, r->name, r->given));
+    MR_TRY(mr_exporting_options(r->out, r->to, r->dtype, &options));
+    MR_TRY(mr_exporting_tokenizer(r->tokenizer, r->name, &none, &cfg, &tokenizer));
+    options.tokenizer = tokenizer;
+    MR_GO(mr_random_open(&source, &cfg, r->seed, &naming));
+    MR_GO(mr_export_plan(&e, source, &naming, &cfg, &options));
+    err = mr_exporting_run(&e, source, r->out, "new", tokenizer, r->json);
+fail:
+    mr_export_free(&e);
+    json_decref(tokenizer);
+    mr_tensor_file_close(source);
+    return err;
+}
+
+static int parse(struct request *r, const struct mr_words *words)
+{
+    const struct mr_words keys = {words->word + 1, words->count - 1};
+    if (strchr(words->word[0], '='))
+        return mr_fail(MR_EINVAL, "new: the name of a model comes before %s: see new --help", words->word[0]);
+    if (!r->out)
+        return mr_fail(MR_EINVAL, "new needs --out MODEL: see new --help");
+    r->name = words->word[0];
+    return mr_overrides(&keys, &r->given);
+}
+
+int mr_command_new(int argc, char **argv)
+{
+    struct request r = {.seed = 1337};
+    struct mr_words words = {0};
+    const struct mr_option options[] = {
+        {"out", MR_OPTION_TEXT, &r.out, "MODEL", "what to write: .mrw, .safetensors, .pth, .pt, .bin, or a folder"},
+        {"seed", MR_OPTION_SEED, &r.seed, "S", "of the random weights (1337)"},
+        {"dtype", MR_OPTION_TEXT, &r.dtype, "D", "f32, f16, bf16, q8_0, q5_1, q5_0, q4_1 or q4_0 (f32)"},
+        {"to", MR_OPTION_TEXT, &r.to, "LAYOUT", "mrw, safetensors, hf, rwkv, nanogpt or bin (OUT's ending)"},
+        {"tokenizer", MR_OPTION_TEXT, &r.tokenizer, "T", "the tokenizer that the model shall carry"},
+        MR_JSON_OPTION(&r),
+    };
+    const struct mr_syntax syntax = {
+        .name = "new", .words = "NAME [key=value ...]",
+        .about = "Writes a model of random weights: microrwkv, nanorwkv, gpt2, gpt2-medium, gpt2-large, gpt2-xl, rwkv4-169m to rwkv4-14b,\n"
+                 "rwkv5-0b1 to rwkv5-7b, rwkv6-1b6 to rwkv6-14b, rwkv7-0b1 to rwkv7-13b3; key=value changes its configuration.",
+        .example = "microrwkv new rwkv6-1b6 n_layer=2 --seed 1 --out small.mrw",
+        .options = options, .option_count = MR_COUNT(options), .min_words = 1, .max_words = INT_MAX, .key_values = true};
+    int err = mr_options_parse(&syntax, argc, argv, &words);
+    if (!err)
+        err = parse(&r, &words);
+    if (!err)
+        err = run(&r);
+    json_decref(r.given);
+    mr_words_free(&words);
+    return err;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Models by name: the sizes that were published, and the families themselves. */
+#ifndef MR_MODEL_SIZES_H
+#define MR_MODEL_SIZES_H
+
+#include "model/config.h"
+
+/* The configuration of the model of that name, with `given` (an object of configuration keys, or NULL) laid over it.
+ * MR_EINVAL names the nearest one. */
+int mr_config_by_name(struct mr_config *cfg, const char *name, const json_t *given);
+/* The i-th name, NULL past the last. */
+const char *mr_size_name(int i);
+
+/* What follows from the keys that were given, for those that were not: the auxiliary term goes with the kind of
+ * mixture, the reference mode has learned positions. */
+void mr_config_complete(struct mr_config *cfg, const json_t *given);
+
+#endif
