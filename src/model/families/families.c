@@ -8,6 +8,10 @@ const struct mr_family *mr_family(const struct mr_config *cfg)
         return &mr_family_nanorwkv;
     case MR_GPT2:
         return &mr_family_gpt2;
+    case MR_RWKV5:
+        return &mr_family_rwkv5;
+    case MR_RWKV6:
+        return &mr_family_rwkv6;
     default:
         return &mr_family_microrwkv;
     }

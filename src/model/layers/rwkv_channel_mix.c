@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Channel mix of RWKV-4 to 6: σ(receptance(xr)) · value(relu(key(xk))²). 4 and 5 keep the present row's share as
+ * time_mix, 6 that of the row before as time_maa. */
+#include <math.h>
+
+#include "model/layers/start.h"
+#include "model/pass.h"
+#include "ops/channel_mix.h"
+#include "ops/token_shift.h"
+
+struct cmix {
+    struct mr_param *share[2]; /* k, r */
+    struct mr_linear key, value, receptance;
+    mr_tensor mixed[2]; /* xk, xr [R,C] */
+    mr_tensor k;        /* [R,F] */
+    mr_tensor v, r;     /* [R,C] */
+    mr_tensor previous; /* state [B,C] */
+};
+
+static bool keeps(const struct mr_config *cfg)
+{
+    return cfg->family < MR_RWKV6;
+}
+
+static const char *const *share_names(const struct mr_config *cfg)
+{
+    static const char *const present[] = {"time_mix_k", "time_mix_r"}, *const before[] = {"time_maa_k", "time_maa_r"};
+    return keeps(cfg) ? present : before;
+}
+
+static int declare(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block)
+{
+    int C = cfg->n_embd, F = mr_ffn_width(cfg);
+    for (int i = 0; i < 2; i++)
+        MR_TRY(mr_declare_started(params, prefix, share_names(cfg)[i], mr_shape(1, 1, (size_t)C), block,
+                                  keeps(cfg) ? mr_start_present_key : mr_start_before_key));
+    MR_TRY(mr_linear_declare(params, prefix, "key", F, C, false, 0.02));
+    MR_TRY(mr_linear_declare(params, prefix, "receptance", C, C, false, 0.02));
+    return mr_linear_declare(params, prefix, "value", C, F, false, 0.02 / sqrt(2.0 * cfg->n_layer));
+}
+
+static int plan(struct mr_node *node, struct mr_planner *p)
+{
+    struct cmix *own = node->own;
+    size_t rows = (size_t)p->batch * (size_t)p->time, n = rows * (size_t)p->cfg->n_embd;
+    MR_TRY(mr_linear_find(&own->key, p->params, node->prefix, "key"));
+    MR_TRY(mr_linear_find(&own->value, p->params, node->prefix, "value"));
+    MR_TRY(mr_linear_find(&own->receptance, p->params, node->prefix, "receptance"));
+    for (int i = 0; i < 2; i++) {
+        own->share[i] = mr_param_find(p->params, node->prefix, share_names(p->cfg)[i]);
+        MR_TRY(mr_scratch(p, &own->mixed[i], n));
+    }
+    MR_TRY(mr_scratch(p, &own->k, rows * (size_t)own->key.out));
+    MR_TRY(mr_scratch(p, &own->v, n));
+    MR_TRY(mr_scratch(p, &own->r, n));
+    return mr_state(p, &own->previous, (size_t)p->batch * (size_t)p->cfg->n_embd);
+}
+
+static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+{
+    struct cmix *own = node->own;
+    const struct mr_token_shift shift = {.batch = pass->batch, .time = pass->time, .dim = pass->cfg->n_embd, .count = 2,
+                                         .keeps = keeps(pass->cfg)};
+    const mr_tensor *share[] = {&own->share[0]->value, &own->share[1]->value}, *mixed[] = {&own->mixed[0], &own->mixed[1]};
+    const mr_tensor *previous = pass->options.with_state ? &own->previous : NULL;
+    size_t rows = (size_t)pass->rows;
+    MR_TRY(mr_token_shift_forward(pass->rt, &shift, x, previous, share, mixed));
+    if (previous)
+        MR_TRY(mr_token_shift_state(pass->rt, &shift, x, previous));
+    MR_TRY(mr_linear_apply(pass, &own->key, mixed[0], &own->k));
+    MR_TRY(mr_squared_relu_forward(pass->rt, &own->k, &own->k, rows * (size_t)own->key.out));
+    MR_TRY(mr_linear_apply(pass, &own->value, &own->k, &own->v));
+    MR_TRY(mr_linear_apply(pass, &own->receptance, mixed[1], &own->r));
+    return mr_sigmoid_gate_forward(pass->rt, &own->r, &own->v, y, rows * (size_t)pass->cfg->n_embd);
+}
+
+const struct mr_layer mr_layer_rwkv_channel_mix = {"rwkv_channel_mix", sizeof(struct cmix), declare, plan, forward, NULL};

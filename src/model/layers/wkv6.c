@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "model/layers/wkv6.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "model/pass.h"
+#include "ops/group_norm.h"
+#include "ops/silu_gate.h"
+#include "rt/gemm.h"
+
+static const char *const names[MR_WKV6_INPUTS] = {"receptance", "key", "value", "gate"};
+
+static int inputs(bool gate)
+{
+    return gate ? MR_WKV6_INPUTS : MR_WKV6_INPUTS - 1;
+}
+
+int mr_wkv6_core_declare(struct mr_params *params, const struct mr_config *cfg, const char *prefix, bool gate)
+{
+    int C = cfg->n_embd;
+    if (cfg->head_size > MR_WKV6_WIDTH)
+        return mr_fail(MR_EINVAL, "head_size %d is more than %d, the most that %s can have here", cfg->head_size, MR_WKV6_WIDTH,
+                       mr_family_name(cfg->family));
+    for (int i = 0; i < inputs(gate); i++)
+        MR_TRY(mr_linear_declare(params, prefix, names[i], C, C, false, 0.02));
+    MR_TRY(mr_linear_declare(params, prefix, "output", C, C, false, 0.02 / sqrt(2.0 * cfg->n_layer)));
+    char norm[MR_NAME];
+    snprintf(norm, sizeof norm, "%sln_x.", prefix);
+    return mr_norm_declare(params, norm, C, true);
+}
+
+int mr_wkv6_core_plan(struct mr_wkv6_core *core, struct mr_planner *p, const char *prefix, bool gate)
+{
+    size_t B = (size_t)p->batch, C = (size_t)p->cfg->n_embd, H = (size_t)mr_head_count(p->cfg), rows = B * (size_t)p->time;
+    size_t state = B * C * (C / H);
+    core->inputs = inputs(gate);
+    for (int i = 0; i < core->inputs; i++) {
+        MR_TRY(mr_linear_find(&core->linear[i], p->params, prefix, names[i]));
+        MR_TRY(mr_scratch(p, &core->in[i], rows * C));
+    }
+    MR_TRY(mr_linear_find(&core->output, p->params, prefix, "output"));
+    core->ln_weight = mr_param_find(p->params, prefix, "ln_x.weight");
+    core->ln_bias = mr_param_find(p->params, prefix, "ln_x.bias");
+    MR_TRY(mr_scratch(p, &core->y, rows * C));
+    MR_TRY(mr_scratch(p, &core->normed, rows * C));
+    MR_TRY(mr_scratch(p, &core->mean, rows * H));
+    MR_TRY(mr_scratch(p, &core->rstd, rows * H));
+    if (!p->with_state)
+        return mr_scratch(p, &core->state, state);
+    MR_TRY(mr_state(p, &core->previous, B * C));
+    return mr_state(p, &core->state, state);
+}
+
+struct mr_wkv6 mr_wkv6_core_shape(const struct mr_pass *pass, bool varies)
+{
+    const struct mr_config *cfg = pass->cfg;
+    return (struct mr_wkv6){pass->batch, pass->time, mr_head_count(cfg), cfg->head_size, varies};
+}
+
+const mr_tensor *mr_wkv6_core_previous(const struct mr_wkv6_core *core, const struct mr_pass *pass)
+{
+    return pass->options.with_state ? &core->previous : NULL;
+}
+
+int mr_wkv6_core_input(struct mr_wkv6_core *core, struct mr_pass *pass, int i, const mr_tensor *x, size_t offset)
+{
+    const struct mr_linear *linear = &core->linear[i];
+    struct mr_gemm g = {.m = pass->rows, .n = linear->out, .k = linear->in, .trans_b = true, .offset_a = offset};
+    return mr_gemm(pass->rt, &g, x, &linear->weight->value, &core->in[i]);
+}
+
+int mr_wkv6_core_forward(struct mr_wkv6_core *core, struct mr_pass *pass, bool varies, const mr_tensor *change,
+                         const mr_tensor *u, const mr_tensor *y)
+{
+    const struct mr_config *cfg = pass->cfg;
+    const struct mr_wkv6 s = mr_wkv6_core_shape(pass, varies);
+    const mr_tensor *in = core->in, *normed = &core->normed;
+    size_t n = (size_t)pass->rows * (size_t)cfg->n_embd;
+    if (!pass->options.with_state)
+        MR_TRY(mr_zero(pass->rt, &core->state));
+    MR_TRY(mr_wkv6_forward(pass->rt, &s, &in[MR_WKV6_R], &in[MR_WKV6_K], &in[MR_WKV6_V], change, u, &core->state, &core->y));
+    MR_TRY(mr_group_norm_forward(pass->rt, &core->y, &core->ln_weight->value, &core->ln_bias->value, normed, &core->mean,
+                                 &core->rstd, pass->rows, s.heads, s.width, (float)cfg->ln_x_eps));
+    if (core->inputs > MR_WKV6_G)
+        MR_TRY(mr_silu_gate_forward(pass->rt, normed, &in[MR_WKV6_G], normed, n));
+    return mr_linear_apply(pass, &core->output, normed, y);
+}

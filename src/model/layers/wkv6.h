@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * What the time mixes of RWKV-5 and 6 share: out = output(ln_x(recurrence(r, k, v)) · silu(gate)). */
+#ifndef MR_MODEL_LAYERS_WKV6_H
+#define MR_MODEL_LAYERS_WKV6_H
+
+#include "model/layers/start.h"
+#include "ops/wkv6.h"
+
+enum { MR_WKV6_R, MR_WKV6_K, MR_WKV6_V, MR_WKV6_G, MR_WKV6_INPUTS };
+
+struct mr_wkv6_core {
+    int inputs; /* MR_WKV6_INPUTS, or one less: no gate */
+    struct mr_linear linear[MR_WKV6_INPUTS], output;
+    struct mr_param *ln_weight, *ln_bias;
+    mr_tensor in[MR_WKV6_INPUTS]; /* r, k, v, gate before silu [R,C] */
+    mr_tensor y, normed;          /* [R,C] */
+    mr_tensor mean, rstd;         /* [R,H] */
+    mr_tensor state, previous;    /* [B,H,N,N], [B,C]; in a pass without state the first is scratch */
+};
+
+/* receptance, key, value, gate if there is one, output, ln_x. */
+int mr_wkv6_core_declare(struct mr_params *params, const struct mr_config *cfg, const char *prefix, bool gate);
+int mr_wkv6_core_plan(struct mr_wkv6_core *core, struct mr_planner *planner, const char *prefix, bool gate);
+
+/* The recurrence of the present call. */
+struct mr_wkv6 mr_wkv6_core_shape(const struct mr_pass *pass, bool varies);
+/* The row before the call's first one, or NULL. */
+const mr_tensor *mr_wkv6_core_previous(const struct mr_wkv6_core *core, const struct mr_pass *pass);
+
+/* core->in[i] from rows [R,C] that begin at element `offset` of x. */
+int mr_wkv6_core_input(struct mr_wkv6_core *core, struct mr_pass *pass, int i, const mr_tensor *x, size_t offset);
+/* y [R,C] from core->in, the decay and u. */
+int mr_wkv6_core_forward(struct mr_wkv6_core *core, struct mr_pass *pass, bool varies, const mr_tensor *change,
+                         const mr_tensor *u, const mr_tensor *y);
+
+#endif
