@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * info: what a model file holds, and the memory that it would take; works without a device. */
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "cli/cli.h"
+#include "cli/info.h"
 #include "model/load.h"
 #include "model/pass.h"
+#include "model/sizes.h"
+#include "text/tokenizer.h"
 
 struct request {
     const char *model;
-    bool tensors, plan, json; /* json: what it prints is JSON anyway */
+    bool tensors, plan, json, text;
     int64_t batch;
     json_t *overrides;
 };
@@ -57,8 +63,10 @@ static int add_plans(const struct request *r, const struct mr_config *cfg, json_
     const struct mr_pass_options decoding = {.batch = 1, .time = 1, .with_state = true};
     json_t *plans = json_object(), *one = NULL;
     int err;
-    MR_GO(plan_json(cfg, &training, &one));
-    MR_GO(mr_json_set(plans, "training", one));
+    if (cfg->family < MR_RWKV4) { /* the others are not trained here */
+        MR_GO(plan_json(cfg, &training, &one));
+        MR_GO(mr_json_set(plans, "training", one));
+    }
     if (cfg->mode == MR_CAUSAL) {
         MR_GO(plan_json(cfg, &decoding, &one));
         MR_GO(mr_json_set(plans, "decoding", one));
@@ -71,68 +79,108 @@ fail:
 
 /* ---- the file ------------------------------------------------------------------------------------------------ */
 
-static json_t *tensor_list(const mr_tensor_file *file)
+/* {"kind", "vocab_size"} of the tokenizer inside; null: none. */
+static int add_tokenizer(const struct mr_model_file *file, json_t *out)
 {
-    json_t *list = json_array();
-    for (size_t i = 0; list && i < file->count; i++) {
-        const struct mr_file_tensor *t = &file->tensors[i];
-        json_t *shape = json_array();
-        for (int d = 0; shape && d < t->ndim; d++)
-            json_array_append_new(shape, json_integer(t->shape[d]));
-        json_t *row = json_pack("{ss ss so}", "name", t->name, "dtype", mr_dtype_name(t->dtype), "shape", shape);
-        if (mr_json_append(list, row) < 0) {
-            json_decref(list);
-            return NULL;
-        }
-    }
-    return list;
-}
-
-static int add_file(const struct request *r, json_t *out)
-{
-    mr_tensor_file *file = NULL;
-    char digest[33];
-    int err;
-    MR_GO(mr_model_open_source(&file, r->model));
-    MR_GO(mr_json_set(out, "tensors", r->tensors ? tensor_list(file) : json_integer((json_int_t)file->count)));
-    MR_GO(mr_tensor_file_digest(file, digest));
-    err = mr_json_set(out, "digest", json_string(digest));
-fail:
-    mr_tensor_file_close(file);
+    mr_tokenizer *t = NULL;
+    if (!file->tokenizer)
+        return mr_json_set(out, "tokenizer", json_null());
+    MR_TRY(mr_tokenizer_open_json(&t, file->tokenizer));
+    int err = mr_json_set(out, "tokenizer", json_pack("{ss sI}", "kind", mr_tokenizer_name(t), "vocab_size", (json_int_t)mr_tokenizer_vocab_size(t)));
+    mr_tokenizer_close(t);
     return err;
 }
 
-static int parameter_count(const struct mr_config *cfg, size_t *count)
+/* Where the run stands; what was given to it is left out. */
+static int add_training(const struct mr_model_file *file, json_t *out)
 {
+    json_t *training = file->training ? json_copy(file->training) : json_null();
+    if (json_object_get(training, "given"))
+        json_object_del(training, "given");
+    return mr_json_set(out, "training", training);
+}
+
+/* {"f32": numbers, …}: how the parameters are stored. */
+static int add_precision(mr_tensor_file *file, const struct mr_naming *naming, const struct mr_params *params, json_t *out)
+{
+    int64_t counts[MR_DTYPES] = {0};
+    json_t *precision = json_object();
+    for (int i = 0; i < params->count; i++) {
+        int64_t at = mr_naming_find(file, naming, params->list[i]->name, NULL);
+        if (at >= 0)
+            counts[file->tensors[at].dtype] += (int64_t)params->list[i]->count;
+    }
+    for (int i = 0; precision && i < MR_DTYPES; i++)
+        if (counts[i])
+            json_object_set_new(precision, mr_dtype_name((enum mr_dtype)i), json_integer(counts[i]));
+    return mr_json_set(out, "precision", precision);
+}
+
+static int add_file(const struct request *r, mr_tensor_file *source, const struct mr_model_file *file, json_t *out)
+{
+    char digest[33];
+    json_t *tensors = NULL;
+    MR_TRY(add_tokenizer(file, out));
+    MR_TRY(add_training(file, out));
+    if (r->tensors)
+        MR_TRY(mr_info_tensors(source, &tensors));
+    else
+        tensors = json_integer((json_int_t)source->count);
+    MR_TRY(mr_json_set(out, "tensors", tensors));
+    MR_TRY(mr_tensor_file_digest(source, digest));
+    return mr_json_set(out, "digest", json_string(digest));
+}
+
+static bool is_embedding(const char *name)
+{
+    return !strcmp(name, "emb.weight") || !strcmp(name, "transformer.wte.weight") || !strcmp(name, "transformer.wpe.weight");
+}
+
+static json_t *describe(const struct mr_config *cfg, const struct mr_params *params)
+{
+    size_t embeddings = 0, all = mr_params_elements(params);
+    for (int i = 0; i < params->count; i++)
+        embeddings += is_embedding(params->list[i]->name) ? params->list[i]->count : 0;
+    return json_pack("{ss ss so sI sI}", "family", mr_family_name(cfg->family), "mode", cfg->mode == MR_REFERENCE ? "reference" : "causal",
+                     "config", mr_config_json(cfg), "parameters", (json_int_t)all, "parameters_without_embeddings", (json_int_t)(all - embeddings));
+}
+
+/* A file or folder that is there, or the name of a size. */
+static int tell(const struct request *r, json_t **out)
+{
+    struct mr_config cfg;
+    struct mr_naming naming;
     struct mr_params params = {0};
-    int err = mr_model_declare(&params, cfg);
-    *count = err ? 0 : mr_params_elements(&params);
+    struct mr_model_file file = {0};
+    mr_tensor_file *source = NULL;
+    bool by_name = !mr_is_file(r->model) && !mr_is_folder(r->model) && !strpbrk(r->model, "/.");
+    int err;
+    if (by_name && (err = mr_config_by_name(&cfg, r->model, r->overrides)) < 0)
+        return r->plan ? err : mr_fail_in(MR_EFILE, "%s is no file", r->model);
+    if (!by_name)
+        MR_GO(mr_model_open_file(&source, r->model, r->overrides, &cfg, &naming, &file));
+    MR_GO(mr_model_declare(&params, &cfg));
+    err = (*out = describe(&cfg, &params)) ? 0 : mr_fail(MR_ENOMEM, "no memory for the model's description");
+    if (!err && source)
+        err = add_precision(source, &naming, &params, *out);
+    if (!err && source)
+        err = add_file(r, source, &file, *out);
+    if (!err && r->plan)
+        err = add_plans(r, &cfg, *out);
+fail:
     mr_params_free(&params);
+    mr_model_file_free(&file);
+    mr_tensor_file_close(source);
     return err;
 }
 
 static int run(const struct request *r)
 {
-    struct mr_config cfg;
-    size_t parameters;
-    int family = r->plan && !mr_is_file(r->model) && !mr_is_folder(r->model) ? mr_family_by_name(r->model) : -1;
-    if (family >= 0) {
-        mr_config_defaults(&cfg, family);
-        MR_TRY(mr_config_set_all(&cfg, r->overrides));
-        MR_TRY(mr_config_check(&cfg));
-    } else {
-        MR_TRY(mr_model_read_config(r->model, r->overrides, &cfg, NULL));
-    }
-    MR_TRY(parameter_count(&cfg, &parameters));
-    json_t *out = json_pack("{ss ss so sI}", "family", mr_family_name(cfg.family), "mode",
-                            cfg.mode == MR_REFERENCE ? "reference" : "causal", "config", mr_config_json(&cfg),
-                            "parameters", (json_int_t)parameters);
-    int err = out ? 0 : mr_fail(MR_ENOMEM, "no memory for the model's description");
-    if (!err && family < 0)
-        err = add_file(r, out);
-    if (!err && r->plan)
-        err = add_plans(r, &cfg, out);
-    if (!err)
+    json_t *out = NULL;
+    int err = tell(r, &out);
+    if (!err && (r->text || (!r->json && isatty(STDOUT_FILENO))))
+        err = mr_info_print(out);
+    else if (!err)
         return mr_print_json(out);
     json_decref(out);
     return err;
@@ -143,17 +191,18 @@ int mr_command_info(int argc, char **argv)
     struct request r = {.batch = 1};
     struct mr_words words = {0}, config = {0};
     const struct mr_option options[] = {
-        {"tensors", MR_OPTION_FLAG, &r.tensors, NULL, "list every tensor with its type and shape"},
-        {"plan", MR_OPTION_FLAG, &r.plan, NULL, "the memory of training and decoding it; MODEL may be a family's name"},
+        {"tensors", MR_OPTION_FLAG, &r.tensors, NULL, "list every tensor with its type, shape and statistics"},
+        {"plan", MR_OPTION_FLAG, &r.plan, NULL, "the memory of training and decoding it; MODEL may be a name such as gpt2-xl"},
         {"batch", MR_OPTION_INT, &r.batch, "B", "texts at a time while training, for --plan (1)"},
         {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
-        {"json", MR_OPTION_FLAG, &r.json, NULL, "what it prints is JSON anyway"},
+        {"json", MR_OPTION_FLAG, &r.json, NULL, "print JSON, as it does anyway where stdout is no terminal"},
+        {"text", MR_OPTION_FLAG, &r.text, NULL, "print for people, as it does anyway on a terminal"},
     };
     const struct mr_syntax syntax = {
         .name = "info",
         .words = "MODEL",
-        .about = "Says as JSON what a model file holds: family, mode, config, parameters, tensors, and the XXH3-128 digest\n"
-                 "over the bytes of all tensors in the order of their names.",
+        .about = "Says what a model file holds: family, mode, config, parameters, precision, tokenizer, where its training stands,\n"
+                 "tensors, and the XXH3-128 digest over the bytes of all tensors in the order of their names. Needs no device.",
         .example = "microrwkv info out/best.mrw --plan",
         .options = options,
         .option_count = MR_COUNT(options),
