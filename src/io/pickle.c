@@ -34,6 +34,7 @@ struct mr_pickled *mr_pickle_make(struct mr_pickle_machine *m, enum mr_pickled_k
         m->pickle->blocks = block;
     }
     struct mr_pickled *value = &block->values[block->used++];
+    m->made++;
     value->kind = kind;
     return value;
 }
@@ -114,10 +115,10 @@ static int take(struct mr_pickle_machine *m, struct mr_pickled *into, size_t n)
     return 0;
 }
 
-static int make_tuple(struct mr_pickle_machine *m, size_t n)
+static int make_tuple(struct mr_pickle_machine *m, uint64_t n)
 {
     if (n == 0)
-        return mr_pickle_push(m, m->empty_tuple);
+        return mr_pickle_push(m, m->shared[MR_PICKLE_UNIT]);
     struct mr_pickled *tuple = mr_pickle_make(m, MR_PICKLED_TUPLE);
     if (!tuple)
         return MR_ENOMEM;
@@ -129,7 +130,7 @@ static int make_tuple(struct mr_pickle_machine *m, size_t n)
 }
 
 /* A tuple, or items for the list or dictionary below the mark. */
-static int close_mark(struct mr_pickle_machine *m, enum mr_pickled_kind kind)
+static int close_mark(struct mr_pickle_machine *m, uint64_t kind)
 {
     int64_t n = above_mark(m);
     if (n < 0)
@@ -148,8 +149,10 @@ static int close_mark(struct mr_pickle_machine *m, enum mr_pickled_kind kind)
     return 0;
 }
 
-static int append_items(struct mr_pickle_machine *m, enum mr_pickled_kind kind, size_t n)
+/* One item for the list or dictionary below it; in a dictionary it is two values. */
+static int append_item(struct mr_pickle_machine *m, uint64_t kind)
 {
+    size_t n = kind == MR_PICKLED_DICT ? 2 : 1;
     struct mr_pickled *into = mr_pickle_peek(m, n);
     if (!into || into->kind != kind || !mr_pickle_peek(m, 0) || !mr_pickle_peek(m, n - 1))
         return mr_pickle_fail(m, "an item that belongs to no list or dictionary");
@@ -212,11 +215,9 @@ static int push_real(struct mr_pickle_machine *m, double x)
     return mr_pickle_push(m, value);
 }
 
-static int push_float(struct mr_pickle_machine *m)
+static int push_float(struct mr_pickle_machine *m, uint64_t bits)
 {
-    uint64_t bits;
     double x;
-    MR_TRY(read_number(m, 8, &bits));
     bits = __builtin_bswap64(bits);
     memcpy(&x, &bits, 8);
     return push_real(m, x);
@@ -242,10 +243,8 @@ static int push_long(struct mr_pickle_machine *m, uint64_t size)
     return push_real(m, x);
 }
 
-static int push_text(struct mr_pickle_machine *m, enum mr_pickled_kind kind, int size_bytes)
+static int push_bytes(struct mr_pickle_machine *m, enum mr_pickled_kind kind, uint64_t size)
 {
-    uint64_t size;
-    MR_TRY(read_number(m, size_bytes, &size));
     if (size > (uint64_t)(m->end - m->p))
         return mr_pickle_fail(m, "a text of %llu bytes reaches beyond its end", (unsigned long long)size);
     struct mr_pickled *value = mr_pickle_make(m, kind);
@@ -257,15 +256,17 @@ static int push_text(struct mr_pickle_machine *m, enum mr_pickled_kind kind, int
     return mr_pickle_push(m, value);
 }
 
-static int read_and(struct mr_pickle_machine *m, int bytes,
-                    int (*action)(struct mr_pickle_machine *, uint64_t))
+static int push_text(struct mr_pickle_machine *m, uint64_t size)
 {
-    uint64_t n;
-    MR_TRY(read_number(m, bytes, &n));
-    return action(m, n);
+    return push_bytes(m, MR_PICKLED_TEXT, size);
 }
 
-static int push_int1(struct mr_pickle_machine *m, uint64_t n)
+static int push_raw(struct mr_pickle_machine *m, uint64_t size)
+{
+    return push_bytes(m, MR_PICKLED_BYTES, size);
+}
+
+static int push_int2(struct mr_pickle_machine *m, uint64_t n)
 {
     return push_int(m, (int64_t)n);
 }
@@ -288,121 +289,117 @@ static int ignore(struct mr_pickle_machine *m, uint64_t n)
 
 /* ---- the machine ---- */
 
-static int step(struct mr_pickle_machine *m, uint8_t op)
+static int push_shared(struct mr_pickle_machine *m, uint64_t which)
 {
-    switch (op) {
-    case 0x80: /* PROTO */
-        return read_and(m, 1, check_protocol);
-    case 0x95: /* FRAME */
-        return read_and(m, 8, ignore);
-    case '(':
-        return mr_pickle_push(m, m->mark);
-    case '0': /* POP */
-        return m->stack.count ? (m->stack.count--, 0) : mr_pickle_fail(m, "its stack is empty");
-    case '1': { /* POP_MARK */
-        int64_t n = above_mark(m);
-        m->stack.count -= n < 0 ? 0 : (size_t)n + 1;
-        return n < 0 ? mr_pickle_fail(m, "a mark is missing") : 0;
-    }
-    case 'N':
-        return mr_pickle_push(m, m->none);
-    case 0x88:
-        return mr_pickle_push(m, m->yes);
-    case 0x89:
-        return mr_pickle_push(m, m->no);
-    case 'K': /* BININT1, BININT2, BININT */
-        return read_and(m, 1, push_int1);
-    case 'M':
-        return read_and(m, 2, push_int1);
-    case 'J':
-        return read_and(m, 4, push_int4);
-    case 0x8a: /* LONG1, LONG4 */
-        return read_and(m, 1, push_long);
-    case 0x8b:
-        return read_and(m, 4, push_long);
-    case 'G':
-        return push_float(m);
-    case 'X': /* BINUNICODE, SHORT_BINUNICODE, BINUNICODE8 */
-        return push_text(m, MR_PICKLED_TEXT, 4);
-    case 0x8c:
-        return push_text(m, MR_PICKLED_TEXT, 1);
-    case 0x8d:
-        return push_text(m, MR_PICKLED_TEXT, 8);
-    case 'U': /* SHORT_BINSTRING, BINSTRING */
-        return push_text(m, MR_PICKLED_TEXT, 1);
-    case 'T':
-        return push_text(m, MR_PICKLED_TEXT, 4);
-    case 'C': /* SHORT_BINBYTES, BINBYTES, BINBYTES8, BYTEARRAY8 */
-        return push_text(m, MR_PICKLED_BYTES, 1);
-    case 'B':
-        return push_text(m, MR_PICKLED_BYTES, 4);
-    case 0x8e:
-    case 0x96:
-        return push_text(m, MR_PICKLED_BYTES, 8);
-    case ']':
-        return mr_pickle_push(m, mr_pickle_make(m, MR_PICKLED_LIST));
-    case '}':
-        return mr_pickle_push(m, mr_pickle_make(m, MR_PICKLED_DICT));
-    case ')':
-        return mr_pickle_push(m, m->empty_tuple);
-    case 'a': /* APPEND, APPENDS, SETITEM, SETITEMS */
-        return append_items(m, MR_PICKLED_LIST, 1);
-    case 'e':
-        return close_mark(m, MR_PICKLED_LIST);
-    case 's':
-        return append_items(m, MR_PICKLED_DICT, 2);
-    case 'u':
-        return close_mark(m, MR_PICKLED_DICT);
-    case 't': /* TUPLE, TUPLE1, TUPLE2, TUPLE3 */
-        return close_mark(m, MR_PICKLED_TUPLE);
-    case 0x85:
-    case 0x86:
-    case 0x87:
-        return make_tuple(m, (size_t)(op - 0x84));
-    case 'c':
-        return mr_pickle_global(m);
-    case 0x93:
-        return mr_pickle_stack_global(m);
-    case 'R':
-        return mr_pickle_reduce(m);
-    case 'b':
-        return mr_pickle_build(m);
-    case 'Q':
-        return mr_pickle_persistent(m);
-    case 'q': /* BINPUT, LONG_BINPUT, MEMOIZE */
-        return read_and(m, 1, remember);
-    case 'r':
-        return read_and(m, 4, remember);
-    case 0x94:
-        return remember(m, m->memo.count);
-    case 'h': /* BINGET, LONG_BINGET */
-        return read_and(m, 1, recall);
-    case 'j':
-        return read_and(m, 4, recall);
-    default:
-        return mr_pickle_fail(m, "operation 0x%02x is not one that plain data or torch needs", op);
-    }
+    return mr_pickle_push(m, m->shared[which]);
+}
+
+static int push_new(struct mr_pickle_machine *m, uint64_t kind)
+{
+    return mr_pickle_push(m, mr_pickle_make(m, (enum mr_pickled_kind)kind));
+}
+
+static int pop(struct mr_pickle_machine *m)
+{
+    return m->stack.count ? (m->stack.count--, 0) : mr_pickle_fail(m, "its stack is empty");
+}
+
+static int pop_mark(struct mr_pickle_machine *m)
+{
+    int64_t n = above_mark(m);
+    m->stack.count -= n < 0 ? 0 : (size_t)n + 1;
+    return n < 0 ? mr_pickle_fail(m, "a mark is missing") : 0;
+}
+
+static int memoize(struct mr_pickle_machine *m)
+{
+    return remember(m, m->memo.count);
+}
+
+/* What each byte asks for: an action on the stack alone, or one with a number, which is in the next `bytes`
+ * bytes or else in the table. What is not here is refused. */
+static const struct operation {
+    int (*alone)(struct mr_pickle_machine *);
+    int (*with)(struct mr_pickle_machine *, uint64_t);
+    uint8_t bytes, number;
+} operations[256] = {
+    [0x80] = {NULL, check_protocol, 1, 0},           /* PROTO */
+    [0x95] = {NULL, ignore, 8, 0},                   /* FRAME */
+    ['('] = {NULL, push_shared, 0, MR_PICKLE_MARK},  /* MARK */
+    ['0'] = {pop, NULL, 0, 0},                       /* POP */
+    ['1'] = {pop_mark, NULL, 0, 0},                  /* POP_MARK */
+    ['N'] = {NULL, push_shared, 0, MR_PICKLE_NONE},  /* NONE */
+    [0x88] = {NULL, push_shared, 0, MR_PICKLE_YES},  /* NEWTRUE */
+    [0x89] = {NULL, push_shared, 0, MR_PICKLE_NO},   /* NEWFALSE */
+    ['K'] = {NULL, push_int2, 1, 0},                 /* BININT1 */
+    ['M'] = {NULL, push_int2, 2, 0},                 /* BININT2 */
+    ['J'] = {NULL, push_int4, 4, 0},                 /* BININT */
+    [0x8a] = {NULL, push_long, 1, 0},                /* LONG1 */
+    [0x8b] = {NULL, push_long, 4, 0},                /* LONG4 */
+    ['G'] = {NULL, push_float, 8, 0},                /* BINFLOAT */
+    [0x8c] = {NULL, push_text, 1, 0},                /* SHORT_BINUNICODE */
+    ['X'] = {NULL, push_text, 4, 0},                 /* BINUNICODE */
+    [0x8d] = {NULL, push_text, 8, 0},                /* BINUNICODE8 */
+    ['U'] = {NULL, push_text, 1, 0},                 /* SHORT_BINSTRING */
+    ['T'] = {NULL, push_text, 4, 0},                 /* BINSTRING */
+    ['C'] = {NULL, push_raw, 1, 0},                  /* SHORT_BINBYTES */
+    ['B'] = {NULL, push_raw, 4, 0},                  /* BINBYTES */
+    [0x8e] = {NULL, push_raw, 8, 0},                 /* BINBYTES8 */
+    [0x96] = {NULL, push_raw, 8, 0},                 /* BYTEARRAY8 */
+    [']'] = {NULL, push_new, 0, MR_PICKLED_LIST},    /* EMPTY_LIST */
+    ['}'] = {NULL, push_new, 0, MR_PICKLED_DICT},    /* EMPTY_DICT */
+    [')'] = {NULL, make_tuple, 0, 0},                /* EMPTY_TUPLE */
+    [0x85] = {NULL, make_tuple, 0, 1},               /* TUPLE1 */
+    [0x86] = {NULL, make_tuple, 0, 2},               /* TUPLE2 */
+    [0x87] = {NULL, make_tuple, 0, 3},               /* TUPLE3 */
+    ['t'] = {NULL, close_mark, 0, MR_PICKLED_TUPLE}, /* TUPLE */
+    ['a'] = {NULL, append_item, 0, MR_PICKLED_LIST}, /* APPEND */
+    ['e'] = {NULL, close_mark, 0, MR_PICKLED_LIST},  /* APPENDS */
+    ['s'] = {NULL, append_item, 0, MR_PICKLED_DICT}, /* SETITEM */
+    ['u'] = {NULL, close_mark, 0, MR_PICKLED_DICT},  /* SETITEMS */
+    ['c'] = {mr_pickle_global, NULL, 0, 0},          /* GLOBAL */
+    [0x93] = {mr_pickle_stack_global, NULL, 0, 0},   /* STACK_GLOBAL */
+    ['R'] = {mr_pickle_reduce, NULL, 0, 0},          /* REDUCE */
+    ['b'] = {mr_pickle_build, NULL, 0, 0},           /* BUILD */
+    ['Q'] = {mr_pickle_persistent, NULL, 0, 0},      /* BINPERSID */
+    ['q'] = {NULL, remember, 1, 0},                  /* BINPUT */
+    ['r'] = {NULL, remember, 4, 0},                  /* LONG_BINPUT */
+    [0x94] = {memoize, NULL, 0, 0},                  /* MEMOIZE */
+    ['h'] = {NULL, recall, 1, 0},                    /* BINGET */
+    ['j'] = {NULL, recall, 4, 0},                    /* LONG_BINGET */
+};
+
+static int step(struct mr_pickle_machine *m, uint8_t code)
+{
+    const struct operation *op = &operations[code];
+    uint64_t number = op->number;
+    if (op->bytes)
+        MR_TRY(read_number(m, op->bytes, &number));
+    if (op->with)
+        return op->with(m, number);
+    return op->alone ? op->alone(m)
+                     : mr_pickle_fail(m, "operation 0x%02x is not one that plain data or torch needs", code);
 }
 
 static int run(struct mr_pickle_machine *m)
 {
-    m->none = mr_pickle_make(m, MR_PICKLED_NONE);
-    m->yes = mr_pickle_make(m, MR_PICKLED_BOOL);
-    m->no = mr_pickle_make(m, MR_PICKLED_BOOL);
-    m->mark = mr_pickle_make(m, MR_PICKLED_MARK);
-    m->empty_tuple = mr_pickle_make(m, MR_PICKLED_TUPLE);
-    if (!m->empty_tuple) /* the first block holds them all */
-        return MR_ENOMEM;
-    m->yes->truth = true;
+    static const enum mr_pickled_kind kinds[MR_PICKLE_SHARED] = {
+        MR_PICKLED_NONE, MR_PICKLED_BOOL, MR_PICKLED_BOOL, MR_PICKLED_MARK, MR_PICKLED_TUPLE};
+    for (int i = 0; i < MR_PICKLE_SHARED; i++)
+        if (!(m->shared[i] = mr_pickle_make(m, kinds[i])))
+            return MR_ENOMEM;
+    m->shared[MR_PICKLE_YES]->truth = true;
     while (m->p < m->end) {
-        uint8_t op = *m->p++;
-        if (op == '.') {
+        uint8_t code = *m->p++;
+        if (code == '.') {
             if (m->stack.count != 1 || !mr_pickle_peek(m, 0))
                 return mr_pickle_fail(m, "it ends with %zu values instead of one", m->stack.count);
             m->pickle->root = mr_pickle_peek(m, 0);
             return 0;
         }
-        MR_TRY(step(m, op));
+        MR_TRY(step(m, code));
+        if (m->made > MR_PICKLE_MOST_VALUES)
+            return mr_pickle_fail(m, "it has more than %d values", MR_PICKLE_MOST_VALUES);
     }
     return mr_pickle_fail(m, "it is cut short");
 }

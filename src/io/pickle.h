@@ -28,7 +28,12 @@ enum mr_pickled_kind {
     MR_PICKLED_MARK,
 };
 
-enum { MR_PICKLED_DIMS = 8, MR_PICKLE_DEPTH = 64, MR_PICKLE_LARGEST = 16 << 20 };
+enum {
+    MR_PICKLED_DIMS = 8,
+    MR_PICKLE_DEPTH = 64,
+    MR_PICKLE_LARGEST = 16 << 20,    /* bytes: some 80000 tensors */
+    MR_PICKLE_MOST_VALUES = 4 << 20, /* of which each takes less than 100 bytes */
+};
 
 /* A value; it lives as long as its mr_pickle. Values may be shared and may even contain themselves: walk them
  * with a limit of depth and of steps. */

@@ -11,12 +11,23 @@ struct mr_pickle_pointers {
     size_t count, capacity;
 };
 
+/* Values that are made once and shared. */
+enum mr_pickle_shared {
+    MR_PICKLE_NONE,
+    MR_PICKLE_YES,
+    MR_PICKLE_NO,
+    MR_PICKLE_MARK,
+    MR_PICKLE_UNIT,
+    MR_PICKLE_SHARED
+};
+
 struct mr_pickle_machine {
     struct mr_pickle *pickle;
     const uint8_t *p, *end, *start;
     const char *what;
+    size_t made; /* values */
     struct mr_pickle_pointers stack, memo;
-    struct mr_pickled *none, *yes, *no, *mark, *empty_tuple, *small[256]; /* made once, shared */
+    struct mr_pickled *shared[MR_PICKLE_SHARED], *small[256]; /* small: 0 to 255, once they were needed */
 };
 
 /* An error at the present byte. */

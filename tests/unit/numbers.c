@@ -94,6 +94,47 @@ static void test_bf16_rounds_to_nearest_even(void **state)
     assert_int_equal(mr_f32_to_bf16(-INFINITY), 0xff80);
 }
 
+/* x rounded to a multiple of the step that halves of this kind have around it; beyond the largest: infinity.
+ */
+static double nearest(float x, int bits, int least, double largest)
+{
+    int e;
+    if (!isfinite(x) || x == 0)
+        return x;
+    frexp((double)x, &e); /* |x| from 2^(e-1) to 2^e */
+    double step = ldexp(1, (e - 1 > least ? e - 1 : least) - bits), r = rint((double)x / step) * step;
+    return fabs(r) > largest ? copysign(INFINITY, (double)x) : r;
+}
+
+static void test_floats_of_every_kind_round_as_defined(void **state)
+{
+    (void)state;
+    enum { N = 1000 }; /* through the loops over pieces */
+    uint32_t bits = 0;
+    for (int round = 0; round < 800; round++) {
+        float x[N];
+        uint16_t f16[N], bf16[N];
+        for (int i = 0; i < N; i++, bits += 5381)
+            memcpy(&x[i], &bits, 4);
+        mr_from_f32(MR_DTYPE_F16, x, f16, N);
+        mr_from_f32(MR_DTYPE_BF16, x, bf16, N);
+        for (int i = 0; i < N; i++) {
+            double half = half_value(f16[i]), brain = bf16_value(bf16[i]);
+            if (isnan(x[i]) ? !isnan(half) || !isnan(brain)
+                            : half != nearest(x[i], 10, -14, 65504) ||
+                                  brain != nearest(x[i], 7, -126, ldexp(255, 120)) ||
+                                  !signbit(half) != !signbit(x[i]) || !signbit(brain) != !signbit(x[i]))
+                fail_msg("%a became %a as f16 and %a as bf16", (double)x[i], half, brain);
+        }
+    }
+    static const uint32_t quiet[] = {0x7f800001, 0xff800001, 0x7fc00000, 0x7fffffff};
+    for (size_t i = 0; i < COUNT(quiet); i++) { /* what is no number stays none, however little says so */
+        float x;
+        memcpy(&x, &quiet[i], 4);
+        assert_true(isnan(half_value(mr_f32_to_f16(x))) && isnan(bf16_value(mr_f32_to_bf16(x))));
+    }
+}
+
 static void test_block_layouts_are_as_described(void **state)
 {
     (void)state;
@@ -219,6 +260,7 @@ int main(void)
         cmocka_unit_test(test_bf16_every_value_widens_and_returns),
         cmocka_unit_test(test_f16_rounds_to_nearest_even),
         cmocka_unit_test(test_bf16_rounds_to_nearest_even),
+        cmocka_unit_test(test_floats_of_every_kind_round_as_defined),
         cmocka_unit_test(test_block_layouts_are_as_described),
         cmocka_unit_test(test_quantising_keeps_to_the_nearest_step),
         cmocka_unit_test(test_quantising_survives_odd_numbers),

@@ -348,10 +348,16 @@ static void test_tensors_stay_within_their_storage(void **state)
     assert_fails(MR_EFILE, "storage is not described", PARSE("\x80\x02(NNNNNtQ."));
 }
 
-static void test_a_huge_pickle_is_refused_unread(void **state)
+static void test_huge_pickles_are_refused(void **state)
 {
     (void)state;
     struct mr_pickle pickle;
+    size_t size = MR_PICKLE_LARGEST;
+    uint8_t *many = malloc(size);
+    assert_non_null(many);
+    memset(many, ']', size);
+    assert_fails(MR_EFILE, "more than 4194304 values", mr_pickle_read(&pickle, many, size, "test.pkl"));
+    free(many);
     assert_fails(MR_EFILE, "larger than any",
                  mr_pickle_read(&pickle, NULL, (size_t)MR_PICKLE_LARGEST + 1, "test.pkl"));
     mr_pickle_free(&pickle);
@@ -369,7 +375,7 @@ int main(void)
         cmocka_unit_test(test_endless_values_are_refused),
         cmocka_unit_test(test_numbers_of_every_length),
         cmocka_unit_test(test_tensors_stay_within_their_storage),
-        cmocka_unit_test(test_a_huge_pickle_is_refused_unread),
+        cmocka_unit_test(test_huge_pickles_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * safetensors: what is written comes back; what is wrong is named. */
-#include "unit_test.h"
+#include "content.h"
 
 #include "io/safetensors.h"
 
@@ -101,6 +101,25 @@ static void test_every_type_comes_back(void **state)
     assert_string_equal(json_string_value(json_object_get(file->metadata, "format")), "pt");
     mr_tensor_file_close(file);
     json_decref(metadata);
+}
+
+static void test_numbers_come_back_bit_for_bit(void **state)
+{
+    (void)state;
+    struct content c = {0};
+    const char *path = test_path("bits.safetensors");
+    mr_tensor_writer *w;
+    mr_tensor_file *file;
+    for (int dtype = 0; dtype <= MR_DTYPE_BOOL; dtype++)
+        content_add(&c, (enum mr_dtype)dtype, 3, 3, 7, 11);
+    content_add(&c, MR_DTYPE_F32, 0, 0, 0, 0);
+    content_add(&c, MR_DTYPE_F32, 3, 5, 0, 2);
+    content_add(&c, MR_DTYPE_F32, 2, 1501, 1999, 0);
+    assert_ok(mr_safetensors_begin(&w, path, c.list, c.count, NULL));
+    content_write(&c, w);
+    assert_ok(mr_safetensors_open(&file, path));
+    content_expect(&c, file);
+    content_release(&c);
 }
 
 static void test_digest_follows_names_not_places(void **state)
@@ -205,6 +224,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden_file_is_read),
         cmocka_unit_test(test_every_type_comes_back),
+        cmocka_unit_test(test_numbers_come_back_bit_for_bit),
         cmocka_unit_test(test_digest_follows_names_not_places),
         cmocka_unit_test(test_wrong_layouts_are_refused),
         cmocka_unit_test(test_shapes_that_overflow_are_refused),

@@ -68,6 +68,25 @@ static void test_the_archive_may_have_any_name(void **state)
     }
 }
 
+/* More files than the archive's short fields can count. */
+static void test_an_archive_may_have_many_files(void **state)
+{
+    (void)state;
+    enum { COUNT_OF = 70000 };
+    struct member *members = calloc(COUNT_OF, sizeof *members);
+    char(*names)[24] = calloc(COUNT_OF, sizeof *names);
+    assert_true(members && names);
+    for (int i = 0; i < COUNT_OF; i++) {
+        snprintf(names[i], sizeof names[i], "m/other/%d", i);
+        members[i].name = names[i];
+    }
+    members[0] = (struct member)PICKLE("m/data.pkl", PLAIN);
+    members[COUNT_OF - 1] = (struct member){"m/data/7", twelve, sizeof twelve};
+    assert_ok(read_all(mr_torch_open, archive(members, COUNT_OF)));
+    free(members);
+    free(names);
+}
+
 static void refuse(const char *part, const char *path)
 {
     assert_fails(MR_EFILE, part, read_all(mr_tensor_source_open, path));
@@ -218,6 +237,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_archive_may_have_any_name),
+        cmocka_unit_test(test_an_archive_may_have_many_files),
         cmocka_unit_test(test_wrong_archives_are_refused),
         cmocka_unit_test(test_other_ways_to_save_are_named),
         cmocka_unit_test(test_a_file_cut_short_anywhere_is_refused),
