@@ -50,6 +50,22 @@ int mr_model_declare(struct mr_params *params, const struct mr_config *cfg)
     return 0;
 }
 
+bool mr_model_trainable(const struct mr_config *cfg)
+{
+    for (const struct mr_branch *b = mr_family(cfg)->block(cfg); b->chain[0].layer; b++)
+        for (int i = 0; i < MR_LINKS && b->chain[i].layer; i++)
+            if (!b->chain[i].layer->backward)
+                return false;
+    return true;
+}
+
+int mr_model_check_trainable(const struct mr_config *cfg)
+{
+    return mr_model_trainable(cfg) ? 0
+                                   : mr_fail(MR_EINVAL, "a model of the family %s cannot be trained here, only evaluated and run: "
+                                                        "microrwkv, nanorwkv and gpt2 can", mr_family_name(cfg->family));
+}
+
 /* Gradients and moments have the layout of the parameters, those with weight decay first: the optimizer works on
  * whole segments. */
 int mr_model_plan(struct mr_params *params, mr_plan *plan, bool trains)
@@ -74,6 +90,8 @@ int mr_model_create(mr_model **out, mr_runtime *rt, const struct mr_config *cfg,
 {
     int err = MR_ENOMEM;
     mr_plan *plan = NULL;
+    if (trains)
+        MR_TRY(mr_model_check_trainable(cfg));
     mr_model *model = mr_alloc(1, sizeof *model);
     if (!model)
         return MR_ENOMEM;

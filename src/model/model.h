@@ -18,6 +18,11 @@ typedef struct mr_model {
 /* Declares all parameters of cfg's family into params, in the order of files. Works without a device. */
 int mr_model_declare(struct mr_params *params, const struct mr_config *cfg);
 
+/* Whether models of this configuration can be trained: all of their layers have a backward. */
+bool mr_model_trainable(const struct mr_config *cfg);
+/* MR_EINVAL, saying so, if they cannot. */
+int mr_model_check_trainable(const struct mr_config *cfg);
+
 /* A model with all parameters 0; with `trains` gradients and moments are allocated too. force: see
  * mr_plan_allocate. */
 int mr_model_create(mr_model **model, mr_runtime *rt, const struct mr_config *cfg, bool trains, bool force);

@@ -133,6 +133,8 @@ int mr_pass_plan(struct mr_pass *pass, mr_plan *plan, const struct mr_params *pa
     if (!mr_mul((size_t)o->batch, (size_t)o->time, &rows) || rows > 1 << 24 || !mr_mul(rows, (size_t)pass->cfg->n_embd, &rows_dim))
         return mr_fail(MR_EINVAL, "batch %d times %d positions is more than one pass can hold: try a smaller batch_size",
                        o->batch, o->time);
+    if (o->training)
+        MR_TRY(mr_model_check_trainable(pass->cfg));
     MR_TRY(build_nodes(pass));
     MR_TRY(mr_plan_add(plan, MR_BUFFERS, &pass->tokens, MR_I32, rows));
     MR_TRY(mr_plan_add(plan, MR_BUFFERS, &pass->targets, MR_I32, rows));
