@@ -41,7 +41,7 @@ struct mr_output {
 };
 
 struct mr_export {
-    int target;
+    int target, layout; /* layout: enum mr_layout_id */
     struct mr_config cfg;
     struct mr_params params;
     struct mr_output *outputs;

@@ -12,7 +12,7 @@
 static bool is_reserved(const char *key)
 {
     static const char *const keys[] = {"family", "mode", "config", "training", "tokenizer", "checkpoint", "format", "model_args", "optimizer",
-                                       "iter_num", "best_val_loss", "version", "n_vocab", "n_embd", "n_layer", "data_type", NULL};
+                                       "iter_num", "best_val_loss", "version", "layout", "n_vocab", "n_embd", "n_layer", "data_type", NULL};
     for (int i = 0; keys[i]; i++)
         if (strcmp(key, keys[i]) == 0)
             return true;
@@ -60,6 +60,8 @@ static int for_mrw(struct mr_export *e, mr_tensor_file *source, const json_t *to
     const json_t *script = script_of(source);
     json_t *training = NULL;
     MR_TRY(family_and_config(e));
+    if (e->layout == MR_LAYOUT_BIN)
+        MR_TRY(mr_json_set(e->metadata, "layout", json_string("bin")));
     MR_TRY(keep_unknown(e, source));
     MR_TRY(mr_training_of(source, &training));
     if (training)

@@ -152,7 +152,7 @@ static int shape_of(const struct planner *pl, const struct mr_param *p, const st
         shape[ndim - 1] = (int64_t)p->shape[ndim - 2];
         shape[ndim - 2] = (int64_t)p->shape[ndim - 1];
     }
-    if (pl->options->target == MR_TARGET_BIN)
+    if (pl->e->layout == MR_LAYOUT_BIN)
         ndim = bin_shape(pl, p, shape, ndim);
     if (place->change == MR_JOINED) { /* (6,1,C) */
         shape[0] = place->parts;
@@ -307,7 +307,8 @@ static int add_moments(struct planner *pl)
 
 /* ---- the plan ---------------------------------------------------------------------------------------------------- */
 
-static int layout_of(const struct mr_config *cfg, int target)
+/* A .mrw of a .bin keeps its names and forms, so that nothing is lost between the two. */
+static int layout_of(const struct mr_config *cfg, int target, const struct mr_naming *source)
 {
     static const char *const hints[] = {[MR_TARGET_HF] = "gpt2, rwkv4, rwkv5 and rwkv6", [MR_TARGET_RWKV] = "rwkv4, rwkv5, rwkv6 and rwkv7",
                                         [MR_TARGET_NANOGPT] = "microrwkv, nanorwkv and gpt2", [MR_TARGET_BIN] = "rwkv4, rwkv5, rwkv6 and rwkv7"};
@@ -328,6 +329,8 @@ static int layout_of(const struct mr_config *cfg, int target)
         if (!rwkv)
             return MR_LAYOUT_OWN;
         break;
+    case MR_TARGET_MRW:
+        return source->layout == MR_LAYOUT_BIN ? MR_LAYOUT_BIN : MR_LAYOUT_OWN;
     default:
         return MR_LAYOUT_OWN;
     }
@@ -382,6 +385,22 @@ static int note_others(struct planner *pl)
     return count ? mr_export_note(pl->e, "%d tensors that are no part of the model: %s%s", count, list, count > 4 ? ", …" : "") : 0;
 }
 
+/* Logarithms cost digits. */
+static int note_forms(struct planner *pl)
+{
+    const char *form = NULL;
+    int count = 0;
+    for (size_t i = 0; i < pl->e->count; i++) {
+        const struct mr_recipe *r = &pl->e->outputs[i].recipe[0];
+        int change = r->apply ? r->apply : r->undo;
+        if (!change)
+            continue;
+        form = change == MR_EXP ? "exp(x)" : change == MR_NEGATIVE_EXP ? "-exp(x)" : "exp(-exp(x))";
+        count++;
+    }
+    return count ? mr_export_note(pl->e, "the last digits of %d vectors: .bin files hold %s where other files hold x", count, form) : 0;
+}
+
 static int note_dtypes(struct planner *pl)
 {
     for (int i = 0; i < MR_DTYPES; i++)
@@ -396,9 +415,10 @@ static int note_dtypes(struct planner *pl)
 static int plan(struct planner *pl)
 {
     struct mr_export *e = pl->e;
-    int layout = layout_of(&e->cfg, e->target), dtype = pl->options->dtype;
+    int layout = layout_of(&e->cfg, e->target, pl->naming), dtype = pl->options->dtype;
     if (layout < 0)
         return layout;
+    e->layout = layout;
     if (dtype >= 0 && !mr_target_holds(e->target, (enum mr_dtype)dtype))
         return mr_fail(MR_EINVAL, "the layout %s cannot hold %s", mr_target_name(e->target), mr_dtype_name((enum mr_dtype)dtype));
     pl->rules = mr_layout_rules(layout, &e->cfg);
@@ -407,6 +427,7 @@ static int plan(struct planner *pl)
     MR_TRY(mr_moments_open(&pl->moments, pl->source, pl->naming, &e->params));
     for (int i = 0; i < e->params.count; i++)
         MR_TRY(add_weight(pl, i));
+    MR_TRY(note_forms(pl));
     MR_TRY(add_tied_head(pl));
     MR_TRY(add_moments(pl));
     MR_TRY(add_best_loss(pl));

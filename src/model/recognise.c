@@ -178,7 +178,8 @@ static void low_ranks(const struct view *v, struct mr_config *cfg)
 
 static int recognise_rwkv(const struct view *v, struct mr_config *cfg, struct mr_naming *naming)
 {
-    bool bin = strcmp(v->source->format->name, "bin") == 0;
+    const char *layout = json_string_value(json_object_get(v->source->metadata, "layout"));
+    bool bin = strcmp(v->source->format->name, "bin") == 0 || (layout && strcmp(layout, "bin") == 0);
     MR_TRY(version(v, cfg));
     MR_TRY(embedding(v, "emb.weight", cfg));
     cfg->n_layer = count_numbered(v, "blocks.%d.ln1.weight");
