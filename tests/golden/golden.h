@@ -18,7 +18,7 @@ struct golden {
     int32_t *tokens, *targets;
 };
 
-static inline float *golden_floats(struct golden *g, const char *name, size_t *count)
+static inline float *golden_floats(const struct golden *g, const char *name, size_t *count)
 {
     int64_t i = mr_tensor_file_find(g->file, name);
     if (i < 0)
@@ -31,31 +31,40 @@ static inline float *golden_floats(struct golden *g, const char *name, size_t *c
     return values;
 }
 
+/* (B,T) or (T) integers; NULL if the file has none of that name. */
 static inline int32_t *golden_tokens(struct golden *g, const char *name)
 {
     int64_t i = mr_tensor_file_find(g->file, name);
-    assert_true(i >= 0);
+    if (i < 0)
+        return NULL;
     const struct mr_file_tensor *t = &g->file->tensors[i];
-    g->batch = (int)t->shape[0];
-    g->time = (int)t->shape[1];
+    g->batch = t->ndim > 1 ? (int)t->shape[0] : 1;
+    g->time = (int)t->shape[t->ndim - 1];
     int32_t *values = malloc((size_t)g->batch * (size_t)g->time * sizeof *values);
     assert_non_null(values);
     assert_ok(mr_tensor_file_read_i32(g->file, (size_t)i, 0, (size_t)g->batch * (size_t)g->time, values));
     return values;
 }
 
-/* The golden file's model (its tensors are named model.*) on the default device, ready to train. */
-static inline struct golden golden_open(const char *name)
+/* A model and what is expected of it, on the default device. */
+static inline struct golden golden_open_pair(const char *model, const char *expected, bool trains)
 {
     struct golden g = {0};
-    char path[1024];
-    snprintf(path, sizeof path, "%s/tests/golden/%s", getenv("MICRORWKV_TEST_SOURCE"), name);
     assert_ok(mr_runtime_open(&g.rt, NULL));
-    assert_ok(mr_model_open(&g.model, g.rt, path, NULL, true, NULL));
-    assert_ok(mr_safetensors_open(&g.file, path));
+    assert_ok(mr_model_open(&g.model, g.rt, model, NULL, trains, NULL));
+    assert_ok(mr_safetensors_open(&g.file, expected));
     g.tokens = golden_tokens(&g, "tokens");
     g.targets = golden_tokens(&g, "targets");
+    assert_non_null(g.tokens);
     return g;
+}
+
+/* A golden file of this folder: the model's tensors are named model.*. */
+static inline struct golden golden_open(const char *name, bool trains)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/tests/golden/%s", getenv("MICRORWKV_TEST_SOURCE"), name);
+    return golden_open_pair(path, path, trains);
 }
 
 static inline void golden_close(struct golden *g)
@@ -85,7 +94,7 @@ static inline void golden_near(const char *what, const float *got, const float *
 /* Loss, logits and every gradient of the batch. */
 static inline void golden_check_gradients(const char *name, double logits_tolerance, double gradient_tolerance)
 {
-    struct golden g = golden_open(name);
+    struct golden g = golden_open(name, true);
     struct mr_pass_options options = {.batch = g.batch, .time = g.time, .training = true};
     mr_pass *pass;
     size_t count, rows = (size_t)g.batch * (size_t)g.time, vocab = (size_t)g.model->cfg.vocab_size;
@@ -122,27 +131,50 @@ static inline void golden_check_gradients(const char *name, double logits_tolera
     golden_close(&g);
 }
 
-/* The first text's logits, fed in pieces of these sizes (the last one repeats) with a state. */
-static inline void golden_check_pieces(const char *name, const int *pieces, int piece_count, double tolerance)
+/* The logits of all texts at once, without a state. */
+static inline void golden_check_logits(const struct golden *g, double tolerance)
 {
-    struct golden g = golden_open(name);
-    struct mr_pass_options options = {.batch = 1, .time = g.time, .with_state = true};
+    struct mr_pass_options options = {.batch = g->batch, .time = g->time};
     mr_pass *pass;
-    size_t count, vocab = (size_t)g.model->cfg.vocab_size;
-    float *want = golden_floats(&g, "logits", &count), *got = malloc((size_t)g.time * vocab * sizeof *got);
+    size_t count, rows = (size_t)g->batch * (size_t)g->time, vocab = (size_t)g->model->cfg.vocab_size;
+    float *want = golden_floats(g, "logits", &count), *got = malloc(rows * vocab * sizeof *got);
     assert_non_null(got);
-    assert_ok(mr_pass_create(&pass, g.model, &options));
-    for (int at = 0, i = 0; at < g.time; i++) {
-        int n = pieces[i < piece_count ? i : piece_count - 1];
-        n = n < g.time - at ? n : g.time - at;
-        assert_ok(mr_pass_forward(pass, g.tokens + at, 1, n, false, 1));
-        assert_ok(mr_pass_logits(pass, 0, n, got + (size_t)at * vocab));
-        at += n;
-    }
-    golden_near("logits in pieces", got, want, (size_t)g.time * vocab, tolerance);
+    assert_int_equal(count, rows * vocab);
+    assert_ok(mr_pass_create(&pass, g->model, &options));
+    assert_ok(mr_pass_forward(pass, g->tokens, g->batch, g->time, false, 1));
+    assert_ok(mr_pass_logits(pass, 0, (int)rows, got));
+    golden_near("logits", got, want, count, tolerance);
     free(got);
     free(want);
     mr_pass_free(pass);
+}
+
+/* The first text's logits, fed in pieces of these sizes (the last one repeats) with a state. */
+static inline void golden_check_split(const struct golden *g, const int *pieces, int piece_count, double tolerance)
+{
+    struct mr_pass_options options = {.batch = 1, .time = g->time, .with_state = true};
+    mr_pass *pass;
+    size_t count, vocab = (size_t)g->model->cfg.vocab_size;
+    float *want = golden_floats(g, "logits", &count), *got = malloc((size_t)g->time * vocab * sizeof *got);
+    assert_non_null(got);
+    assert_ok(mr_pass_create(&pass, g->model, &options));
+    for (int at = 0, i = 0; at < g->time; i++) {
+        int n = pieces[i < piece_count ? i : piece_count - 1];
+        n = n < g->time - at ? n : g->time - at;
+        assert_ok(mr_pass_forward(pass, g->tokens + at, 1, n, false, 1));
+        assert_ok(mr_pass_logits(pass, 0, n, got + (size_t)at * vocab));
+        at += n;
+    }
+    golden_near("logits in pieces", got, want, (size_t)g->time * vocab, tolerance);
+    free(got);
+    free(want);
+    mr_pass_free(pass);
+}
+
+static inline void golden_check_pieces(const char *name, const int *pieces, int piece_count, double tolerance)
+{
+    struct golden g = golden_open(name, false);
+    golden_check_split(&g, pieces, piece_count, tolerance);
     golden_close(&g);
 }
 

@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes rwkv5_1, rwkv5_2 and rwkv6.safetensors: small random models, two texts, and the logits after each token, from
+an empty state, in double precision, position by position. Needs NumPy; the files are kept beside this script, so that
+the tests do not."""
+import json
+import os
+import struct
+
+import numpy as np
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def norm(x, weight, bias, groups=1, eps=1e-5):
+    rows = x.reshape(groups, -1)
+    rows = (rows - rows.mean(1, keepdims=True)) / np.sqrt(rows.var(1, keepdims=True) + eps)
+    return rows.reshape(-1) * weight + bias
+
+
+def mixtures(p, x, before):
+    """What receptance, key, value and gate get, and the logarithm of the logarithm of the decay."""
+    if "time_maa_x" not in p:
+        at = {name: x * p["time_mix_" + name].ravel() + before * (1 - p["time_mix_" + name].ravel())
+              for name in "rkvg" if "time_mix_" + name in p}
+        return at, p["time_decay"]
+    shift = before - x
+    low = np.tanh((x + shift * p["time_maa_x"].ravel()) @ p["time_maa_w1"]).reshape(5, -1)
+    at = {name: x + shift * (p["time_maa_" + name].ravel() + low[i] @ p["time_maa_w2"][i]) for i, name in enumerate("wkvrg")}
+    return at, p["time_decay"].ravel() + np.tanh(at["w"] @ p["time_decay_w1"]) @ p["time_decay_w2"]
+
+
+def time_mix(p, x, state, heads, eps):
+    at, rate = mixtures(p, x, state["att"])
+    state["att"] = x
+    r, k, v = (p[name + ".weight"] @ at[name[0]] for name in ("receptance", "key", "value"))
+    width = len(x) // heads
+    w = np.broadcast_to(np.exp(-np.exp(rate)).reshape(heads, -1), (heads, width))
+    u = np.exp(p["time_first"]) if "time_first" in p else p["time_faaaa"]
+    u = np.broadcast_to(u.reshape(heads, -1), (heads, width))
+    y = []
+    for h in range(heads):
+        part = slice(h * width, (h + 1) * width)
+        kv = np.outer(k[part], v[part])
+        y.append(r[part] @ (state["S"][h] + u[h][:, None] * kv))
+        state["S"][h] = w[h][:, None] * state["S"][h] + kv
+    y = norm(np.concatenate(y), p["ln_x.weight"], p["ln_x.bias"], heads, eps)
+    if "gate.weight" in p:
+        gate = p["gate.weight"] @ at["g"]
+        y = y * gate * sigmoid(gate)
+    return p["output.weight"] @ y
+
+
+def channel_mix(p, x, state):
+    before = state["ffn"]
+    state["ffn"] = x
+    if "time_maa_k" in p:
+        at = {name: x + (before - x) * p["time_maa_" + name].ravel() for name in "kr"}
+    else:
+        at = {name: x * p["time_mix_" + name].ravel() + before * (1 - p["time_mix_" + name].ravel()) for name in "kr"}
+    return sigmoid(p["receptance.weight"] @ at["r"]) * (p["value.weight"] @ np.maximum(p["key.weight"] @ at["k"], 0) ** 2)
+
+
+def under(weights, prefix):
+    return {name[len(prefix):]: w for name, w in weights.items() if name.startswith(prefix)}
+
+
+def logits(weights, tokens, heads, eps):
+    weights = {name: w.astype("f8") for name, w in weights.items()}
+    blocks = [under(weights, f"blocks.{i}.") for i in range(1000) if f"blocks.{i}.ln1.weight" in weights]
+    parts = [(b, under(b, "att."), under(b, "ffn.")) for b in blocks]
+    width = weights["emb.weight"].shape[1]
+    states = [{"att": np.zeros(width), "ffn": np.zeros(width), "S": np.zeros((heads, width // heads, width // heads))} for _ in blocks]
+    out = []
+    for token in tokens:
+        x = norm(weights["emb.weight"][token], weights["blocks.0.ln0.weight"], weights["blocks.0.ln0.bias"])
+        for (b, att, ffn), state in zip(parts, states):
+            x = x + time_mix(att, norm(x, b["ln1.weight"], b["ln1.bias"]), state, heads, eps)
+            x = x + channel_mix(ffn, norm(x, b["ln2.weight"], b["ln2.bias"]), state)
+        out.append(weights["head.weight"] @ norm(x, weights["ln_out.weight"], weights["ln_out.bias"]))
+    return np.array(out)
+
+
+def random_model(rng, version, layers, width, heads, ffn, vocabulary, mix=5, decay=7):
+    weights = {}
+
+    def linear(name, out, into):
+        weights[name] = rng.normal(0, into ** -0.5, (out, into))
+
+    def vector(name, low, high, *shape):
+        weights[name] = rng.uniform(low, high, shape or (width,))
+
+    def layer_norm(name):
+        vector(name + ".weight", 0.5, 1.5)
+        vector(name + ".bias", -0.3, 0.3)
+
+    weights["emb.weight"] = rng.normal(0, 1, (vocabulary, width))
+    layer_norm("blocks.0.ln0")
+    share = "time_maa_" if version == "6" else "time_mix_"
+    for i in range(layers):
+        b = f"blocks.{i}."
+        layer_norm(b + "ln1")
+        layer_norm(b + "ln2")
+        layer_norm(b + "att.ln_x")
+        for name in {"5.1": "kvr", "5.2": "kvrg", "6": "xwkvrg"}[version]:
+            vector(b + "att." + share + name, 0, 1, 1, 1, width)
+        if version == "6":
+            weights[b + "att.time_maa_w1"] = rng.normal(0, 0.2, (width, 5 * mix))
+            weights[b + "att.time_maa_w2"] = rng.normal(0, 0.2, (5, mix, width))
+            weights[b + "att.time_decay_w1"] = rng.normal(0, 0.2, (width, decay))
+            weights[b + "att.time_decay_w2"] = rng.normal(0, 0.4, (decay, width))
+        numbers = (heads,) if version == "5.1" else (heads, width // heads)
+        vector(b + "att.time_decay", -6, 1, *((1, 1, width) if version == "6" else numbers))
+        vector(b + ("att.time_first" if version == "5.1" else "att.time_faaaa"), -0.5, 1, *numbers)
+        for name in ("receptance", "key", "value", "output") + (() if version == "5.1" else ("gate",)):
+            linear(b + f"att.{name}.weight", width, width)
+        for name in "kr":
+            vector(b + "ffn." + share + name, 0, 1, 1, 1, width)
+        linear(b + "ffn.key.weight", ffn, width)
+        linear(b + "ffn.receptance.weight", width, width)
+        linear(b + "ffn.value.weight", width, ffn)
+    layer_norm("ln_out")
+    linear("head.weight", vocabulary, width)
+    return {name: w.astype("<f4") for name, w in weights.items()}
+
+
+def write(path, tensors, metadata):
+    types = {"f": "F32", "i": "I32"}
+    head, at = {"__metadata__": metadata}, 0
+    for name, a in tensors.items():
+        head[name] = {"dtype": types[a.dtype.kind], "shape": list(a.shape), "data_offsets": [at, at + a.nbytes]}
+        at += a.nbytes
+    text = json.dumps(head).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + b"".join(a.tobytes() for a in tensors.values()))
+
+
+def main():
+    here = os.path.dirname(os.path.abspath(__file__))
+    for seed, (version, width, heads, ffn, eps) in enumerate([("5.1", 24, 3, 40, 1e-5), ("5.2", 34, 2, 50, 64e-5), ("6", 36, 3, 44, 64e-5)]):
+        rng = np.random.default_rng(seed)
+        weights = random_model(rng, version, 2, width, heads, ffn, 31)
+        tokens = rng.integers(0, 31, (2, 70)).astype("<i4")
+        tensors = {"model." + name: w for name, w in weights.items()}
+        tensors["tokens"] = tokens
+        tensors["logits"] = np.array([logits(weights, row, heads, eps) for row in tokens]).astype("<f4")
+        name = "rwkv" + version.replace(".", "_")
+        write(f"{here}/{name}.safetensors", tensors, {"config": json.dumps({"ln_x_eps": eps})})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * RWKV-4 to 7 against golden files: logits of several texts at once, and of one in chunks and single steps; and the
+ * models of MICRORWKV_TEST_DATA, where that is set. */
+#include "golden.h"
+
+#define TOLERANCE 2e-5
+#define TOLERANCE_DATA 2e-4 /* expected values of single precision themselves */
+
+#define LOGITS(id)                                                                                           \
+    static void test_logits_##id(void **state)                                                               \
+    {                                                                                                        \
+        (void)state;                                                                                         \
+        struct golden g = golden_open(#id ".safetensors", false);                                            \
+        golden_check_logits(&g, TOLERANCE);                                                                  \
+        golden_close(&g);                                                                                    \
+    }
+
+#define PIECES(id, file, ...)                                                                                \
+    static void test_##id(void **state)                                                                      \
+    {                                                                                                        \
+        (void)state;                                                                                         \
+        const int pieces[] = {__VA_ARGS__};                                                                  \
+        golden_check_pieces(#file ".safetensors", pieces, (int)COUNT(pieces), TOLERANCE);                    \
+    }
+
+LOGITS(rwkv5_1)
+LOGITS(rwkv5_2)
+LOGITS(rwkv6)
+
+PIECES(whole_rwkv5_1, rwkv5_1, 70)
+PIECES(steps_rwkv5_1, rwkv5_1, 1)
+PIECES(chunks_rwkv5_1, rwkv5_1, 16, 1, 31, 2, 1)
+PIECES(whole_rwkv5_2, rwkv5_2, 70)
+PIECES(steps_rwkv5_2, rwkv5_2, 1)
+PIECES(chunks_rwkv5_2, rwkv5_2, 3, 1, 1, 33)
+PIECES(whole_rwkv6, rwkv6, 70)
+PIECES(steps_rwkv6, rwkv6, 1)
+PIECES(chunks_rwkv6, rwkv6, 5, 1, 40, 7)
+
+/* A model that the folder of test data holds, with expected logits beside it. */
+static void check_data(const char *name, bool steps)
+{
+    const char *folder = getenv("MICRORWKV_TEST_DATA");
+    char model[1024], expected[1024];
+    if (!folder) {
+        print_message("MICRORWKV_TEST_DATA is not set: it names a folder with golden/%s.pth\n", name);
+        skip();
+    }
+    snprintf(model, sizeof model, "%s/golden/%s.pth", folder, name);
+    snprintf(expected, sizeof expected, "%s/golden/%s.expected.safetensors", folder, name);
+    struct golden g = golden_open_pair(model, expected, false);
+    if (steps)
+        golden_check_split(&g, (const int[]){1}, 1, TOLERANCE_DATA);
+    else
+        golden_check_logits(&g, TOLERANCE_DATA);
+    golden_close(&g);
+}
+
+#define DATA(id, name)                                                                                       \
+    static void test_data_##id(void **state)                                                                 \
+    {                                                                                                        \
+        (void)state;                                                                                         \
+        check_data(name, false);                                                                             \
+    }                                                                                                        \
+    static void test_data_steps_##id(void **state)                                                           \
+    {                                                                                                        \
+        (void)state;                                                                                         \
+        check_data(name, true);                                                                              \
+    }
+
+DATA(rwkv5, "rwkv5-random")
+DATA(rwkv6, "rwkv6-random")
+
+static void test_training_is_refused(void **state)
+{
+    (void)state;
+    mr_runtime *rt;
+    mr_model *model = NULL;
+    struct mr_config cfg;
+    assert_ok(mr_runtime_open(&rt, NULL));
+    for (int family = MR_RWKV4; family <= MR_RWKV7; family++) {
+        if (family == MR_RWKV4 || family == MR_RWKV7)
+            continue;
+        mr_config_defaults(&cfg, family);
+        assert_fails(MR_EINVAL, "cannot be trained", mr_model_create(&model, rt, &cfg, true, false));
+        assert_null(model);
+    }
+    mr_runtime_close(rt);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_logits_rwkv5_1),
+        cmocka_unit_test(test_logits_rwkv5_2),
+        cmocka_unit_test(test_logits_rwkv6),
+        cmocka_unit_test(test_whole_rwkv5_1),
+        cmocka_unit_test(test_steps_rwkv5_1),
+        cmocka_unit_test(test_chunks_rwkv5_1),
+        cmocka_unit_test(test_whole_rwkv5_2),
+        cmocka_unit_test(test_steps_rwkv5_2),
+        cmocka_unit_test(test_chunks_rwkv5_2),
+        cmocka_unit_test(test_whole_rwkv6),
+        cmocka_unit_test(test_steps_rwkv6),
+        cmocka_unit_test(test_chunks_rwkv6),
+        cmocka_unit_test(test_data_rwkv5),
+        cmocka_unit_test(test_data_steps_rwkv5),
+        cmocka_unit_test(test_data_rwkv6),
+        cmocka_unit_test(test_data_steps_rwkv6),
+        cmocka_unit_test(test_training_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
