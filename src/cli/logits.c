@@ -13,6 +13,7 @@
 #include "model/load.h"
 
 #define CHUNK 256 /* positions of one call where the model has a state */
+#define ROWS 64   /* of logits that are computed at a time: the head is read once for them */
 
 struct request {
     struct mr_common common;
@@ -70,16 +71,17 @@ static int compute_logits(mr_model *model, const int32_t *tokens, int count, boo
     struct mr_pass_options options = {.batch = 1, .time = chunk, .with_state = with_state};
     mr_pass *pass = NULL;
     int err;
-    float *logits = mr_alloc((size_t)cfg->vocab_size, sizeof *logits);
+    float *logits = mr_alloc((size_t)(chunk < ROWS ? chunk : ROWS) * (size_t)cfg->vocab_size, sizeof *logits);
     if (!logits)
         return MR_ENOMEM;
     MR_GO(mr_pass_create(&pass, model, &options));
     for (int at = 0; at < count; at += chunk) {
         int n = count - at < chunk ? count - at : chunk;
         MR_GO(mr_pass_forward(pass, tokens + at, 1, n, false, 1));
-        for (int row = 0; row < n; row++) {
-            MR_GO(mr_pass_logits(pass, row, 1, logits));
-            MR_GO(mr_tensor_writer_append_f32(writer, logits, (size_t)cfg->vocab_size));
+        for (int row = 0; row < n; row += ROWS) {
+            int rows = n - row < ROWS ? n - row : ROWS;
+            MR_GO(mr_pass_logits(pass, row, rows, logits));
+            MR_GO(mr_tensor_writer_append_f32(writer, logits, (size_t)rows * (size_t)cfg->vocab_size));
         }
     }
 fail:
