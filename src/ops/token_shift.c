@@ -11,7 +11,7 @@ static const char *const keeping[] = {"-DCOUNT=1 -DKEEPS=1", "-DCOUNT=2 -DKEEPS=
 
 static const char *variant(const struct mr_token_shift *s)
 {
-    return (s->keeps ? keeping : variants)[s->count - 1];
+    return s->keeps ? keeping[s->count - 1] : variants[s->count - 1];
 }
 
 static int need(const char *op, const struct mr_token_shift *s, const mr_tensor *x, size_t *n)

@@ -26,46 +26,42 @@ static double done(const struct mr_config *cfg, int block)
 
 /* ---- mixing ----------------------------------------------------------------------------------------------- */
 
-static void present(float *out, size_t count, double exponent, double add)
+static void shares(float *out, size_t count, double exponent, double add, bool present)
 {
-    for (size_t c = 0; c < count; c++)
-        out[c] = (float)(pow((double)c / (double)count, exponent) + add);
-}
-
-static void before(float *out, size_t count, double exponent, double add)
-{
-    for (size_t c = 0; c < count; c++)
-        out[c] = (float)(1 - (pow((double)c / (double)count, exponent) + add));
+    for (size_t c = 0; c < count; c++) {
+        double share = pow((double)c / (double)count, exponent) + add;
+        out[c] = (float)(present ? share : 1 - share);
+    }
 }
 
 void mr_start_present_key(const struct mr_config *cfg, int block, float *out, size_t count)
 {
-    present(out, count, left(cfg, block), 0);
+    shares(out, count, left(cfg, block), 0, true);
 }
 
 void mr_start_present_value(const struct mr_config *cfg, int block, float *out, size_t count)
 {
-    present(out, count, left(cfg, block), 0.3 * done(cfg, block));
+    shares(out, count, left(cfg, block), 0.3 * done(cfg, block), true);
 }
 
 void mr_start_present_gate(const struct mr_config *cfg, int block, float *out, size_t count)
 {
-    present(out, count, left(cfg, block) / 2, 0);
+    shares(out, count, left(cfg, block) / 2, 0, true);
 }
 
 void mr_start_before_key(const struct mr_config *cfg, int block, float *out, size_t count)
 {
-    before(out, count, left(cfg, block), 0);
+    shares(out, count, left(cfg, block), 0, false);
 }
 
 void mr_start_before_value(const struct mr_config *cfg, int block, float *out, size_t count)
 {
-    before(out, count, left(cfg, block), 0.3 * done(cfg, block));
+    shares(out, count, left(cfg, block), 0.3 * done(cfg, block), false);
 }
 
 void mr_start_before_gate(const struct mr_config *cfg, int block, float *out, size_t count)
 {
-    before(out, count, left(cfg, block) / 2, 0);
+    shares(out, count, left(cfg, block) / 2, 0, false);
 }
 
 /* ---- the recurrence --------------------------------------------------------------------------------------- */
