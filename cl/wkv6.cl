@@ -99,11 +99,11 @@ kernel void wkv6_forward(global const float *restrict r, global const float *res
     }
 #else
     local float rs[POSITIONS * APART], ks[POSITIONS * APART], cs[POSITIONS * APART], bonus[POSITIONS];
-    int j = min(j0 + LANE, N - 1), mine = j0 + LANE < N; /* who has no column follows the last one */
+    int j = min(j0 + LANE, N - 1), mine = j0 + LANE < N; /* who has no column computes with an empty one */
     float column[N];
 #pragma unroll
     for (int i = 0; i < N; i++)
-        column[i] = S[i * N + j];
+        column[i] = mine ? S[i * N + j] : 0.0f;
     for (int t0 = 0; t0 < T; t0 += POSITIONS) {
         int count = min(POSITIONS, T - t0);
         barrier(CLK_LOCAL_MEM_FENCE);
