@@ -78,14 +78,60 @@ static void test_training_is_refused(void **state)
     mr_model *model = NULL;
     struct mr_config cfg;
     assert_ok(mr_runtime_open(&rt, NULL));
-    for (int family = MR_RWKV4; family <= MR_RWKV7; family++) {
-        if (family == MR_RWKV4 || family == MR_RWKV7)
-            continue;
-        mr_config_defaults(&cfg, family);
+    const int families[] = {MR_RWKV5, MR_RWKV6};
+    for (size_t i = 0; i < COUNT(families); i++) {
+        mr_config_defaults(&cfg, families[i]);
         assert_fails(MR_EINVAL, "cannot be trained", mr_model_create(&model, rt, &cfg, true, false));
         assert_null(model);
     }
     mr_runtime_close(rt);
+}
+
+static void test_too_wide_heads_are_refused(void **state)
+{
+    (void)state;
+    struct mr_params params = {0};
+    struct mr_config cfg;
+    mr_config_defaults(&cfg, MR_RWKV6);
+    cfg.head_size = 256;
+    assert_fails(MR_EINVAL, "head_size 256", mr_model_declare(&params, &cfg));
+    mr_params_free(&params);
+}
+
+static void check_start(const char *family, bool rwkv51)
+{
+    mr_runtime *rt;
+    mr_model *model;
+    mr_pass *pass;
+    struct mr_config cfg;
+    const int32_t tokens[] = {3, 1, 4, 1, 5};
+    const struct mr_pass_options options = {.batch = 1, .time = 5};
+    float logits[5 * 11];
+    mr_config_defaults(&cfg, mr_family_by_name(family));
+    cfg.n_layer = 3;
+    cfg.n_embd = 24;
+    cfg.head_size = 8;
+    cfg.vocab_size = 11;
+    cfg.rwkv51 = rwkv51;
+    assert_ok(mr_runtime_open(&rt, NULL));
+    assert_ok(mr_model_create(&model, rt, &cfg, false, false));
+    assert_ok(mr_model_start(model, 1));
+    assert_ok(mr_pass_create(&pass, model, &options));
+    assert_ok(mr_pass_forward(pass, tokens, 1, 5, false, 1));
+    assert_ok(mr_pass_logits(pass, 0, 5, logits));
+    for (size_t i = 0; i < COUNT(logits); i++)
+        assert_true(isfinite(logits[i]) && logits[i] != 0);
+    mr_pass_free(pass);
+    mr_model_free(model);
+    mr_runtime_close(rt);
+}
+
+static void test_new_models_have_finite_logits(void **state)
+{
+    (void)state;
+    check_start("rwkv5", false);
+    check_start("rwkv5", true);
+    check_start("rwkv6", false);
 }
 
 int main(void)
@@ -108,6 +154,8 @@ int main(void)
         cmocka_unit_test(test_data_rwkv6),
         cmocka_unit_test(test_data_steps_rwkv6),
         cmocka_unit_test(test_training_is_refused),
+        cmocka_unit_test(test_too_wide_heads_are_refused),
+        cmocka_unit_test(test_new_models_have_finite_logits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
