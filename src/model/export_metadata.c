@@ -170,6 +170,8 @@ static int for_nanogpt(struct mr_export *e, mr_tensor_file *source, const json_t
     json_object_foreach((json_t *)(uintptr_t)script, key, value)
         if (!json_object_get(e->metadata, key) && strcmp(key, "optimizer") != 0 && strcmp(key, "best_val_loss") != 0 && strcmp(key, "model") != 0)
             MR_GO(mr_json_set(e->metadata, key, json_incref(value)));
+    if (training && !script) /* of a run here: what a script does not count */
+        MR_GO(mr_json_set(e->metadata, "training", json_incref(training)));
     err = add_tokenizer(e, tokenizer);
 fail:
     json_decref(training);

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Models are told by the names and shapes of their tensors. */
+#include "unit_test.h"
+
+#include "model/model.h"
+#include "model/names.h"
+#include "model/random_file.h"
+#include "model/sizes.h"
+#include "model/training.h"
+
+/* A small model of the family; given as JSON text. */
+static struct mr_config small(const char *name, const char *given)
+{
+    struct mr_config cfg;
+    json_t *keys = json_loads(given, 0, NULL);
+    assert_non_null(keys);
+    assert_ok(mr_config_by_name(&cfg, name, keys));
+    json_decref(keys);
+    return cfg;
+}
+
+static const struct mr_tensor_file_format no_data = {"list", NULL, NULL};
+
+static mr_tensor_file *empty_file(void)
+{
+    mr_tensor_file *file;
+    assert_ok(mr_tensor_file_create(&file, sizeof *file, &no_data, "a list"));
+    return file;
+}
+
+static void add(mr_tensor_file *file, const char *name, int ndim, const int64_t *shape)
+{
+    assert_ok(mr_tensor_file_add(file, name, strlen(name), MR_DTYPE_F32, ndim, shape, 0));
+}
+
+/* The tensors of a model as a layout names and shapes them, each name behind a prefix; without `but` and `also`. */
+static mr_tensor_file *list_of(const struct mr_config *cfg, int layout, const char *prefix, const char *but)
+{
+    struct mr_params params = {0};
+    mr_tensor_file *file = empty_file();
+    assert_ok(mr_model_declare(&params, cfg));
+    for (int i = 0; i < params.count; i++) {
+        const struct mr_param *p = params.list[i];
+        struct mr_place place;
+        char name[300];
+        int64_t shape[4];
+        assert_true(mr_layout_place(mr_layout_rules(layout, cfg), p->name, 0, &place));
+        for (int d = 0; d < p->ndim; d++)
+            shape[d] = (int64_t)p->shape[place.change == MR_TRANSPOSED ? p->ndim - 1 - d : d];
+        if (place.change == MR_JOINED)
+            shape[0] = place.parts;
+        snprintf(name, sizeof name, "%s%s", prefix, place.name);
+        if ((!but || strcmp(p->name, but) != 0) && mr_tensor_file_find(file, name) < 0)
+            add(file, name, p->ndim, shape);
+    }
+    mr_params_free(&params);
+    return file;
+}
+
+static void expect_same(const struct mr_config *got, const struct mr_config *want)
+{
+    json_t *a = mr_config_json(got), *b = mr_config_json(want);
+    char *x = json_dumps(a, 0), *y = json_dumps(b, 0);
+    assert_string_equal(mr_family_name(got->family), mr_family_name(want->family));
+    assert_string_equal(x, y);
+    free(x);
+    free(y);
+    json_decref(a);
+    json_decref(b);
+}
+
+/* Recognised, and all parameters found. Closes the file. */
+static void expect_recognised(mr_tensor_file *file, const struct mr_config *want, int layout, const char *prefix)
+{
+    struct mr_config got;
+    struct mr_naming naming;
+    struct mr_params params = {0};
+    assert_ok(mr_recognise(file, NULL, &got, &naming));
+    assert_int_equal(naming.layout, layout);
+    assert_string_equal(naming.prefix, prefix);
+    expect_same(&got, want);
+    assert_ok(mr_model_declare(&params, &got));
+    assert_ok(mr_check_names(file, &naming, &params, &got));
+    mr_params_free(&params);
+    mr_tensor_file_close(file);
+}
+
+static const struct {
+    const char *name, *given;
+} rwkvs[] = {
+    {"rwkv5", "{\"n_layer\": 2, \"n_embd\": 128, \"vocab_size\": 50, \"block_size\": 1024}"},
+    {"rwkv5", "{\"n_layer\": 2, \"n_embd\": 48, \"vocab_size\": 50, \"head_size\": 8, \"rwkv51\": true, \"block_size\": 1024}"},
+    {"rwkv6", "{\"n_layer\": 2, \"n_embd\": 64, \"vocab_size\": 50, \"head_size\": 16, \"lora_mix\": 5, \"lora_decay\": 7, \"block_size\": 1024}"},
+};
+
+static void test_rwkv_versions_and_sizes_follow_from_shapes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(rwkvs); i++) {
+        struct mr_config cfg = small(rwkvs[i].name, rwkvs[i].given);
+        expect_recognised(list_of(&cfg, MR_LAYOUT_OWN, "", NULL), &cfg, MR_LAYOUT_OWN, "");
+        if (cfg.family != MR_RWKV7)
+            expect_recognised(list_of(&cfg, MR_LAYOUT_HF_RWKV, "", NULL), &cfg, MR_LAYOUT_HF_RWKV, "");
+    }
+}
+
+static void test_our_families_follow_from_shapes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *given;
+    } cases[] = {
+        {"nanorwkv", "{\"n_layer\": 3, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"bias\": true, \"block_size\": 9}"},
+        {"gpt2", "{\"n_layer\": 3, \"n_embd\": 128, \"n_head\": 2, \"vocab_size\": 50, \"bias\": true, \"block_size\": 9}"},
+        {"gpt2", "{\"n_layer\": 1, \"n_embd\": 64, \"n_head\": 1, \"vocab_size\": 50, \"bias\": false, \"block_size\": 9}"},
+        {"microrwkv", "{\"n_layer\": 2, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9, \"mode\": \"reference\","
+                      " \"expert_dim\": 10, \"num_experts\": 3, \"num_active_experts\": 2}"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct mr_config cfg = small(cases[i].name, cases[i].given);
+        expect_recognised(list_of(&cfg, MR_LAYOUT_OWN, "", NULL), &cfg, MR_LAYOUT_OWN, "");
+    }
+}
+
+static void test_prefixes_of_training_programs_are_passed(void **state)
+{
+    (void)state;
+    static const char *const prefixes[] = {"model.", "_orig_mod.", "module.", "model._orig_mod.", "model.module._orig_mod."};
+    struct mr_config cfg = small("nanorwkv", "{\"n_layer\": 1, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
+    for (size_t i = 0; i < COUNT(prefixes); i++) {
+        mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_OWN, prefixes[i], NULL);
+        const int64_t shape[] = {50, 24};
+        char tied[64];
+        snprintf(tied, sizeof tied, "%slm_head.weight", prefixes[i]);
+        add(file, tied, 2, shape);
+        add(file, "grad.transformer.wte.weight", 2, shape); /* none of its business */
+        expect_recognised(file, &cfg, MR_LAYOUT_OWN, prefixes[i]);
+    }
+}
+
+static void test_transposed_gpt2_is_the_released_one(void **state)
+{
+    (void)state;
+    struct mr_config cfg = small("gpt2", "{\"n_layer\": 2, \"n_embd\": 64, \"n_head\": 1, \"vocab_size\": 50, \"block_size\": 9, \"gelu\": \"tanh\"}");
+    const int64_t mask[] = {1, 1, 9, 9};
+    mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_GPT2, "", NULL);
+    add(file, "h.0.attn.bias", 4, mask);
+    add(file, "h.1.attn.masked_bias", 0, mask);
+    expect_recognised(file, &cfg, MR_LAYOUT_GPT2, "");
+    expect_recognised(list_of(&cfg, MR_LAYOUT_HF_GPT2, "", NULL), &cfg, MR_LAYOUT_HF_GPT2, "");
+    cfg.gelu = MR_GELU_ERF;
+    expect_recognised(list_of(&cfg, MR_LAYOUT_BARE, "", NULL), &cfg, MR_LAYOUT_BARE, "");
+}
+
+static void test_heads_are_asked_for_where_nothing_tells_them(void **state)
+{
+    (void)state;
+    struct mr_config cfg = small("gpt2", "{\"n_layer\": 1, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}"), got;
+    struct mr_naming naming;
+    mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_OWN, "", NULL);
+    json_t *given = json_pack("{si}", "n_head", 3);
+    assert_fails(MR_EINVAL, "n_head", mr_recognise(file, NULL, &got, &naming));
+    assert_ok(mr_recognise(file, given, &got, &naming));
+    json_decref(given);
+    mr_tensor_file_close(file);
+}
+
+static void expect_names(mr_tensor_file *file, const char *part)
+{
+    struct mr_config cfg;
+    struct mr_naming naming;
+    struct mr_params params = {0};
+    assert_ok(mr_recognise(file, NULL, &cfg, &naming));
+    assert_ok(mr_model_declare(&params, &cfg));
+    assert_fails(MR_EFILE, part, mr_check_names(file, &naming, &params, &cfg));
+    mr_params_free(&params);
+    mr_tensor_file_close(file);
+}
+
+static void test_missing_and_unknown_tensors_are_listed(void **state)
+{
+    (void)state;
+    struct mr_config cfg = small("nanorwkv", "{\"n_layer\": 2, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
+    const int64_t shape[] = {24};
+    expect_names(list_of(&cfg, MR_LAYOUT_OWN, "model.", "transformer.h.1.cmix.key.weight"), "missing: transformer.h.1.cmix.key.weight");
+    mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_OWN, "model.", NULL);
+    add(file, "model.transformer.h.1.tmix.extra", 1, shape);
+    expect_names(file, "model.transformer.h.1.tmix.extra");
+}
+
+static void test_unknown_models_are_named(void **state)
+{
+    (void)state;
+    struct mr_config cfg;
+    struct mr_naming naming;
+    const int64_t shape[] = {24, 24};
+    mr_tensor_file *file = empty_file();
+    assert_fails(MR_EFILE, "no tensors", mr_recognise(file, NULL, &cfg, &naming));
+    add(file, "layers.0.self_attn.q_proj.weight", 2, shape);
+    assert_fails(MR_EFILE, "layers.0.self_attn.q_proj.weight", mr_recognise(file, NULL, &cfg, &naming));
+    add(file, "emb.weight", 2, shape);
+    assert_fails(MR_EFILE, "RWKV", mr_recognise(file, NULL, &cfg, &naming));
+    mr_tensor_file_close(file);
+    file = empty_file();
+    add(file, "transformer.wte.weight", 2, shape);
+    assert_fails(MR_EFILE, "no known family", mr_recognise(file, NULL, &cfg, &naming));
+    mr_tensor_file_close(file);
+}
+
+static void test_what_a_file_says_must_fit_its_tensors(void **state)
+{
+    (void)state;
+    struct mr_config cfg = small("nanorwkv", "{\"n_layer\": 1, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}"), got;
+    struct mr_naming naming;
+    mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_OWN, "", NULL);
+    json_decref(file->metadata);
+    file->metadata = json_pack("{ss}", "family", "gpt2");
+    assert_fails(MR_EFILE, "it says that it is a gpt2", mr_recognise(file, NULL, &got, &naming));
+    mr_tensor_file_close(file);
+}
+
+static void test_hugging_face_settings_that_differ_are_refused(void **state)
+{
+    (void)state;
+    struct mr_config cfg = small("gpt2", "{\"n_layer\": 1, \"n_embd\": 64, \"n_head\": 1, \"vocab_size\": 50, \"block_size\": 9}"), got;
+    struct mr_naming naming;
+    static const struct {
+        const char *config, *part;
+    } cases[] = {
+        {"{\"activation_function\": \"relu\"}", "relu"},
+        {"{\"layer_norm_epsilon\": 1e-6}", "layer_norm_epsilon"},
+        {"{\"scale_attn_by_inverse_layer_idx\": true}", "scale_attn_by_inverse_layer_idx"},
+        {"{\"n_head\": \"many\"}", "n_head"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_GPT2, "", NULL);
+        file->config = json_loads(cases[i].config, 0, NULL);
+        assert_fails(MR_EFILE, cases[i].part, mr_recognise(file, NULL, &got, &naming));
+        mr_tensor_file_close(file);
+    }
+    mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_GPT2, "", NULL);
+    file->config = json_loads("{\"activation_function\": \"gelu\", \"n_head\": 4}", 0, NULL);
+    assert_ok(mr_recognise(file, NULL, &got, &naming));
+    assert_int_equal(got.gelu, MR_GELU_ERF);
+    assert_int_equal(got.n_head, 4);
+    mr_tensor_file_close(file);
+}
+
+/* ---- numbered moments -------------------------------------------------------------------------------------------- */
+
+static void add_moments(mr_tensor_file *file, const struct mr_params *params, const int *numbers)
+{
+    for (int i = 0; i < params->count; i++) {
+        int64_t shape[4];
+        char name[64];
+        for (int d = 0; d < params->list[i]->ndim; d++)
+            shape[d] = (int64_t)params->list[i]->shape[d];
+        snprintf(name, sizeof name, "optimizer.state.%d.exp_avg", numbers[i]);
+        add(file, name, params->list[i]->ndim, shape);
+        snprintf(name, sizeof name, "optimizer.state.%d.exp_avg_sq", numbers[i]);
+        add(file, name, params->list[i]->ndim, shape);
+    }
+}
+
+static void test_moments_are_numbered_by_decay_then_order(void **state)
+{
+    (void)state;
+    struct mr_config cfg = small("nanorwkv", "{\"n_layer\": 2, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
+    struct mr_params params = {0};
+    struct mr_moments moments;
+    struct mr_naming naming;
+    int decayed, *numbers;
+    mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_OWN, "model.", NULL);
+    assert_ok(mr_model_declare(&params, &cfg));
+    assert_non_null(numbers = mr_torch_numbers(&params, &decayed));
+    for (int i = 0; i < params.count; i++)
+        assert_true(params.list[i]->decay == (numbers[i] < decayed));
+    add_moments(file, &params, numbers);
+    assert_ok(mr_naming_of(file, &naming));
+    assert_ok(mr_moments_open(&moments, file, &naming, &params));
+    assert_int_equal(moments.kind, MR_MOMENTS_TORCH);
+    for (int i = 0; i < params.count; i++) {
+        int64_t at = mr_moments_find(&moments, file, &params, i, 1);
+        char name[64];
+        snprintf(name, sizeof name, "optimizer.state.%d.exp_avg_sq", numbers[i]);
+        assert_string_equal(file->tensors[at].name, name);
+    }
+    mr_moments_free(&moments);
+    free(numbers);
+    mr_params_free(&params);
+    mr_tensor_file_close(file);
+}
+
+static void test_moments_that_do_not_fit_are_not_guessed(void **state)
+{
+    (void)state;
+    struct mr_config cfg = small("nanorwkv", "{\"n_layer\": 2, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
+    struct mr_params params = {0};
+    struct mr_moments moments;
+    struct mr_naming naming;
+    mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_OWN, "model.", NULL);
+    assert_ok(mr_model_declare(&params, &cfg));
+    int *numbers = calloc((size_t)params.count, sizeof *numbers);
+    for (int i = 0; i < params.count; i++)
+        numbers[i] = params.count - 1 - i;
+    add_moments(file, &params, numbers);
+    assert_ok(mr_naming_of(file, &naming));
+    assert_ok(mr_moments_open(&moments, file, &naming, &params));
+    assert_true(moments.unknown);
+    assert_int_equal(mr_moments_find(&moments, file, &params, 0, 0), -1);
+    mr_moments_free(&moments);
+    free(numbers);
+    mr_params_free(&params);
+    mr_tensor_file_close(file);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rwkv_versions_and_sizes_follow_from_shapes),
+        cmocka_unit_test(test_our_families_follow_from_shapes),
+        cmocka_unit_test(test_prefixes_of_training_programs_are_passed),
+        cmocka_unit_test(test_transposed_gpt2_is_the_released_one),
+        cmocka_unit_test(test_heads_are_asked_for_where_nothing_tells_them),
+        cmocka_unit_test(test_missing_and_unknown_tensors_are_listed),
+        cmocka_unit_test(test_unknown_models_are_named),
+        cmocka_unit_test(test_what_a_file_says_must_fit_its_tensors),
+        cmocka_unit_test(test_hugging_face_settings_that_differ_are_refused),
+        cmocka_unit_test(test_moments_are_numbered_by_decay_then_order),
+        cmocka_unit_test(test_moments_that_do_not_fit_are_not_guessed),
+    };
+    return cmocka_run_group_tests_name("recognise", tests, NULL, test_cleanup);
+}
