@@ -29,13 +29,19 @@ static void on_progress(void *context, const char *stage, uint64_t done, uint64_
 
 static int report(const struct mr_prepare *p, const struct mr_prepared *r, bool json)
 {
+    const char *file = r->tokenizer_file;
     if (json)
         return mr_print_json(json_pack(
-            "{ss ss sI sI s{sI sI} s{sI sI}}", "out", p->out, "tokenizer", r->tokenizer, "vocab_size",
-            (json_int_t)r->vocab_size, "documents", (json_int_t)r->documents, "train", "tokens", (json_int_t)r->tokens[0],
-            "bytes", (json_int_t)r->bytes[0], "val", "tokens", (json_int_t)r->tokens[1], "bytes", (json_int_t)r->bytes[1]));
+            "{ss ss ss* sI sI s{sI sI} s{sI sI}}", "out", p->out, "tokenizer", r->tokenizer, "tokenizer_file", *file ? file : NULL,
+            "vocab_size", (json_int_t)r->vocab_size, "documents", (json_int_t)r->documents, "train", "tokens",
+            (json_int_t)r->tokens[0], "bytes", (json_int_t)r->bytes[0], "val", "tokens", (json_int_t)r->tokens[1], "bytes",
+            (json_int_t)r->bytes[1]));
     fprintf(stderr, "%s: tokenizer %s, vocabulary %zu, documents %" PRIu64 ", tokens %" PRIu64 " for train and %" PRIu64 " for val\n",
             p->out, r->tokenizer, r->vocab_size, r->documents, r->tokens[0], r->tokens[1]);
+    if (*file)
+        fprintf(stderr, "the trained tokenizer: --tokenizer bpe:%s\n", file);
+    if (p->train_bpe > (int64_t)r->vocab_size)
+        fprintf(stderr, "it has only %zu of %" PRId64 " tokens: no other pair stands twice in the text\n", r->vocab_size, p->train_bpe);
     return 0;
 }
 

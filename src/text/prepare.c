@@ -7,9 +7,11 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "text/chars.h"
 #include "text/source.h"
 #include "text/token_file.h"
+#include "text/train_bpe.h"
 
 enum { FEWEST_TOKENS = 2 }; /* one to read and one to foretell */
 
@@ -24,6 +26,7 @@ struct work {
     int input_count;
     uint64_t total, done; /* bytes of text, of all inputs and in this pass */
     struct mr_char_set *chars;
+    mr_bpe_trainer *trainer;
     mr_tokenizer *tokenizer;
     mr_encoder *encoder;
     mr_token_writer *writer;
@@ -63,27 +66,39 @@ static uint64_t count_characters(const char *text, size_t size)
     return count;
 }
 
+/* What a tokenizer that is made from the text learns of a piece. */
+static int learn(struct work *w, const struct mr_piece *piece)
+{
+    if (w->chars)
+        return piece->kind == MR_PIECE_END ? mr_char_set_finish(w->chars) : mr_char_set_feed(w->chars, piece->text, piece->size);
+    if (w->trainer)
+        return piece->kind == MR_PIECE_TEXT ? mr_bpe_trainer_feed(w->trainer, piece->text, piece->size)
+                                            : mr_bpe_trainer_finish(w->trainer);
+    return 0;
+}
+
 /* The first pass over one input. */
 static int measure(struct work *w, struct input *in)
 {
     struct mr_piece piece;
     int more;
     while ((more = mr_source_next(in->source, &piece)) > 0) {
-        int err = 0;
         in->characters += count_characters(piece.text, piece.size);
-        if (w->chars)
-            err = piece.kind == MR_PIECE_END ? mr_char_set_finish(w->chars)
-                                             : mr_char_set_feed(w->chars, piece.text, piece.size);
+        int err = learn(w, &piece);
         if (err)
             return mr_fail_in(err, "%s", mr_source_name(in->source));
         MR_TRY(advance(w, "reading", piece.size));
     }
+    if (!more && w->trainer)
+        more = mr_bpe_trainer_finish(w->trainer);
     return more < 0 ? more : mr_source_rewind(in->source);
 }
 
 static int measure_all(struct work *w)
 {
-    if (strcmp(w->p->tokenizer, "char") == 0) {
+    if (w->p->train_bpe) {
+        MR_TRY(mr_bpe_trainer_open(&w->trainer, w->p->train_bpe));
+    } else if (strcmp(w->p->tokenizer, "char") == 0) {
         w->chars = mr_alloc(1, sizeof *w->chars);
         if (!w->chars)
             return MR_ENOMEM;
@@ -95,7 +110,21 @@ static int measure_all(struct work *w)
     if (!w->done)
         return mr_fail(MR_EFILE, "there is no text in %s", w->input_count == 1 ? mr_source_name(w->inputs[0].source) : "the inputs");
     w->total = w->done;
+    if (w->trainer)
+        return mr_bpe_trainer_tokenizer(w->trainer, &w->tokenizer);
     return w->chars ? mr_tokenizer_from_chars(&w->tokenizer, w->chars) : 0;
+}
+
+/* The trained tokenizer beside the data, as bpe:FILE takes it. */
+static int save_trained(struct work *w)
+{
+    json_t *json = mr_tokenizer_to_json(w->tokenizer);
+    if (!json)
+        return MR_ENOMEM;
+    snprintf(w->result->tokenizer_file, sizeof w->result->tokenizer_file, "%s/tokenizer.json", w->p->out);
+    int err = mr_json_save(json, w->result->tokenizer_file);
+    json_decref(json);
+    return err;
 }
 
 static int write_ids(struct work *w, int split, size_t text_bytes)
@@ -202,6 +231,8 @@ static int encode_all(struct work *w)
     }
     snprintf(r->tokenizer, sizeof r->tokenizer, "%s", mr_tokenizer_name(w->tokenizer));
     r->vocab_size = mr_tokenizer_vocab_size(w->tokenizer);
+    if (w->trainer)
+        MR_TRY(save_trained(w));
     mr_token_writer *writer = w->writer;
     w->writer = NULL;
     return mr_token_writer_commit(writer);
@@ -223,6 +254,7 @@ fail:
     mr_token_writer_discard(w.writer);
     mr_encoder_close(w.encoder);
     mr_tokenizer_close(w.tokenizer);
+    mr_bpe_trainer_close(w.trainer);
     for (int i = 0; i < w.input_count; i++)
         mr_source_close(w.inputs[i].source);
     free(w.inputs);

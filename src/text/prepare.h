@@ -4,6 +4,7 @@
 #ifndef MR_TEXT_PREPARE_H
 #define MR_TEXT_PREPARE_H
 
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,7 +26,7 @@ struct mr_prepare {
 };
 
 struct mr_prepared {
-    char tokenizer[16];
+    char tokenizer[16], tokenizer_file[PATH_MAX]; /* the file: of a trained one, else "" */
     size_t vocab_size;
     uint64_t documents, tokens[2], bytes[2]; /* train, val */
 };

@@ -12,7 +12,8 @@
 
 enum { FIRST_WAIT = 1 << 16 };
 
-static const struct mr_tokenizer_kind *const kinds[] = {&mr_tokenizer_byte, &mr_tokenizer_char};
+static const struct mr_tokenizer_kind *const kinds[] = {&mr_tokenizer_byte, &mr_tokenizer_char,  &mr_tokenizer_gpt2,
+                                                        &mr_tokenizer_json, &mr_tokenizer_world, &mr_tokenizer_bpe};
 enum { KIND_COUNT = sizeof kinds / sizeof kinds[0] };
 
 static const struct mr_tokenizer_kind *find_kind(const char *name, size_t size)
@@ -41,6 +42,18 @@ static int new_tokenizer(mr_tokenizer **out, const struct mr_tokenizer_kind *kin
     return 0;
 }
 
+static int build_specials(mr_tokenizer *t)
+{
+    struct mr_trie_entry *entries = mr_alloc(t->special_count, sizeof *entries);
+    if (!entries)
+        return MR_ENOMEM;
+    for (size_t i = 0; i < t->special_count; i++)
+        entries[i] = (struct mr_trie_entry){t->special[i].text, t->special[i].size, t->special[i].id};
+    int err = mr_trie_build(&t->special_trie, entries, t->special_count);
+    free(entries);
+    return err < 0 ? mr_fail_in(err, "special tokens") : 0;
+}
+
 int mr_tokenizer_open(mr_tokenizer **out, const char *spec)
 {
     const char *colon = strchr(spec, ':');
@@ -57,6 +70,8 @@ int mr_tokenizer_open(mr_tokenizer **out, const char *spec)
         return mr_fail(MR_EINVAL, "the tokenizer \"%s\" needs a place: %s:%s", spec, kind->name, kind->argument);
     MR_TRY(new_tokenizer(&t, kind));
     int err = kind->open(t, colon ? colon + 1 : NULL);
+    if (!err)
+        err = build_specials(t);
     if (err < 0) {
         mr_tokenizer_close(t);
         return mr_fail_in(err, "tokenizer %s", spec);
@@ -77,6 +92,8 @@ int mr_tokenizer_open_json(mr_tokenizer **out, const json_t *json)
         return MR_EFILE;
     MR_TRY(new_tokenizer(&t, kind));
     int err = kind->load(t, json);
+    if (!err)
+        err = build_specials(t);
     if (err < 0) {
         mr_tokenizer_close(t);
         return mr_fail_in(err, "the stored tokenizer (%s)", kind->name);
@@ -107,6 +124,8 @@ void mr_tokenizer_close(mr_tokenizer *t)
     for (size_t i = 0; i < t->special_count; i++)
         free(t->special[i].text);
     free(t->special);
+    mr_trie_free(&t->special_trie);
+    free(t->source);
     free(t);
 }
 
@@ -171,6 +190,20 @@ int mr_tokenizer_add_special(mr_tokenizer *t, const char *text, size_t size, uin
     return 0;
 }
 
+int mr_tokenizer_keep_source(mr_tokenizer *t, const json_t *object)
+{
+    t->source = json_dumps(object, JSON_COMPACT);
+    return t->source ? 0 : mr_fail(MR_ENOMEM, "out of memory while the tokenizer is kept");
+}
+
+int mr_tokenizer_save_source(const mr_tokenizer *t, json_t *json)
+{
+    json_t *object = json_loads(t->source, 0, NULL);
+    int err = object && !json_object_update(json, object) ? 0 : mr_fail(MR_ENOMEM, "out of memory while the tokenizer is stored");
+    json_decref(object);
+    return err;
+}
+
 /* ---- encoders ------------------------------------------------------------------------------------------ */
 
 int mr_encoder_open(mr_encoder **out, const mr_tokenizer *t, bool special)
@@ -203,65 +236,37 @@ void mr_encoder_close(mr_encoder *e)
     free(e);
 }
 
-/* The first special token in the bytes, the longest of those that start there; NULL when there is none. */
-static const struct mr_special *find_special(const mr_tokenizer *t, const char *bytes, size_t size, size_t *at)
-{
-    bool first[256] = {false};
-    const struct mr_special *found = NULL;
-    for (size_t i = 0; i < t->special_count; i++)
-        first[(unsigned char)t->special[i].text[0]] = true;
-    for (*at = 0; *at < size; ++*at) {
-        if (!first[(unsigned char)bytes[*at]])
-            continue;
-        for (size_t i = 0; i < t->special_count; i++) {
-            const struct mr_special *s = &t->special[i];
-            if (s->size <= size - *at && !memcmp(bytes + *at, s->text, s->size) && (!found || s->size > found->size))
-                found = s;
-        }
-        if (found)
-            return found;
-    }
-    return NULL;
-}
+/* Where a stretch of text between special tokens stands. */
+struct stretch {
+    mr_encoder *e;
+    const char *bytes; /* at position `start` */
+    uint64_t start;
+};
 
-/* The longest end of the bytes with which a special token may begin. */
-static size_t special_beginning(const mr_tokenizer *t, const char *bytes, size_t size)
+static int encode_stretch(void *context, const char *bytes, size_t size, bool more, struct mr_ids *ids, size_t *used)
 {
-    size_t longest = 0;
-    for (size_t i = 0; i < t->special_count; i++) {
-        const struct mr_special *s = &t->special[i];
-        for (size_t n = s->size - 1 < size ? s->size - 1 : size; n > longest; n--)
-            if (!memcmp(bytes + size - n, s->text, n))
-                longest = n;
+    struct stretch *s = context;
+    mr_encoder *e = s->e;
+    *used = 0;
+    e->position = s->start + (uint64_t)(bytes - s->bytes);
+    if (size || (!more && e->begun)) {
+        int err = e->tokenizer->kind->encode(e, bytes, size, more, ids, used);
+        if (err < 0) {
+            e->begun = false;
+            return err;
+        }
     }
-    return longest;
+    e->begun = more && (e->begun || *used);
+    return 0;
 }
 
 /* Encodes what is certain (all, if nothing follows) and sets *used. */
 static int encode(mr_encoder *e, const char *bytes, size_t size, bool more, struct mr_ids *ids, size_t *used)
 {
-    const struct mr_tokenizer_kind *kind = e->tokenizer->kind;
-    uint64_t start = e->position;
-    size_t done = 0, step, at;
-    const struct mr_special *s;
-    while (e->special && (s = find_special(e->tokenizer, bytes + done, size - done, &at))) {
-        if (more && done + at + s->size == size)
-            break; /* a longer one may be on its way */
-        e->position = start + done;
-        if (at)
-            MR_TRY(kind->encode(e, bytes + done, at, false, ids, &step));
-        MR_TRY(mr_ids_append(ids, s->id));
-        done += at + s->size;
-    }
-    size_t limit = size - done;
-    if (more && e->special)
-        limit -= special_beginning(e->tokenizer, bytes + done, limit);
-    step = 0;
-    e->position = start + done;
-    if (limit)
-        MR_TRY(kind->encode(e, bytes + done, limit, more, ids, &step));
-    *used = done + step;
-    e->position = start + *used;
+    static const struct mr_trie nothing;
+    struct stretch s = {e, bytes, e->position};
+    MR_TRY(mr_trie_cut(e->special ? &e->tokenizer->special_trie : &nothing, bytes, size, more, encode_stretch, &s, ids, used));
+    e->position = s.start + *used;
     return 0;
 }
 
@@ -287,7 +292,7 @@ int mr_encoder_feed(mr_encoder *e, const char *bytes, size_t size, struct mr_ids
 int mr_encoder_finish(mr_encoder *e, struct mr_ids *ids)
 {
     size_t used;
-    int err = e->pending.size ? encode(e, e->pending.text, e->pending.size, false, ids, &used) : 0;
+    int err = e->pending.size || e->begun ? encode(e, e->pending.text, e->pending.size, false, ids, &used) : 0;
     e->pending.size = 0;
     e->position = 0;
     e->wait = FIRST_WAIT;

@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "text/tokenizer.h"
+#include "text/trie.h"
 
 struct mr_tokenizer_kind {
     const char *name;
@@ -17,7 +18,9 @@ struct mr_tokenizer_kind {
     void (*close)(mr_tokenizer *t);                   /* frees t->data, which may be NULL */
 
     /* Appends the ids of the bytes. With `more`, further bytes follow: encode as much as they cannot change,
-     * and set *used to the number of bytes done with; else all of them. e->position is the place in the text. */
+     * and set *used to the number of bytes done with; else all of them (which may be none). A stretch of text, from
+     * its start or a special token to its end or the next one, comes in any number of calls with `more` and ends
+     * with one without; e->begun: this is not the stretch's first. e->position is the place in the text. */
     int (*encode)(mr_encoder *e, const char *bytes, size_t size, bool more, struct mr_ids *ids, size_t *used);
     void (*decode)(const mr_tokenizer *t, uint32_t id, const char **bytes, size_t *size); /* id < vocab_size */
 
@@ -39,12 +42,14 @@ struct mr_tokenizer {
     int64_t end;
     struct mr_special *special; /* recognised only on request */
     size_t special_count;
+    struct mr_trie special_trie; /* made of them by tokenizer.c */
+    char *source;                /* JSON text of the file's content, for mr_tokenizer_save_source; or NULL */
 };
 
 struct mr_encoder {
     const mr_tokenizer *tokenizer;
     void *scratch;
-    bool special;
+    bool special, begun;
     uint64_t position;     /* of the first byte not yet encoded, in the text so far */
     struct mr_str pending; /* bytes from there on that were fed already */
     size_t wait;           /* pending bytes that make another attempt worth while */
@@ -53,6 +58,11 @@ struct mr_encoder {
 /* Adds a special token; the text is copied. */
 int mr_tokenizer_add_special(mr_tokenizer *t, const char *text, size_t size, uint32_t id);
 
-extern const struct mr_tokenizer_kind mr_tokenizer_byte, mr_tokenizer_char;
+/* Keeps an object as text, and a kind's `save` that gives its members back. */
+int mr_tokenizer_keep_source(mr_tokenizer *t, const json_t *object);
+int mr_tokenizer_save_source(const mr_tokenizer *t, json_t *json);
+
+extern const struct mr_tokenizer_kind mr_tokenizer_byte, mr_tokenizer_char, mr_tokenizer_gpt2, mr_tokenizer_json,
+    mr_tokenizer_world, mr_tokenizer_bpe;
 
 #endif

@@ -67,13 +67,22 @@ def test_json_lines_are_documents(folder):
     assert 'Story 7: äöü "quoted".' in text and "id" not in text
 
 
-def test_folders_and_several_inputs(folder):
+def test_a_folder_is_one_input_of_all_its_files(folder):
     (folder / "in").mkdir()
+    more = b"Another text, with other words. " * 30
     (folder / "in" / "a.txt").write_bytes(TEXT)
-    (folder / "in" / "b.txt").write_bytes(b"Another text, with other words. " * 30)
-    a = prepare(folder / "in", folder / "a")
-    run("prepare", folder / "in" / "a.txt", folder / "in" / "b.txt", "--tokenizer", "byte", "--out", folder / "b").expect(0)
-    assert both(a) == both(folder / "b") and len(both(a)) >= len(TEXT) + 30 * 32
+    (folder / "in" / "b.txt").write_bytes(more)
+    out = prepare(folder / "in", folder / "out")
+    assert bytes(both(out)) == TEXT + more
+    assert abs(len(tokens(out, "val")) - 0.1 * len(TEXT + more)) <= 1, len(tokens(out, "val"))
+
+
+def test_each_of_several_inputs_gives_its_last_part_to_val(folder):
+    (folder / "a.txt").write_bytes(b"a" * 1000)
+    (folder / "b.txt").write_bytes(b"b" * 500)
+    run("prepare", folder / "a.txt", folder / "b.txt", "--tokenizer", "byte", "--out", folder / "out").expect(0)
+    assert bytes(tokens(folder / "out", "train")) == b"a" * 900 + b"b" * 450
+    assert bytes(tokens(folder / "out", "val")) == b"a" * 100 + b"b" * 50
 
 
 def test_characters_are_numbered_from_the_input(folder):

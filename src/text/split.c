@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "text/split.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "text/utf8.h"
+
+enum { STACK_FROM = 32 << 10, STACK_TO = 1 << 20, STEPS = 10000, STEPS_PER_BYTE = 16, LONGEST_PATTERN = 1 << 16 };
+
+struct mr_split {
+    pcre2_code *code;
+    bool keep_rest;
+};
+
+struct mr_split_room {
+    pcre2_match_data *match;
+    pcre2_match_context *context;
+    pcre2_jit_stack *stack;
+};
+
+/* Whether the pattern holds ^, \A or \G, which a text that comes in parts cannot answer. */
+static bool asks_for_start(const char *pattern, size_t size)
+{
+    bool in_class = false;
+    for (size_t i = 0; i < size; i++) {
+        if (pattern[i] == '\\' && i + 1 < size) {
+            i++;
+            if (!in_class && (pattern[i] == 'A' || pattern[i] == 'G'))
+                return true;
+        } else if (in_class) {
+            in_class = pattern[i] != ']';
+        } else if (pattern[i] == '[') {
+            in_class = true;
+            i += i + 1 < size && pattern[i + 1] == '^';
+        } else if (pattern[i] == '^') {
+            return true;
+        }
+    }
+    return false;
+}
+
+int mr_split_open(mr_split **out, const char *pattern, size_t size, bool literal, bool keep_rest)
+{
+    uint32_t options = PCRE2_UTF | (literal ? PCRE2_LITERAL : PCRE2_UCP), behind = 0;
+    mr_split *s = NULL;
+    size_t place = 0;
+    int code = 0, err = 0;
+    char what[128] = "";
+    *out = NULL;
+    if (!size || size > LONGEST_PATTERN)
+        return mr_fail(MR_EFILE, "a pattern of %zu bytes", size);
+    if (!(s = mr_alloc(1, sizeof *s)))
+        return MR_ENOMEM;
+    s->keep_rest = keep_rest;
+    s->code = pcre2_compile((PCRE2_SPTR)pattern, size, options, &code, &place, NULL);
+    if (!s->code) {
+        pcre2_get_error_message(code, (PCRE2_UCHAR *)what, sizeof what);
+        err = mr_fail(MR_EFILE, "the pattern \"%.*s\" is wrong at byte %zu: %s", (int)size, pattern, place, what);
+    } else {
+        pcre2_pattern_info(s->code, PCRE2_INFO_MAXLOOKBEHIND, &behind);
+        if (behind || (!literal && asks_for_start(pattern, size)))
+            err = mr_fail(MR_EFILE, "the pattern \"%.*s\" looks back or for the text's start: that is not supported", (int)size,
+                          pattern);
+    }
+    if (err) {
+        mr_split_close(s);
+        return err;
+    }
+    pcre2_jit_compile(s->code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD); /* else it is interpreted */
+    *out = s;
+    return 0;
+}
+
+void mr_split_close(mr_split *s)
+{
+    if (!s)
+        return;
+    pcre2_code_free(s->code);
+    free(s);
+}
+
+int mr_split_room_open(mr_split_room **out)
+{
+    mr_split_room *room = mr_alloc(1, sizeof *room);
+    *out = NULL;
+    if (!room)
+        return MR_ENOMEM;
+    room->match = pcre2_match_data_create(1, NULL);
+    room->context = pcre2_match_context_create(NULL);
+    room->stack = pcre2_jit_stack_create(STACK_FROM, STACK_TO, NULL);
+    if (!room->match || !room->context) {
+        mr_split_room_close(room);
+        return mr_fail(MR_ENOMEM, "out of memory for matching");
+    }
+    if (room->stack)
+        pcre2_jit_stack_assign(room->context, NULL, room->stack);
+    *out = room;
+    return 0;
+}
+
+void mr_split_room_close(mr_split_room *room)
+{
+    if (!room)
+        return;
+    pcre2_match_data_free(room->match);
+    pcre2_match_context_free(room->context);
+    pcre2_jit_stack_free(room->stack);
+    free(room);
+}
+
+static int hand_out(const mr_split *s, mr_split_piece *piece, void *context, const char *from, const char *start, const char *end)
+{
+    if (start > from && s->keep_rest)
+        MR_TRY(piece(context, from, (size_t)(start - from)));
+    return end > start ? piece(context, start, (size_t)(end - start)) : 0;
+}
+
+/* The pieces of valid UTF-8. A match that reaches the end when there is more is no match yet. */
+static int split_valid(const mr_split *s, mr_split_room *room, const char *bytes, size_t size, bool more, mr_split_piece *piece,
+                       void *context, size_t *used)
+{
+    uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY | (more ? PCRE2_PARTIAL_HARD : 0);
+    size_t at = 0, limit = STEPS + STEPS_PER_BYTE * size;
+    const size_t *found = pcre2_get_ovector_pointer(room->match);
+    pcre2_set_match_limit(room->context, limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX);
+    while (at < size) {
+        int code = pcre2_match(s->code, (PCRE2_SPTR)bytes, size, at, options, room->match, room->context);
+        if (code == PCRE2_ERROR_PARTIAL || (code == PCRE2_ERROR_NOMATCH && more))
+            break;
+        if (code == PCRE2_ERROR_NOMATCH) {
+            MR_TRY(hand_out(s, piece, context, bytes + at, bytes + size, bytes + size));
+            at = size;
+        } else if (code < 0) {
+            char what[128] = "";
+            pcre2_get_error_message(code, (PCRE2_UCHAR *)what, sizeof what);
+            return mr_fail(MR_EFILE, "the pattern cannot be matched: %s", what);
+        } else if (found[0] < at || found[1] <= found[0]) { /* \K in a lookahead, for one */
+            return mr_fail(MR_EFILE, "the pattern finds an impossible place");
+        } else {
+            MR_TRY(hand_out(s, piece, context, bytes + at, bytes + found[0], bytes + found[1]));
+            at = found[1];
+        }
+    }
+    *used = at;
+    return 0;
+}
+
+int mr_split_all(const mr_split *s, mr_split_room *room, const char *bytes, size_t size, bool more, mr_split_piece *piece,
+                 void *context, size_t *used)
+{
+    size_t at = 0;
+    while (at < size) {
+        size_t valid = mr_utf8_valid(bytes + at, size - at), step = 0, end = at + valid;
+        uint32_t c;
+        bool cut = end < size && more && mr_utf8_decode(bytes + end, size - end, &c) == MR_UTF8_CUT;
+        bool last = more && (end == size || cut);
+        MR_TRY(split_valid(s, room, bytes + at, valid, last, piece, context, &step));
+        at += step;
+        if (last)
+            break;
+        if (end < size)
+            MR_TRY(piece(context, bytes + end++, 1));
+        at = end;
+    }
+    *used = at;
+    return 0;
+}

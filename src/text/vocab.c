@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "text/vocab.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "text/utf8.h"
+
+enum { FIRST_SUBSTITUTE = 0x100, SUBSTITUTES = 68, MOST_BYTES = 256 << 20 };
+
+int mr_vocab_set(struct mr_vocab *v, int64_t id, const char *bytes, size_t size)
+{
+    size_t end;
+    if (id < 0 || id >= MR_LARGEST_VOCAB)
+        return mr_fail(MR_EFILE, "the token id %lld is not from 0 to %d", (long long)id, MR_LARGEST_VOCAB - 1);
+    if (!size)
+        return mr_fail(MR_EFILE, "the token %lld is empty", (long long)id);
+    if ((size_t)id >= v->capacity) {
+        size_t capacity = (size_t)id + 1 > v->capacity * 2 ? (size_t)id + 1 : v->capacity * 2;
+        void *grown = mr_realloc(v->token, capacity, sizeof *v->token);
+        if (!grown)
+            return MR_ENOMEM;
+        v->token = grown;
+        memset(v->token + v->capacity, 0, (capacity - v->capacity) * sizeof *v->token);
+        v->capacity = capacity;
+    }
+    if ((size_t)id < v->size && v->token[id].size) {
+        const char *old;
+        size_t old_size;
+        mr_vocab_get(v, (uint32_t)id, &old, &old_size);
+        if (old_size == size && !memcmp(old, bytes, size))
+            return 0;
+        return mr_fail(MR_EFILE, "the id %lld is given twice: to \"%.*s\" and to \"%.*s\"", (long long)id,
+                       (int)(old_size < 40 ? old_size : 40), old, (int)(size < 40 ? size : 40), bytes);
+    }
+    if (!mr_add(v->bytes.size, size, &end) || end > MOST_BYTES)
+        return mr_fail(MR_EFILE, "the tokens together have more than 256 MiB");
+    v->token[id].at = (uint32_t)v->bytes.size;
+    v->token[id].size = (uint32_t)size;
+    v->size = (size_t)id + 1 > v->size ? (size_t)id + 1 : v->size;
+    return mr_str_append(&v->bytes, bytes, size);
+}
+
+void mr_vocab_free(struct mr_vocab *v)
+{
+    free(v->token);
+    mr_str_free(&v->bytes);
+    *v = (struct mr_vocab){0};
+}
+
+/* ---- spelling ------------------------------------------------------------------------------------------ */
+
+/* Bytes that are printable in Latin-1 are spelled by that character, all others by U+0100, U+0101, … in turn. */
+static bool spelled_by_itself(unsigned byte)
+{
+    return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte != 0xAD);
+}
+
+int mr_spell(const char *bytes, size_t size, struct mr_str *spelling)
+{
+    uint32_t substitute[256], next = FIRST_SUBSTITUTE;
+    char text[4];
+    for (unsigned b = 0; b < 256; b++)
+        substitute[b] = spelled_by_itself(b) ? b : next++;
+    for (size_t i = 0; i < size; i++)
+        MR_TRY(mr_str_append(spelling, text, (size_t)mr_utf8_encode(substitute[(unsigned char)bytes[i]], text)));
+    return 0;
+}
+
+int mr_unspell(const char *spelling, size_t size, struct mr_str *bytes)
+{
+    unsigned char byte_of[SUBSTITUTES];
+    size_t start = bytes->size;
+    for (unsigned b = 0, next = 0; b < 256; b++)
+        if (!spelled_by_itself(b))
+            byte_of[next++] = (unsigned char)b;
+    for (size_t at = 0; at < size;) {
+        uint32_t c;
+        int length = mr_utf8_decode(spelling + at, size - at, &c);
+        bool known = length > 0 && (c < 256 ? spelled_by_itself(c) : c < FIRST_SUBSTITUTE + SUBSTITUTES);
+        if (!known) {
+            bytes->size = start;
+            return mr_str_append(bytes, spelling, size);
+        }
+        char byte = (char)(c < 256 ? c : byte_of[c - FIRST_SUBSTITUTE]);
+        MR_TRY(mr_str_append(bytes, &byte, 1));
+        at += (size_t)length;
+    }
+    return 0;
+}
+
+json_t *mr_vocab_to_json(const struct mr_vocab *v)
+{
+    json_t *list = json_array();
+    struct mr_str spelling = {0};
+    int err = list ? 0 : MR_ENOMEM;
+    for (size_t id = 0; id < v->size && !err; id++) {
+        const char *bytes;
+        size_t size;
+        mr_vocab_get(v, (uint32_t)id, &bytes, &size);
+        spelling.size = 0;
+        err = mr_spell(bytes, size, &spelling);
+        if (!err)
+            err = mr_json_append(list, size ? json_stringn(spelling.text, spelling.size) : json_null());
+    }
+    mr_str_free(&spelling);
+    if (!err)
+        return list;
+    json_decref(list);
+    mr_fail(MR_ENOMEM, "out of memory while the tokenizer is stored");
+    return NULL;
+}
+
+int mr_vocab_from_json(struct mr_vocab *v, const json_t *list)
+{
+    struct mr_str bytes = {0};
+    int err = json_array_size(list) ? 0 : mr_fail(MR_EFILE, "\"vocab\" is no list of tokens");
+    for (size_t id = 0; id < json_array_size(list) && !err; id++) {
+        const json_t *token = json_array_get(list, id);
+        if (json_is_null(token))
+            continue;
+        if (!json_is_string(token)) {
+            err = mr_fail(MR_EFILE, "\"vocab\"[%zu] is neither text nor null", id);
+            break;
+        }
+        bytes.size = 0;
+        err = mr_unspell(json_string_value(token), json_string_length(token), &bytes);
+        if (!err)
+            err = mr_vocab_set(v, (int64_t)id, bytes.text, bytes.size);
+    }
+    mr_str_free(&bytes);
+    return err;
+}
