@@ -73,7 +73,7 @@ static int new_model(mr_trainer *t)
     if (vocab > (uint64_t)cfg.vocab_size)
         return mr_fail(MR_EINVAL, "vocab_size %d is smaller than the %llu tokens of the data set's tokenizer", cfg.vocab_size,
                        (unsigned long long)vocab);
-    MR_TRY(mr_model_create(&t->model, t->rt, &cfg, true, false));
+    MR_TRY(mr_model_create(&t->model, t->rt, &cfg, !t->cfg->eval_only, false));
     MR_TRY(mr_model_start(t->model, t->seed));
     return check_tokenizer(t, NULL);
 }
@@ -100,7 +100,7 @@ static int old_model(mr_trainer *t, const char *path, bool resume)
     struct mr_model_file file = {0};
     json_t *overrides = changes(t);
     int err;
-    MR_GO(mr_model_open(&t->model, t->rt, path, overrides, true, &file));
+    MR_GO(mr_model_open(&t->model, t->rt, path, overrides, !t->cfg->eval_only, &file));
     MR_GO(check_tokenizer(t, file.tokenizer));
     if (resume && !file.training)
         err = mr_fail(MR_EFILE, "%s says nothing of a training run that could go on: use init_from=%s", path, path);
@@ -156,14 +156,14 @@ int mr_trainer_open(mr_trainer *t, mr_runtime *rt, struct mr_train_config *cfg)
         MR_TRY(old_model(t, cfg->init_from, false));
     }
     t->model_cfg = t->model->cfg;
-    struct mr_pass_options options = {.batch = cfg->batch_size, .time = cfg->block_size, .training = true};
+    struct mr_pass_options options = {.batch = cfg->batch_size, .time = cfg->block_size, .training = !cfg->eval_only};
     MR_TRY(mr_pass_create(&t->pass, t->model, &options));
     size_t rows = (size_t)cfg->batch_size * (size_t)cfg->block_size;
     t->tokens = mr_alloc(rows, sizeof *t->tokens);
     t->targets = mr_alloc(rows, sizeof *t->targets);
     if (!t->tokens || !t->targets)
         return MR_ENOMEM;
-    return mr_trainer_optimizer_open(t);
+    return cfg->eval_only ? 0 : mr_trainer_optimizer_open(t);
 }
 
 void mr_trainer_close(mr_trainer *t)
