@@ -61,6 +61,13 @@ static inline float bonus_of(global const float *restrict r, global const float 
 #define COLUMNS LANES
 #define POSITIONS (N > 64 ? 8 : 16) /* that a group takes into local memory at a time */
 #define APART (N + 1)               /* spreads positions over the memory banks */
+
+/* One head of some positions, which lie `stride` apart, into local memory */
+static inline void take(local float *restrict to, global const float *restrict from, int count, int stride)
+{
+    FOR_LANE(e, count * N)
+        to[e / N * APART + e % N] = from[e / N * stride + e % N];
+}
 #endif
 
 /* Groups: blocks of COLUMNS values, B*H. `varies`: change is of each position. */
@@ -107,12 +114,9 @@ kernel void wkv6_forward(global const float *restrict r, global const float *res
     for (int t0 = 0; t0 < T; t0 += POSITIONS) {
         int count = min(POSITIONS, T - t0);
         barrier(CLK_LOCAL_MEM_FENCE);
-        FOR_LANE(e, count * N) {
-            int p = e / N, i = e % N, at = (t0 + p) * stride + i;
-            rs[p * APART + i] = r[base + at];
-            ks[p * APART + i] = k[base + at];
-            cs[p * APART + i] = change[varies ? at : i];
-        }
+        take(rs, r + base + t0 * stride, count, stride);
+        take(ks, k + base + t0 * stride, count, stride);
+        take(cs, change + (varies ? t0 * stride : 0), count, varies ? stride : 0);
         barrier(CLK_LOCAL_MEM_FENCE);
         FOR_LANE(p, count) {
             float sum = 0.0f;
