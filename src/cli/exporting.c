@@ -4,10 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/cli.h"
-#include "text/tokenizer.h"
+#include "text/folder.h"
 
 int mr_exporting_options(const char *out, const char *to, const char *dtype, struct mr_export_options *options)
 {
@@ -30,27 +31,43 @@ int mr_exporting_tokenizer(const char *spec, const char *in, const struct mr_mod
 {
     mr_tokenizer *t = NULL;
     *json = NULL;
-    if (!spec) {
+    if (!spec && file->tokenizer) {
         *json = json_incref(file->tokenizer);
         return 0;
     }
-    MR_TRY(mr_tokenizer_open(&t, spec));
+    if (spec)
+        MR_TRY(mr_tokenizer_open(&t, spec));
+    else if (mr_is_folder(in))
+        MR_TRY(mr_folder_tokenizer(&t, in));
+    if (!t)
+        return 0;
     size_t size = mr_tokenizer_vocab_size(t);
     int err = 0;
     if (size > (size_t)cfg->vocab_size)
-        err = mr_fail(MR_EFILE, "the tokenizer %s has %zu tokens, the model %s only %d", spec, size, in, cfg->vocab_size);
+        err = mr_fail(MR_EFILE, "the tokenizer %s has %zu tokens, the model %s only %d", spec ? spec : "in the folder", size, in, cfg->vocab_size);
     else if (!(*json = mr_tokenizer_to_json(t)))
         err = MR_ENOMEM;
     mr_tokenizer_close(t);
     return err;
 }
 
+struct view {
+    struct mr_progress bar;
+    const json_t *tokenizer;
+};
+
 static void on_progress(void *context, uint64_t done, uint64_t all)
 {
-    struct mr_progress *bar = context;
+    struct view *v = context;
     char text[24];
-    bar->total = all;
-    mr_progress_update(bar, done, "of %s", mr_format_bytes(text, all));
+    v->bar.total = all;
+    mr_progress_update(&v->bar, done, "of %s", mr_format_bytes(text, all));
+}
+
+static int on_files(void *context, const char *folder)
+{
+    const struct view *v = context;
+    return mr_folder_tokenizer_write(v->tokenizer, folder);
 }
 
 /* Notes are said before anything is written. */
@@ -88,14 +105,14 @@ static uint64_t bytes_of(const struct mr_export *e)
 
 int mr_exporting_run(struct mr_export *e, mr_tensor_file *source, const char *out, const char *label, const json_t *tokenizer, bool as_json)
 {
-    struct mr_progress bar;
-    struct mr_export_events events = {.context = &bar, .progress = on_progress, .stop = mr_catch_signals()};
-    if (tokenizer && !e->keeps_tokenizer)
+    struct view v = {.tokenizer = tokenizer};
+    struct mr_export_events events = {.context = &v, .progress = on_progress, .files = on_files, .stop = mr_catch_signals()};
+    if (tokenizer && !e->keeps_tokenizer && !(e->target == MR_TARGET_HF && mr_folder_tokenizer_writes(tokenizer)))
         MR_TRY(mr_export_note(e, "the tokenizer: give it with --tokenizer wherever %s is used", out));
     say_notes(e, out);
     double start = mr_now();
-    mr_progress_begin(&bar, stderr, label, 0);
+    mr_progress_begin(&v.bar, stderr, label, 0);
     int err = mr_export_run(e, source, out, &events);
-    mr_progress_end(&bar);
+    mr_progress_end(&v.bar);
     return err ? err : say_result(e, out, bytes_of(e), mr_now() - start, as_json);
 }

@@ -12,7 +12,7 @@
 #include "model/load.h"
 #include "model/pass.h"
 #include "model/sizes.h"
-#include "text/tokenizer.h"
+#include "text/folder.h"
 
 struct request {
     const char *model;
@@ -80,12 +80,15 @@ fail:
 /* ---- the file ------------------------------------------------------------------------------------------------ */
 
 /* {"kind", "vocab_size"} of the tokenizer inside; null: none. */
-static int add_tokenizer(const struct mr_model_file *file, json_t *out)
+static int add_tokenizer(const struct request *r, const struct mr_model_file *file, json_t *out)
 {
     mr_tokenizer *t = NULL;
-    if (!file->tokenizer)
+    if (file->tokenizer)
+        MR_TRY(mr_tokenizer_open_json(&t, file->tokenizer));
+    else if (mr_is_folder(r->model))
+        MR_TRY(mr_folder_tokenizer(&t, r->model));
+    if (!t)
         return mr_json_set(out, "tokenizer", json_null());
-    MR_TRY(mr_tokenizer_open_json(&t, file->tokenizer));
     int err = mr_json_set(out, "tokenizer", json_pack("{ss sI}", "kind", mr_tokenizer_name(t), "vocab_size", (json_int_t)mr_tokenizer_vocab_size(t)));
     mr_tokenizer_close(t);
     return err;
@@ -120,7 +123,7 @@ static int add_file(const struct request *r, mr_tensor_file *source, const struc
 {
     char digest[33];
     json_t *tensors = NULL;
-    MR_TRY(add_tokenizer(file, out));
+    MR_TRY(add_tokenizer(r, file, out));
     MR_TRY(add_training(file, out));
     if (r->tensors)
         MR_TRY(mr_info_tensors(source, &tensors));

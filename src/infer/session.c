@@ -14,7 +14,7 @@
 #include "base/file.h"
 #include "infer/sampler.h"
 #include "model/load.h"
-#include "text/tokenizer.h"
+#include "text/folder.h"
 
 #define CHUNK 256 /* positions of a prompt read in one call */
 
@@ -61,6 +61,8 @@ int mr_session_open_with(mr_session **out, mr_runtime *rt, const char *path, con
         MR_GO(mr_tokenizer_open(&s->tokenizer, tokenizer));
     else if (file.tokenizer)
         MR_GO(mr_tokenizer_open_json(&s->tokenizer, file.tokenizer));
+    else if (mr_is_folder(path))
+        MR_GO(mr_folder_tokenizer(&s->tokenizer, path));
     if (s->tokenizer && mr_tokenizer_vocab_size(s->tokenizer) > (size_t)s->model->cfg.vocab_size) {
         err = mr_fail(MR_EINVAL, "the tokenizer has %zu tokens, the model %s knows only %d: give the one it was trained with",
                       mr_tokenizer_vocab_size(s->tokenizer), path, s->model->cfg.vocab_size);

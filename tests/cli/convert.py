@@ -127,6 +127,42 @@ def test_tokenizers_travel_where_they_can(folder):
     convert(rwkv(folder / "t.pth"), folder / "t.mrw", "--tokenizer", "byte").expect(1, err="tokens")
 
 
+def spelled(byte):
+    """A byte as the files of GPT-2 spell it: printable ones as they are, the others from 256 on."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    return chr(byte if byte in plain else 256 + [b for b in range(256) if b not in plain].index(byte))
+
+
+def write_gpt2_tokenizer(folder):
+    folder.mkdir()
+    vocabulary = {spelled(byte): byte for byte in range(256)}
+    vocabulary.update({"th": 256, "the": 257, "<|endoftext|>": 258})
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\nt h\nth e\n")
+    return f"gpt2:{folder}"
+
+
+def write_world_tokenizer(folder):
+    folder.mkdir()
+    lines = [f"{byte + 1} {bytes([byte])!r} 1\n" for byte in range(256)] + ["257 'the' 3\n", "258 '\\'\u00e9' 3\n"]
+    (folder / "world.txt").write_text("".join(lines), encoding="utf-8")
+    return f"world:{folder / 'world.txt'}"
+
+
+def test_folders_carry_the_tokenizers_files(folder):
+    for kind, spec, model in (("gpt2", write_gpt2_tokenizer(folder / "a"), "gpt2"), ("world", write_world_tokenizer(folder / "b"), "rwkv6")):
+        out = folder / f"hf-{kind}"
+        make(out, model, "n_layer=1", "n_embd=64", "n_head=1", "vocab_size=259", "--tokenizer", spec)
+        own = f"gpt2:{out}" if kind == "gpt2" else f"world:{out / 'rwkv_vocab_v20230424.txt'}"
+        text = "the \u00e9 theory's 'th' \\ \u65e5\n\t".encode()
+        assert run("tokenize", "--tokenizer", own, stdin=text).expect(0).out == run("tokenize", "--tokenizer", spec, stdin=text).expect(0).out
+        run("generate", out, "--prompt", "the", "--max-tokens", 2).expect(0, out="^the")
+        convert(out, folder / "m.mrw").expect(0)
+        assert run("info", folder / "m.mrw").expect(0).json()[0]["tokenizer"]["kind"] == kind
+    make(folder / "c", "gpt2", "n_layer=1", "n_embd=64", "n_head=1", "vocab_size=259", "--tokenizer", "byte")
+    assert not (folder / "c" / "vocab.json").exists()
+
+
 def test_what_is_not_kept_is_said(folder):
     source = GOLDEN / "nanorwkv-trained.ckpt.pt"
     convert(source, folder / "a.safetensors").expect(0, err="not kept.*optimizer")
