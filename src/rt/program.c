@@ -132,7 +132,7 @@ static int make_program(mr_runtime *rt, int file, const char *defines, struct mr
     if (!p)
         return MR_ENOMEM;
     p->file = file;
-    MR_GO(mr_str_printf(&options, "-cl-std=CL1.2 -DLANES=%d -DVEC=%d%s%s", rt->info.lanes, rt->info.vec,
+    MR_GO(mr_str_printf(&options, "-cl-std=CL1.2 -w -DLANES=%d -DVEC=%d%s%s", rt->info.lanes, rt->info.vec,
                         *defines ? " " : "", defines));
     p->options = options.text;
     p->defines = mr_strdup(defines);
