@@ -155,6 +155,31 @@ static void list_unknown(const mr_tensor_file *source, const struct mr_naming *n
     }
 }
 
+/* A head that files hold beside the embedding must be the same numbers: their ends tell. */
+static int check_tied(mr_tensor_file *source, const struct mr_naming *naming)
+{
+    enum { SAMPLE = 1024 };
+    float a[SAMPLE], b[SAMPLE];
+    char name[96];
+    snprintf(name, sizeof name, "%slm_head.weight", naming->prefix);
+    int64_t head = mr_tensor_file_find(source, name), embedding = mr_naming_find(source, naming, "transformer.wte.weight", NULL);
+    if (head < 0 || embedding < 0)
+        return 0;
+    int64_t shares[2] = {source->tensors[head].shares, source->tensors[embedding].shares};
+    if (shares[0] == embedding || shares[1] == head || (shares[0] >= 0 && shares[0] == shares[1]))
+        return 0;
+    int64_t count = mr_tensor_elements(&source->tensors[embedding]), n = count < SAMPLE ? count : SAMPLE;
+    bool same = mr_tensor_elements(&source->tensors[head]) == count && mr_dtype_block(source->tensors[head].dtype) == 1 &&
+                mr_dtype_block(source->tensors[embedding].dtype) == 1;
+    for (int end = 0; same && end < 2; end++) {
+        uint64_t at = end ? (uint64_t)(count - n) : 0;
+        MR_TRY(mr_tensor_file_read_f32(source, (size_t)head, at, (size_t)n, a));
+        MR_TRY(mr_tensor_file_read_f32(source, (size_t)embedding, at, (size_t)n, b));
+        same = memcmp(a, b, (size_t)n * sizeof *a) == 0;
+    }
+    return same ? 0 : mr_fail(MR_EFILE, "%s differs from the embedding: a head of its own is not part of this family", name);
+}
+
 int mr_check_names(mr_tensor_file *source, const struct mr_naming *naming, const struct mr_params *params, const struct mr_config *cfg)
 {
     struct listing missing = {{0}, 0}, unknown = {{0}, 0};
@@ -181,7 +206,7 @@ int mr_check_names(mr_tensor_file *source, const struct mr_naming *naming, const
     if (unknown.count)
         return mr_fail(MR_EFILE, "%d tensors are there that a %s model of its configuration does not have: %s%s", unknown.count, family,
                        unknown.text, more(&unknown, more_unknown));
-    return 0;
+    return cfg->family < MR_RWKV4 ? check_tied(source, naming) : 0;
 }
 
 int64_t mr_tensor_elements(const struct mr_file_tensor *tensor)

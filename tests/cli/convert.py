@@ -221,6 +221,16 @@ def test_missing_and_unknown_tensors_are_named(folder):
     expect_broken(folder, folder / "d.safetensors", r"d\.safetensors.*blocks\.0\.att\.time_maa_x.*31")
 
 
+def test_a_tied_head_must_be_the_embedding(folder):
+    tensors = {name: ("F32", shape, numbers) for name, (shape, numbers) in tiny.read_safetensors(gpt2(folder / "a.safetensors")).items()}
+    embedding = tensors["transformer.wte.weight"]
+    arguments = ["--config", "n_head=2"]
+    tiny.write_safetensors(folder / "b.safetensors", {**tensors, "lm_head.weight": embedding})
+    convert(folder / "b.safetensors", folder / "b.mrw", *arguments).expect(0)
+    tiny.write_safetensors(folder / "c.safetensors", {**tensors, "lm_head.weight": ("F32", embedding[1], [*embedding[2][:-1], 9.0])})
+    convert(folder / "c.safetensors", folder / "c.mrw", *arguments).expect(1, err=r"c\.safetensors.*lm_head\.weight differs")
+
+
 def test_unknown_families_are_named(folder):
     tiny.write_safetensors(folder / "a.safetensors", {"layers.0.q_proj.weight": ("F32", [2, 2], [1, 2, 3, 4])})
     expect_broken(folder, folder / "a.safetensors", r"a\.safetensors.*layers\.0\.q_proj\.weight")
