@@ -43,11 +43,12 @@ typedef struct mr_bpe_room mr_bpe_room;
 int mr_bpe_room_open(mr_bpe_room **room);
 void mr_bpe_room_close(mr_bpe_room *room); /* NULL is fine */
 
-/* Appends the ids of one word, in O(n log n). A byte that has no token is MR_EFILE. */
-int mr_bpe_encode(const struct mr_bpe *b, mr_bpe_room *room, const char *word, size_t size, struct mr_ids *ids);
+/* Appends the ids of one word, in O(n log n). A byte that has no token is MR_EFILE with its place; `position` is that
+ * of the word in the text. */
+int mr_bpe_encode(const struct mr_bpe *b, mr_bpe_room *room, const char *word, size_t size, uint64_t position, struct mr_ids *ids);
 
 /* The same for all words (text/words.h) of the bytes; with `more`, of those that are certain, and *used is their
- * size. `position` is the place of the bytes in the text, for errors. */
+ * size. */
 int mr_bpe_encode_words(const struct mr_bpe *b, mr_bpe_room *room, const char *bytes, size_t size, bool more, uint64_t position,
                         struct mr_ids *ids, size_t *used);
 

@@ -63,12 +63,13 @@ void mr_bpe_room_close(mr_bpe_room *room)
     free(room);
 }
 
-static int first_ids(const struct mr_bpe *b, const char *word, size_t size, uint32_t *id, size_t stride)
+static int first_ids(const struct mr_bpe *b, const char *word, size_t size, uint64_t position, uint32_t *id, size_t stride)
 {
     for (size_t i = 0; i < size; i++) {
         int32_t of_byte = b->byte_id[(unsigned char)word[i]];
         if (of_byte < 0)
-            return mr_fail(MR_EFILE, "the vocabulary has no token for the byte 0x%02x", (unsigned char)word[i]);
+            return mr_fail(MR_EFILE, "the vocabulary has no token for the byte 0x%02x, which stands at byte %llu",
+                           (unsigned char)word[i], (unsigned long long)(position + i));
         id[i * stride] = (uint32_t)of_byte;
     }
     return 0;
@@ -79,10 +80,10 @@ static uint32_t rank_of(const struct mr_bpe *b, uint32_t left, uint32_t right)
     return mr_pairs_get(&b->merges, mr_pair(left, right));
 }
 
-static int encode_short(const struct mr_bpe *b, const char *word, size_t size, struct mr_ids *ids)
+static int encode_short(const struct mr_bpe *b, const char *word, size_t size, uint64_t position, struct mr_ids *ids)
 {
     uint32_t *id = ids->id + ids->count, rank[SHORT_WORD]; /* rank[i]: of the pair i, i + 1 */
-    MR_TRY(first_ids(b, word, size, id, 1));
+    MR_TRY(first_ids(b, word, size, position, id, 1));
     for (size_t i = 0; i + 1 < size; i++)
         rank[i] = rank_of(b, id[i], id[i + 1]);
     while (size > 1) {
@@ -163,7 +164,8 @@ static int merge_all(const struct mr_bpe *b, mr_bpe_room *room)
     return 0;
 }
 
-static int encode_long(const struct mr_bpe *b, mr_bpe_room *room, const char *word, size_t size, struct mr_ids *ids)
+static int encode_long(const struct mr_bpe *b, mr_bpe_room *room, const char *word, size_t size, uint64_t position,
+                       struct mr_ids *ids)
 {
     if (size >= GONE)
         return mr_fail(MR_EFILE, "a word of %zu bytes is too long", size);
@@ -174,7 +176,7 @@ static int encode_long(const struct mr_bpe *b, mr_bpe_room *room, const char *wo
         room->symbol_capacity = size;
     }
     struct symbol *s = room->symbol;
-    MR_TRY(first_ids(b, word, size, &s->id, sizeof *s / sizeof s->id));
+    MR_TRY(first_ids(b, word, size, position, &s->id, sizeof *s / sizeof s->id));
     room->heap_size = 0;
     for (uint32_t i = 0; i < size; i++) {
         s[i].before = i ? i - 1 : GONE;
@@ -202,7 +204,7 @@ static struct known *known_place(mr_bpe_room *room, const char *word, size_t siz
     return &room->known[(hash ^ hash >> 29) * 0x9E3779B97F4A7C15u >> 51]; /* 13 bits */
 }
 
-int mr_bpe_encode(const struct mr_bpe *b, mr_bpe_room *room, const char *word, size_t size, struct mr_ids *ids)
+int mr_bpe_encode(const struct mr_bpe *b, mr_bpe_room *room, const char *word, size_t size, uint64_t position, struct mr_ids *ids)
 {
     uint64_t key[3];
     size_t before = ids->count;
@@ -211,13 +213,13 @@ int mr_bpe_encode(const struct mr_bpe *b, mr_bpe_room *room, const char *word, s
     if (b->whole_words && size && mr_trie_longest(&b->words, word, size, &whole, &open) == size)
         return mr_ids_append(ids, whole);
     if (size > SHORT_WORD)
-        return encode_long(b, room, word, size, ids);
+        return encode_long(b, room, word, size, position, ids);
     MR_TRY(mr_ids_reserve(ids, SHORT_WORD));
     if (size > KNOWN_SIZE)
-        return encode_short(b, word, size, ids);
+        return encode_short(b, word, size, position, ids);
     struct known *k = known_place(room, word, size, key);
     if (memcmp(k->key, key, sizeof key)) {
-        MR_TRY(encode_short(b, word, size, ids));
+        MR_TRY(encode_short(b, word, size, position, ids));
         if (ids->count - before <= KNOWN_IDS) {
             memcpy(k->key, key, sizeof key);
             k->count = (uint32_t)(ids->count - before);
@@ -235,9 +237,7 @@ int mr_bpe_encode_words(const struct mr_bpe *b, mr_bpe_room *room, const char *b
 {
     size_t at = 0, n;
     while (at < size && (n = mr_word(bytes + at, size - at, more))) {
-        int err = mr_bpe_encode(b, room, bytes + at, n, ids);
-        if (err < 0)
-            return mr_fail_in(err, "the word at byte %llu", (unsigned long long)(position + at));
+        MR_TRY(mr_bpe_encode(b, room, bytes + at, n, position + at, ids));
         at += n;
     }
     *used = at;

@@ -107,8 +107,7 @@ static int run_step(struct scratch *x, int number, const char *bytes, size_t siz
         if (more)
             return 0;
         *used = size;
-        int err = mr_bpe_encode(&j->bpe, x->room, bytes, size, x->ids);
-        return err < 0 ? mr_fail_in(err, "the word at byte %llu", (unsigned long long)position_of(x, bytes)) : 0;
+        return mr_bpe_encode(&j->bpe, x->room, bytes, size, position_of(x, bytes), x->ids);
     }
     const struct mr_json_step *step = &j->step[number];
     if (step->split) {

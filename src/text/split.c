@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/str.h"
 #include "text/utf8.h"
 
 enum { STACK_FROM = 32 << 10, STACK_TO = 1 << 20, STEPS = 10000, STEPS_PER_BYTE = 16, LONGEST_PATTERN = 1 << 16 };
@@ -24,47 +25,62 @@ struct mr_split_room {
     pcre2_jit_stack *stack;
 };
 
-/* Whether the pattern holds ^, \A or \G, which a text that comes in parts cannot answer. */
-static bool asks_for_start(const char *pattern, size_t size)
+/* Unicode's white space, for within [...]. PCRE2's own \s takes U+180E for a space. */
+#define SPACES "\\t-\\r\\x{85}\\p{Z}"
+
+/* Copies the pattern with \s spelled out. 1: it asks for the text's start (^, \A, \G), which a text that comes in
+ * parts cannot answer. */
+static int translate(const char *pattern, size_t size, struct mr_str *out)
 {
     bool in_class = false;
+    int asks = 0;
     for (size_t i = 0; i < size; i++) {
-        if (pattern[i] == '\\' && i + 1 < size) {
-            i++;
-            if (!in_class && (pattern[i] == 'A' || pattern[i] == 'G'))
-                return true;
-        } else if (in_class) {
-            in_class = pattern[i] != ']';
-        } else if (pattern[i] == '[') {
-            in_class = true;
-            i += i + 1 < size && pattern[i + 1] == '^';
-        } else if (pattern[i] == '^') {
-            return true;
-        }
+        char c = pattern[i], next = i + 1 < size ? pattern[i + 1] : 0;
+        const char *instead = NULL;
+        size_t taken = c == '\\' && next ? 2 : 1;
+        if (c == '\\' && next == 's')
+            instead = in_class ? SPACES : "[" SPACES "]";
+        else if (c == '\\' && next == 'S' && !in_class)
+            instead = "[^" SPACES "]";
+        else if (c == '\\' && !in_class)
+            asks |= next == 'A' || next == 'G';
+        else if (c == '[' && !in_class)
+            taken += next == '^';
+        else if (c == '^')
+            asks |= !in_class;
+        if (c == '[' || c == ']')
+            in_class = c == '[';
+        MR_TRY(mr_str_append(out, instead ? instead : pattern + i, instead ? strlen(instead) : taken));
+        i += taken - 1;
     }
-    return false;
+    return asks;
 }
 
 int mr_split_open(mr_split **out, const char *pattern, size_t size, bool literal, bool keep_rest)
 {
     uint32_t options = PCRE2_UTF | (literal ? PCRE2_LITERAL : PCRE2_UCP), behind = 0;
+    struct mr_str text = {0};
     mr_split *s = NULL;
     size_t place = 0;
-    int code = 0, err = 0;
+    int code = 0, asks, err = 0;
     char what[128] = "";
     *out = NULL;
     if (!size || size > LONGEST_PATTERN)
         return mr_fail(MR_EFILE, "a pattern of %zu bytes", size);
-    if (!(s = mr_alloc(1, sizeof *s)))
+    asks = literal ? mr_str_append(&text, pattern, size) : translate(pattern, size, &text);
+    if (asks < 0 || !(s = mr_alloc(1, sizeof *s))) {
+        mr_str_free(&text);
         return MR_ENOMEM;
+    }
     s->keep_rest = keep_rest;
-    s->code = pcre2_compile((PCRE2_SPTR)pattern, size, options, &code, &place, NULL);
+    s->code = pcre2_compile((PCRE2_SPTR)text.text, text.size, options, &code, &place, NULL);
+    mr_str_free(&text);
     if (!s->code) {
         pcre2_get_error_message(code, (PCRE2_UCHAR *)what, sizeof what);
-        err = mr_fail(MR_EFILE, "the pattern \"%.*s\" is wrong at byte %zu: %s", (int)size, pattern, place, what);
+        err = mr_fail(MR_EFILE, "the pattern \"%.*s\" is wrong: %s", (int)size, pattern, what);
     } else {
         pcre2_pattern_info(s->code, PCRE2_INFO_MAXLOOKBEHIND, &behind);
-        if (behind || (!literal && asks_for_start(pattern, size)))
+        if (behind || asks)
             err = mr_fail(MR_EFILE, "the pattern \"%.*s\" looks back or for the text's start: that is not supported", (int)size,
                           pattern);
     }
@@ -128,8 +144,8 @@ static int split_valid(const mr_split *s, mr_split_room *room, const char *bytes
     uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY | (more ? PCRE2_PARTIAL_HARD : 0);
     size_t at = 0, limit = STEPS + STEPS_PER_BYTE * size;
     const size_t *found = pcre2_get_ovector_pointer(room->match);
-    pcre2_set_match_limit(room->context, limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX);
     while (at < size) {
+        pcre2_set_match_limit(room->context, limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX);
         int code = pcre2_match(s->code, (PCRE2_SPTR)bytes, size, at, options, room->match, room->context);
         if (code == PCRE2_ERROR_PARTIAL || (code == PCRE2_ERROR_NOMATCH && more))
             break;
@@ -143,8 +159,9 @@ static int split_valid(const mr_split *s, mr_split_room *room, const char *bytes
         } else if (found[0] < at || found[1] <= found[0]) { /* \K in a lookahead, for one */
             return mr_fail(MR_EFILE, "the pattern finds an impossible place");
         } else {
-            MR_TRY(hand_out(s, piece, context, bytes + at, bytes + found[0], bytes + found[1]));
-            at = found[1];
+            size_t from = at, start = found[0];
+            at = found[1]; /* before the piece, which may be matched with another pattern */
+            MR_TRY(hand_out(s, piece, context, bytes + from, bytes + start, bytes + at));
         }
     }
     *used = at;

@@ -53,39 +53,50 @@ void mr_vocab_free(struct mr_vocab *v)
 
 /* ---- spelling ------------------------------------------------------------------------------------------ */
 
-/* Bytes that are printable in Latin-1 are spelled by that character, all others by U+0100, U+0101, … in turn. */
-static bool spelled_by_itself(unsigned byte)
+/* Bytes that are printable in Latin-1 are spelled by that character; all others, in turn, by U+0100, U+0101, … */
+enum { FIRST_GAP = '!', SECOND_GAP = 0x7F, SECOND_GAP_END = 0xA1, THIRD_GAP = 0xAD };
+
+static uint32_t substitute(unsigned byte)
 {
-    return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte != 0xAD);
+    if (byte < FIRST_GAP)
+        return FIRST_SUBSTITUTE + byte;
+    if (byte >= SECOND_GAP && byte < SECOND_GAP_END)
+        return FIRST_SUBSTITUTE + FIRST_GAP + (byte - SECOND_GAP);
+    return byte == THIRD_GAP ? FIRST_SUBSTITUTE + SUBSTITUTES - 1 : byte;
+}
+
+/* The byte that the character spells, or -1. */
+static int byte_of(uint32_t c)
+{
+    uint32_t n = c - FIRST_SUBSTITUTE;
+    if (c < FIRST_SUBSTITUTE)
+        return substitute(c) == c ? (int)c : -1;
+    if (n < FIRST_GAP)
+        return (int)n;
+    if (n < SUBSTITUTES - 1)
+        return (int)(n - FIRST_GAP + SECOND_GAP);
+    return n == SUBSTITUTES - 1 ? THIRD_GAP : -1;
 }
 
 int mr_spell(const char *bytes, size_t size, struct mr_str *spelling)
 {
-    uint32_t substitute[256], next = FIRST_SUBSTITUTE;
     char text[4];
-    for (unsigned b = 0; b < 256; b++)
-        substitute[b] = spelled_by_itself(b) ? b : next++;
     for (size_t i = 0; i < size; i++)
-        MR_TRY(mr_str_append(spelling, text, (size_t)mr_utf8_encode(substitute[(unsigned char)bytes[i]], text)));
+        MR_TRY(mr_str_append(spelling, text, (size_t)mr_utf8_encode(substitute((unsigned char)bytes[i]), text)));
     return 0;
 }
 
 int mr_unspell(const char *spelling, size_t size, struct mr_str *bytes)
 {
-    unsigned char byte_of[SUBSTITUTES];
     size_t start = bytes->size;
-    for (unsigned b = 0, next = 0; b < 256; b++)
-        if (!spelled_by_itself(b))
-            byte_of[next++] = (unsigned char)b;
     for (size_t at = 0; at < size;) {
         uint32_t c;
-        int length = mr_utf8_decode(spelling + at, size - at, &c);
-        bool known = length > 0 && (c < 256 ? spelled_by_itself(c) : c < FIRST_SUBSTITUTE + SUBSTITUTES);
-        if (!known) {
+        int length = mr_utf8_decode(spelling + at, size - at, &c), value = length > 0 ? byte_of(c) : -1;
+        char byte = (char)value;
+        if (value < 0) {
             bytes->size = start;
             return mr_str_append(bytes, spelling, size);
         }
-        char byte = (char)(c < 256 ? c : byte_of[c - FIRST_SUBSTITUTE]);
         MR_TRY(mr_str_append(bytes, &byte, 1));
         at += (size_t)length;
     }
