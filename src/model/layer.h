@@ -69,7 +69,8 @@ const struct mr_family *mr_family(const struct mr_config *cfg);
 extern const struct mr_layer mr_layer_rms_norm, mr_layer_time_mix_x051a, mr_layer_channel_mix,
     mr_layer_window_attention, mr_layer_grouped_attention, mr_layer_reference_sliding, mr_layer_reference_grouped,
     mr_layer_mixture, mr_layer_mixture_topk, mr_layer_layer_norm,
-    mr_layer_gpt2_attention, mr_layer_gpt2_mlp, mr_layer_rwkv5_time_mix, mr_layer_rwkv6_time_mix, mr_layer_rwkv_channel_mix;
+    mr_layer_gpt2_attention, mr_layer_gpt2_mlp,
+    mr_layer_rwkv4_time_mix, mr_layer_rwkv5_time_mix, mr_layer_rwkv6_time_mix, mr_layer_rwkv_channel_mix;
 
 /* ---- helpers for layers -------------------------------------------------------------------------------- */
 

@@ -8,6 +8,8 @@ const struct mr_family *mr_family(const struct mr_config *cfg)
         return &mr_family_nanorwkv;
     case MR_GPT2:
         return &mr_family_gpt2;
+    case MR_RWKV4:
+        return &mr_family_rwkv4;
     case MR_RWKV5:
         return &mr_family_rwkv5;
     case MR_RWKV6:

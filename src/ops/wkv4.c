@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "ops/wkv4.h"
+
+#include "base/alloc.h"
+#include "ops/check.h"
+
+int mr_wkv4_forward(mr_runtime *rt, const struct mr_wkv4 *s, const mr_tensor *k, const mr_tensor *v, const mr_tensor *decay,
+                    const mr_tensor *first, const mr_tensor *state, const mr_tensor *y)
+{
+    static const char op[] = "wkv4";
+    size_t n, dim = (size_t)s->dim;
+    if (s->batch < 1 || s->time < 1 || s->dim < 1)
+        return mr_fail(MR_EINVAL, "%s: batch %d, time %d, dim %d: all must be positive", op, s->batch, s->time, s->dim);
+    if (!mr_mul((size_t)s->batch, (size_t)s->time, &n) || !mr_mul(n, dim, &n) || n > (size_t)1 << 30)
+        return mr_fail(MR_EINVAL, "%s: batch %d, time %d, dim %d exceed 2^30 elements, split the batch", op, s->batch,
+                       s->time, s->dim);
+    MR_TRY(mr_need_f32(op, "k", k, n));
+    MR_TRY(mr_need_f32(op, "v", v, n));
+    MR_TRY(mr_need_f32(op, "decay", decay, dim));
+    MR_TRY(mr_need_f32(op, "first", first, dim));
+    MR_TRY(mr_need_f32(op, "state", state, 3 * (size_t)s->batch * dim));
+    MR_TRY(mr_need_f32(op, "y", y, n));
+    const struct mr_device_info *info = mr_runtime_info(rt);
+    int64_t vectors = (int64_t)s->batch * mr_ceil_div(s->dim, info->vec);
+    struct mr_range range = {.groups = {(size_t)mr_ceil_div(vectors, info->lanes)}, .local_size = (size_t)info->lanes};
+    mr_profile_note(rt, 12.0 * (double)n, 60.0 * (double)n);
+    return mr_launch(rt, "wkv4_forward", range, mr_in(k), mr_in(v), mr_in(decay), mr_in(first), mr_out(state), mr_out(y),
+                     mr_int(s->batch), mr_int(s->time), mr_int(s->dim));
+}

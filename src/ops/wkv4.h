@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * The recurrence of RWKV-4 (Peng et al. 2023, equations 13 to 17, with the exponents kept apart): per channel
+ *     y_t = (sum_{s<t} e^(k_s - (t-1-s) e^decay) v_s + e^(first + k_t) v_t) / (the same sums without v) */
+#ifndef MR_OPS_WKV4_H
+#define MR_OPS_WKV4_H
+
+#include "rt/rt.h"
+
+struct mr_wkv4 {
+    int batch, time, dim; /* B, T, C */
+};
+
+/* k, v, y [B,T,C] (y none of the others), decay, first [C]; state [B,3,C] (numerator, denominator, exponent; all 0:
+ * the start of a text) is read and advanced. Positions in one call or in several: the same bits. */
+int mr_wkv4_forward(mr_runtime *rt, const struct mr_wkv4 *s, const mr_tensor *k, const mr_tensor *v, const mr_tensor *decay,
+                    const mr_tensor *first, const mr_tensor *state, const mr_tensor *y);
+
+#endif

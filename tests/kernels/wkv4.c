@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * The recurrence of RWKV-4 against the reference, in one call and in several. */
+#include <string.h>
+
+#include "kernel_test.h"
+#include "ops/wkv4.h"
+#include "ref/wkv4.h"
+
+struct problem {
+    struct mr_wkv4 s;
+    size_t n, dim, state_count;
+    double *k, *v, *decay, *first, *state, *y;
+};
+
+/* Keys up to `scale`; a state that has read something, or none. */
+static struct problem problem_of(struct mr_wkv4 s, double scale, bool begun, uint64_t seed)
+{
+    struct problem p = {.s = s, .dim = (size_t)s.dim};
+    test_case("wkv4: batch %d time %d dim %d keys to %g seed %llu", s.batch, s.time, s.dim, scale, (unsigned long long)seed);
+    p.n = (size_t)s.batch * (size_t)s.time * p.dim;
+    p.state_count = 3 * (size_t)s.batch * p.dim;
+    p.k = random_uniform(seed, p.n, -scale, scale);
+    p.v = random_array(seed + 1, p.n, 1);
+    p.decay = random_uniform(seed + 2, p.dim, -6, 2);
+    p.first = random_array(seed + 3, p.dim, 1);
+    p.state = begun ? random_uniform(seed + 4, p.state_count, 1, 4) : zeros(p.state_count);
+    p.y = zeros(p.n);
+    return p;
+}
+
+static void problem_free(struct problem *p)
+{
+    free(p->k), free(p->v), free(p->decay), free(p->first), free(p->state), free(p->y);
+}
+
+/* Runs positions from..from + time - 1 of a problem of one text. */
+static void run_part(const struct problem *p, int from, int time, const mr_tensor *state, double *y)
+{
+    struct mr_wkv4 s = p->s;
+    s.time = time;
+    size_t at = (size_t)from * p->dim, n = (size_t)s.batch * (size_t)time * p->dim;
+    mr_tensor k = upload(p->k + at, n), v = upload(p->v + at, n), out = empty(n);
+    mr_tensor decay = upload(p->decay, p->dim), first = upload(p->first, p->dim);
+    must(mr_wkv4_forward(test_runtime(), &s, &k, &v, &decay, &first, state, &out));
+    double *got = download(&out, n);
+    memcpy(y + at, got, n * sizeof *y);
+    free(got);
+    release(&k), release(&v), release(&out), release(&decay), release(&first);
+}
+
+static void check(struct mr_wkv4 s, double scale, bool begun, uint64_t seed)
+{
+    struct problem p = problem_of(s, scale, begun, seed);
+    mr_tensor state = upload(p.state, p.state_count);
+    double *y = zeros(p.n);
+    run_part(&p, 0, s.time, &state, y);
+    mr_ref_wkv4_forward(p.k, p.v, p.decay, p.first, p.state, p.y, s.batch, s.time, s.dim);
+    mr_tensor got = upload(y, p.n);
+    double tolerance = 1e-5 + scale * 1e-6; /* exponents are rounded in proportion to the keys */
+    expect_near("y", &got, p.y, p.n, tolerance);
+    expect_near("state", &state, p.state, p.state_count, tolerance);
+    release(&state), release(&got);
+    free(y);
+    problem_free(&p);
+}
+
+static void test_forward_at_all_sizes(void **state)
+{
+    (void)state;
+    static const int dims[] = {1, 3, 15, 16, 17, 64, 100, 513};
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
+        uint64_t seed = 100 * test_seed() + i;
+        check((struct mr_wkv4){random_int(seed, 1, 4), random_int(seed + 1, 1, 40), dims[i]}, 2, i % 2, seed);
+    }
+}
+
+static void test_large_keys_do_not_overflow(void **state)
+{
+    (void)state;
+    check((struct mr_wkv4){2, 50, 37}, 300, false, 200 * test_seed());
+    check((struct mr_wkv4){1, 50, 16}, 60, true, 201 * test_seed());
+}
+
+static void check_split(const int *sizes)
+{
+    struct problem p = problem_of((struct mr_wkv4){1, 61, 45}, 3, false, 40 * test_seed());
+    mr_tensor whole_state = upload(p.state, p.state_count), state = upload(p.state, p.state_count);
+    double *whole = zeros(p.n), *parts = zeros(p.n);
+    run_part(&p, 0, p.s.time, &whole_state, whole);
+    for (int at = 0, size = *sizes; at < p.s.time; at += size) {
+        size = *sizes < p.s.time - at ? *sizes : p.s.time - at;
+        run_part(&p, at, size, &state, parts);
+        sizes += sizes[1] > 0;
+    }
+    double *a = download(&whole_state, p.state_count), *b = download(&state, p.state_count);
+    assert_memory_equal(whole, parts, p.n * sizeof *whole);
+    assert_memory_equal(a, b, p.state_count * sizeof *a);
+    release(&whole_state), release(&state);
+    free(whole), free(parts), free(a), free(b);
+    problem_free(&p);
+}
+
+static void test_chunks_and_steps_give_the_same_bits(void **state)
+{
+    (void)state;
+    check_split((const int[]){16, 0});
+    check_split((const int[]){7, 1, 30, 2, 0});
+    check_split((const int[]){1, 0});
+}
+
+static void test_wrong_sizes_are_refused(void **state)
+{
+    (void)state;
+    mr_runtime *rt = test_runtime();
+    mr_tensor a = zeroed(24);
+    struct mr_wkv4 s = {1, 2, 12}, none = {1, 0, 12};
+    assert_int_equal(mr_wkv4_forward(rt, &s, &a, &a, &a, &a, &a, &a), MR_EINVAL); /* the state has 36 */
+    assert_non_null(strstr(mr_error_text(), "state"));
+    assert_int_equal(mr_wkv4_forward(rt, &none, &a, &a, &a, &a, &a, &a), MR_EINVAL);
+    release(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_forward_at_all_sizes),
+        cmocka_unit_test(test_large_keys_do_not_overflow),
+        cmocka_unit_test(test_chunks_and_steps_give_the_same_bits),
+        cmocka_unit_test(test_wrong_sizes_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
