@@ -7,7 +7,7 @@ from harness import main, run
 
 SMALL = ["n_layer=2", "n_embd=32", "vocab_size=40", "block_size=24"]
 NAMES = {"microrwkv": ["n_head=2", "expert_dim=8", "groups=2", "window=8"], "nanorwkv": ["n_head=2"], "gpt2": ["n_head=2"],
-         "rwkv5-0b1": ["head_size=16"], "rwkv6-1b6": ["head_size=8", "lora_mix=4", "lora_decay=6"]}
+         "rwkv4-169m": ["ffn_dim=48"], "rwkv5-0b1": ["head_size=16"], "rwkv6-1b6": ["head_size=8", "lora_mix=4", "lora_decay=6"]}
 
 
 def make(out, name="rwkv6-1b6", *arguments, seed=3):
@@ -66,7 +66,8 @@ def test_folders_in_hugging_face_layout(folder):
 
 
 def test_plans_by_name(folder):
-    sizes = {"gpt2": 124e6, "gpt2-medium": 355e6, "gpt2-large": 774e6, "gpt2-xl": 1558e6, "rwkv6-1b6": 1600e6}
+    sizes = {"gpt2": 124e6, "gpt2-medium": 355e6, "gpt2-large": 774e6, "gpt2-xl": 1558e6, "rwkv4-169m": 169e6, "rwkv4-430m": 430e6,
+             "rwkv4-1b5": 1515e6, "rwkv4-3b": 2985e6, "rwkv4-7b": 7393e6, "rwkv4-14b": 14150e6, "rwkv6-1b6": 1600e6}
     for name, parameters in sizes.items():
         line = run("info", name, "--plan", "--json", folder=folder, environment={"OCL_ICD_VENDORS": folder}).expect(0).json()[0]
         assert abs(line["parameters"] / parameters - 1) < 0.01, (name, line["parameters"])

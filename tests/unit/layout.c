@@ -88,7 +88,7 @@ static void test_layouts_name_all_parameters_once(void **state)
     for (int layout = MR_LAYOUT_OWN; layout <= MR_LAYOUT_BARE; layout++)
         if (layout != MR_LAYOUT_HF_RWKV)
             expect_all_named("gpt2", layout);
-    static const char *const rwkvs[] = {"rwkv5", "rwkv6"};
+    static const char *const rwkvs[] = {"rwkv4", "rwkv5", "rwkv6"};
     for (size_t i = 0; i < COUNT(rwkvs); i++) {
         expect_all_named(rwkvs[i], MR_LAYOUT_OWN);
         expect_all_named(rwkvs[i], MR_LAYOUT_HF_RWKV);

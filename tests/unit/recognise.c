@@ -88,6 +88,7 @@ static void expect_recognised(mr_tensor_file *file, const struct mr_config *want
 static const struct {
     const char *name, *given;
 } rwkvs[] = {
+    {"rwkv4", "{\"n_layer\": 3, \"n_embd\": 96, \"vocab_size\": 50}"},
     {"rwkv5", "{\"n_layer\": 2, \"n_embd\": 128, \"vocab_size\": 50, \"block_size\": 1024}"},
     {"rwkv5", "{\"n_layer\": 2, \"n_embd\": 48, \"vocab_size\": 50, \"head_size\": 8, \"rwkv51\": true, \"block_size\": 1024}"},
     {"rwkv6", "{\"n_layer\": 2, \"n_embd\": 64, \"vocab_size\": 50, \"head_size\": 16, \"lora_mix\": 5, \"lora_decay\": 7, \"block_size\": 1024}"},
