@@ -28,6 +28,7 @@ void mr_case_mixture_topk(struct mr_trial *t);
 
 /* rwkv.c: what only RWKV-4 to 7 have */
 void mr_case_dynamic_shift(struct mr_trial *t);
+void mr_case_wkv4(struct mr_trial *t);
 void mr_case_wkv6(struct mr_trial *t);
 
 #endif

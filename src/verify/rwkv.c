@@ -2,8 +2,10 @@
 #include "verify/cases.h"
 
 #include "ops/dynamic_shift.h"
+#include "ops/wkv4.h"
 #include "ops/wkv6.h"
 #include "ref/dynamic_shift.h"
+#include "ref/wkv4.h"
 #include "ref/wkv6.h"
 
 void mr_case_dynamic_shift(struct mr_trial *t)
@@ -19,6 +21,20 @@ void mr_case_dynamic_shift(struct mr_trial *t)
     mr_trial_run(t, mr_dynamic_shift_forward(t->rt, mr_trial_floats(t, x, R), mr_trial_floats(t, previous, B * C), vectors,
                                              mixed, B, T, C));
     mr_trial_compare(t, mixed, want, 5 * R);
+}
+
+void mr_case_wkv4(struct mr_trial *t)
+{
+    enum { B = 2, T = 37, C = 75, R = B * T * C, S = 3 * B * C };
+    const struct mr_wkv4 s = {B, T, C};
+    double *k = mr_trial_random(t, R, 1), *v = mr_trial_random(t, R, 1), *decay = mr_trial_random(t, C, 1);
+    double *first = mr_trial_random(t, C, 1), *state = mr_trial_zeros(t, S), *y = mr_trial_zeros(t, R);
+    const mr_tensor *carried = mr_trial_floats(t, state, S), *out = mr_trial_floats(t, NULL, R);
+    mr_trial_run(t, mr_wkv4_forward(t->rt, &s, mr_trial_floats(t, k, R), mr_trial_floats(t, v, R), mr_trial_floats(t, decay, C),
+                                    mr_trial_floats(t, first, C), carried, out));
+    mr_ref_wkv4_forward(k, v, decay, first, state, y, B, T, C);
+    mr_trial_compare(t, out, y, R);
+    mr_trial_compare(t, carried, state, S);
 }
 
 void mr_case_wkv6(struct mr_trial *t)

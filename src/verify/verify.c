@@ -26,6 +26,7 @@ static const struct {
     {"cross_entropy", mr_case_cross_entropy, 1e-5},
     {"adamw", mr_case_adamw, 1e-5},
     {"dynamic_shift", mr_case_dynamic_shift, 1e-5},
+    {"wkv4", mr_case_wkv4, 1e-5},
     {"wkv6", mr_case_wkv6, 1e-5},
 };
 enum { FAMILIES = sizeof cases / sizeof cases[0] };

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes rwkv5_1, rwkv5_2 and rwkv6.safetensors: small random models, two texts, and the logits after each token, from
+"""Makes rwkv4, rwkv5_1, rwkv5_2 and rwkv6.safetensors: small random models, two texts, and the logits after each token, from
 an empty state, in double precision, position by position. Needs NumPy; the files are kept beside this script, so that
 the tests do not."""
 import json
@@ -53,6 +53,18 @@ def time_mix(p, x, state, heads, eps):
     return p["output.weight"] @ y
 
 
+def time_mix_4(p, x, state):
+    at, _ = mixtures(p, x, state["att"])
+    state["att"] = x
+    r, k, v = (p[name + ".weight"] @ at[name[0]] for name in ("receptance", "key", "value"))
+    own = np.exp(p["time_first"] + k)
+    y = (state["above"] + own * v) / (state["below"] + own)
+    kept = np.exp(-np.exp(p["time_decay"]))
+    state["above"] = kept * state["above"] + np.exp(k) * v
+    state["below"] = kept * state["below"] + np.exp(k)
+    return p["output.weight"] @ (sigmoid(r) * y)
+
+
 def channel_mix(p, x, state):
     before = state["ffn"]
     state["ffn"] = x
@@ -72,12 +84,14 @@ def logits(weights, tokens, heads, eps):
     blocks = [under(weights, f"blocks.{i}.") for i in range(1000) if f"blocks.{i}.ln1.weight" in weights]
     parts = [(b, under(b, "att."), under(b, "ffn.")) for b in blocks]
     width = weights["emb.weight"].shape[1]
-    states = [{"att": np.zeros(width), "ffn": np.zeros(width), "S": np.zeros((heads, width // heads, width // heads))} for _ in blocks]
+    states = [{"att": np.zeros(width), "ffn": np.zeros(width), "S": np.zeros((heads, width // heads, width // heads)),
+               "above": np.zeros(width), "below": np.zeros(width)} for _ in blocks]
     out = []
     for token in tokens:
         x = norm(weights["emb.weight"][token], weights["blocks.0.ln0.weight"], weights["blocks.0.ln0.bias"])
         for (b, att, ffn), state in zip(parts, states):
-            x = x + time_mix(att, norm(x, b["ln1.weight"], b["ln1.bias"]), state, heads, eps)
+            y = norm(x, b["ln1.weight"], b["ln1.bias"])
+            x = x + (time_mix(att, y, state, heads, eps) if "ln_x.weight" in att else time_mix_4(att, y, state))
             x = x + channel_mix(ffn, norm(x, b["ln2.weight"], b["ln2.bias"]), state)
         out.append(weights["head.weight"] @ norm(x, weights["ln_out.weight"], weights["ln_out.bias"]))
     return np.array(out)
@@ -103,18 +117,19 @@ def random_model(rng, version, layers, width, heads, ffn, vocabulary, mix=5, dec
         b = f"blocks.{i}."
         layer_norm(b + "ln1")
         layer_norm(b + "ln2")
-        layer_norm(b + "att.ln_x")
-        for name in {"5.1": "kvr", "5.2": "kvrg", "6": "xwkvrg"}[version]:
+        if version != "4":
+            layer_norm(b + "att.ln_x")
+        for name in {"4": "kvr", "5.1": "kvr", "5.2": "kvrg", "6": "xwkvrg"}[version]:
             vector(b + "att." + share + name, 0, 1, 1, 1, width)
         if version == "6":
             weights[b + "att.time_maa_w1"] = rng.normal(0, 0.2, (width, 5 * mix))
             weights[b + "att.time_maa_w2"] = rng.normal(0, 0.2, (5, mix, width))
             weights[b + "att.time_decay_w1"] = rng.normal(0, 0.2, (width, decay))
             weights[b + "att.time_decay_w2"] = rng.normal(0, 0.4, (decay, width))
-        numbers = (heads,) if version == "5.1" else (heads, width // heads)
+        numbers = {"4": (width,), "5.1": (heads,)}.get(version, (heads, width // heads))
         vector(b + "att.time_decay", -6, 1, *((1, 1, width) if version == "6" else numbers))
-        vector(b + ("att.time_first" if version == "5.1" else "att.time_faaaa"), -0.5, 1, *numbers)
-        for name in ("receptance", "key", "value", "output") + (() if version == "5.1" else ("gate",)):
+        vector(b + ("att.time_first" if version in ("4", "5.1") else "att.time_faaaa"), -0.5, 1, *numbers)
+        for name in ("receptance", "key", "value", "output") + (() if version in ("4", "5.1") else ("gate",)):
             linear(b + f"att.{name}.weight", width, width)
         for name in "kr":
             vector(b + "ffn." + share + name, 0, 1, 1, 1, width)
@@ -140,7 +155,8 @@ def write(path, tensors, metadata):
 
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
-    for seed, (version, width, heads, ffn, eps) in enumerate([("5.1", 24, 3, 40, 1e-5), ("5.2", 34, 2, 50, 64e-5), ("6", 36, 3, 44, 64e-5)]):
+    for seed, (version, width, heads, ffn, eps) in enumerate([("5.1", 24, 3, 40, 1e-5), ("5.2", 34, 2, 50, 64e-5), ("6", 36, 3, 44, 64e-5),
+                                                         ("4", 23, 1, 40, 64e-5)]):
         rng = np.random.default_rng(seed)
         weights = random_model(rng, version, 2, width, heads, ffn, 31)
         tokens = rng.integers(0, 31, (2, 70)).astype("<i4")

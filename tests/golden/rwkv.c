@@ -23,10 +23,14 @@
         golden_check_pieces(#file ".safetensors", pieces, (int)COUNT(pieces), TOLERANCE);                    \
     }
 
+LOGITS(rwkv4)
 LOGITS(rwkv5_1)
 LOGITS(rwkv5_2)
 LOGITS(rwkv6)
 
+PIECES(whole_rwkv4, rwkv4, 70)
+PIECES(steps_rwkv4, rwkv4, 1)
+PIECES(chunks_rwkv4, rwkv4, 16, 1, 31, 2, 1)
 PIECES(whole_rwkv5_1, rwkv5_1, 70)
 PIECES(steps_rwkv5_1, rwkv5_1, 1)
 PIECES(chunks_rwkv5_1, rwkv5_1, 16, 1, 31, 2, 1)
@@ -68,6 +72,7 @@ static void check_data(const char *name, bool steps)
         check_data(name, true);                                                                              \
     }
 
+DATA(rwkv4, "rwkv4-random")
 DATA(rwkv5, "rwkv5-random")
 DATA(rwkv6, "rwkv6-random")
 
@@ -137,11 +142,15 @@ static void test_new_models_have_finite_logits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_logits_rwkv4),
         cmocka_unit_test(test_logits_rwkv5_1),
         cmocka_unit_test(test_logits_rwkv5_2),
         cmocka_unit_test(test_logits_rwkv6),
+        cmocka_unit_test(test_whole_rwkv4),
         cmocka_unit_test(test_whole_rwkv5_1),
+        cmocka_unit_test(test_steps_rwkv4),
         cmocka_unit_test(test_steps_rwkv5_1),
+        cmocka_unit_test(test_chunks_rwkv4),
         cmocka_unit_test(test_chunks_rwkv5_1),
         cmocka_unit_test(test_whole_rwkv5_2),
         cmocka_unit_test(test_steps_rwkv5_2),
@@ -149,7 +158,9 @@ int main(void)
         cmocka_unit_test(test_whole_rwkv6),
         cmocka_unit_test(test_steps_rwkv6),
         cmocka_unit_test(test_chunks_rwkv6),
+        cmocka_unit_test(test_data_rwkv4),
         cmocka_unit_test(test_data_rwkv5),
+        cmocka_unit_test(test_data_steps_rwkv4),
         cmocka_unit_test(test_data_steps_rwkv5),
         cmocka_unit_test(test_data_rwkv6),
         cmocka_unit_test(test_data_steps_rwkv6),
