@@ -59,6 +59,7 @@ static int run(struct request *r, const char *path, const json_t *overrides)
     MR_GO(mr_common_open(&r->common, &rt));
     MR_GO(mr_model_open(&model, rt, path, overrides, false, &file));
     MR_GO(check_tokenizer(data, &file, r->data));
+    MR_GO(mr_token_data_find_bytes(data, file.tokenizer));
     struct mr_evaluation how = {
         .split = strcmp(r->split, "train") == 0 ? MR_SPLIT_TRAIN : MR_SPLIT_VAL, .iters = r->iters, .seed = r->seed, .stream = r->stream,
         .block = r->block ? (int)r->block : model->cfg.block_size, .batch = r->stream ? 1 : (int)r->batch, .progress = on_progress,

@@ -66,54 +66,63 @@ int mr_char_set_finish(struct mr_char_set *set)
     return err;
 }
 
-static int build(mr_tokenizer *t, const struct mr_char_set *set)
+/* The tokens 0, 1, … are these characters; `list` has room for all there are. */
+static int build(mr_tokenizer *t, const uint32_t *list, size_t count)
 {
     struct chars *chars = t->data = mr_alloc(1, sizeof *chars);
-    size_t count = 0;
     if (!chars)
         return MR_ENOMEM;
-    for (uint32_t c = 0; c < CODE_POINTS; c++) {
-        if (set->seen[c / 64] >> c % 64 & 1) {
-            count++;
-            chars->limit = c + 1;
-        }
-    }
     if (!count)
         return mr_fail(MR_EFILE, "a text without a character gives no tokens");
+    for (size_t i = 0; i < count; i++)
+        chars->limit = list[i] >= chars->limit ? list[i] + 1 : chars->limit;
     chars->id = mr_alloc(chars->limit, sizeof *chars->id);
     chars->token = mr_alloc(count, sizeof *chars->token);
     if (!chars->id || !chars->token)
         return MR_ENOMEM;
-    for (uint32_t c = 0; c < chars->limit; c++) {
+    for (size_t c = 0; c < chars->limit; c++)
         chars->id[c] = ABSENT;
-        if (set->seen[c / 64] >> c % 64 & 1) {
-            chars->token[t->vocab_size].size = (uint32_t)mr_utf8_encode(c, chars->token[t->vocab_size].bytes);
-            chars->token[t->vocab_size].code_point = c;
-            chars->id[c] = (int32_t)t->vocab_size++;
-        }
+    for (; t->vocab_size < count; t->vocab_size++) {
+        uint32_t c = list[t->vocab_size];
+        if (chars->id[c] != ABSENT)
+            return mr_fail(MR_EFILE, "the tokens %d and %zu are both U+%04X", chars->id[c], t->vocab_size, c);
+        chars->token[t->vocab_size].size = (uint32_t)mr_utf8_encode(c, chars->token[t->vocab_size].bytes);
+        chars->token[t->vocab_size].code_point = c;
+        chars->id[c] = (int32_t)t->vocab_size;
     }
     return 0;
 }
 
+static int build_from_set(mr_tokenizer *t, const struct mr_char_set *set)
+{
+    uint32_t *list = mr_alloc(CODE_POINTS, sizeof *list);
+    size_t count = 0;
+    if (!list)
+        return MR_ENOMEM;
+    for (uint32_t c = 0; c < CODE_POINTS; c++)
+        if (set->seen[c / 64] >> c % 64 & 1)
+            list[count++] = c;
+    int err = build(t, list, count);
+    free(list);
+    return err;
+}
+
 static int char_load(mr_tokenizer *t, const json_t *json)
 {
-    const json_t *list = json_object_get(json, "chars");
-    struct mr_char_set *set = mr_alloc(1, sizeof *set);
-    json_int_t before = -1;
-    if (!set)
-        return MR_ENOMEM;
-    int err = 0;
-    for (size_t i = 0; i < json_array_size(list) && !err; i++) {
-        json_int_t c = json_is_integer(json_array_get(list, i)) ? json_integer_value(json_array_get(list, i)) : -1;
-        if (c <= before || c >= CODE_POINTS)
-            err = mr_fail(MR_EFILE, "\"chars\"[%zu] is no code point above the one before it", i);
+    const json_t *chars = json_object_get(json, "chars");
+    size_t count = json_array_size(chars);
+    uint32_t *list = mr_alloc(count, sizeof *list);
+    int err = list ? 0 : MR_ENOMEM;
+    for (size_t i = 0; i < count && !err; i++) {
+        json_int_t c = json_is_integer(json_array_get(chars, i)) ? json_integer_value(json_array_get(chars, i)) : -1;
+        if (c < 0 || c >= CODE_POINTS || (c >= 0xD800 && c < 0xE000))
+            err = mr_fail(MR_EFILE, "\"chars\"[%zu] is no code point", i);
         else
-            set->seen[c / 64] |= (uint64_t)1 << c % 64;
-        before = c;
+            list[i] = (uint32_t)c;
     }
     if (!err)
-        err = build(t, set);
-    free(set);
+        err = build(t, list, count);
+    free(list);
     return err;
 }
 
@@ -186,7 +195,7 @@ int mr_tokenizer_from_chars(mr_tokenizer **out, const struct mr_char_set *set)
         return MR_ENOMEM;
     t->kind = &mr_tokenizer_char;
     t->end = -1;
-    int err = build(t, set);
+    int err = build_from_set(t, set);
     if (err < 0) {
         mr_tokenizer_close(t);
         return err;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * The tokenizer "char": every character of a text is a token, in the order of their code points. */
+ * The tokenizer "char": every character of a text is a token, in the order of their code points (or in
+ * another one, where the JSON form says so). */
 #ifndef MR_TEXT_CHARS_H
 #define MR_TEXT_CHARS_H
 

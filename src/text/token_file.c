@@ -10,13 +10,14 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "text/nanogpt_meta.h"
 
 enum { META_FORMAT = 1, LARGEST_UINT16_VOCAB = 65536, WRITE_TOKENS = 4096 };
 
 struct mr_token_data {
     char *folder;
     json_t *meta; /* NULL where there is none */
-    json_t *tokenizer;
+    json_t *tokenizer; /* NULL where it is not known */
     uint64_t vocab_size, limit; /* limit: ids must be below */
     int width;                  /* bytes of a token */
     struct {
@@ -35,6 +36,17 @@ static void split_path(char path[PATH_MAX], const char *folder, int split)
     snprintf(path, PATH_MAX, "%s/%s.bin", folder, mr_split_name(split));
 }
 
+static int read_nanogpt_meta(mr_token_data *d)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/meta.pkl", d->folder);
+    if (!mr_is_file(path))
+        return 0;
+    MR_TRY(mr_nanogpt_meta_load(path, &d->vocab_size, &d->tokenizer));
+    d->limit = d->vocab_size;
+    return 0;
+}
+
 static int read_meta(mr_token_data *d)
 {
     char path[PATH_MAX];
@@ -45,7 +57,7 @@ static int read_meta(mr_token_data *d)
     d->width = 2;
     d->limit = INT32_MAX;
     if (!mr_is_file(path))
-        return 0;
+        return read_nanogpt_meta(d);
     MR_TRY(mr_json_load(&d->meta, path));
     MR_GO(mr_json_int(d->meta, "format", 1, INT64_MAX, &format));
     if (format > META_FORMAT) {
@@ -61,6 +73,7 @@ static int read_meta(mr_token_data *d)
     }
     d->width = strcmp(dtype, "uint16") ? 4 : 2;
     MR_GO(mr_json_object(d->meta, "tokenizer", &d->tokenizer));
+    json_incref(d->tokenizer);
     for (int i = 0; i < MR_SPLITS; i++) {
         json_t *about;
         MR_GO(mr_json_object(d->meta, mr_split_name(i), &about));
@@ -121,6 +134,7 @@ void mr_token_data_close(mr_token_data *d)
     for (int i = 0; i < MR_SPLITS; i++)
         mr_map_close(&d->split[i].map);
     json_decref(d->meta);
+    json_decref(d->tokenizer);
     free(d->folder);
     free(d);
 }
@@ -133,6 +147,34 @@ uint64_t mr_token_data_count(const mr_token_data *d, int split)
 uint64_t mr_token_data_bytes(const mr_token_data *d, int split)
 {
     return d->split[split].bytes;
+}
+
+int mr_token_data_find_bytes(mr_token_data *d, const json_t *tokenizer)
+{
+    mr_tokenizer *t = NULL;
+    const json_t *known = d->tokenizer ? d->tokenizer : tokenizer;
+    int err = 0;
+    if (d->meta || !known)
+        return 0;
+    MR_GO(mr_tokenizer_open_json(&t, known));
+    for (int i = 0; i < MR_SPLITS; i++) {
+        d->split[i].bytes = 0;
+        for (uint64_t at = 0; at < d->split[i].count; at++) {
+            const char *bytes;
+            size_t size;
+            int32_t id;
+            MR_GO(mr_token_data_read(d, i, at, 1, &id));
+            if ((size_t)id >= mr_tokenizer_vocab_size(t)) { /* made by another one */
+                d->split[i].bytes = 0;
+                break;
+            }
+            MR_GO(mr_tokenizer_decode(t, (uint32_t)id, &bytes, &size));
+            d->split[i].bytes += id == mr_tokenizer_end(t) ? 0 : size;
+        }
+    }
+fail:
+    mr_tokenizer_close(t);
+    return err;
 }
 
 uint64_t mr_token_data_vocab_size(const mr_token_data *d)

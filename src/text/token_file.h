@@ -3,7 +3,8 @@
  * be above 65535) and meta.json:
  *     {"format": 1, "tokenizer": {…}, "vocab_size": V, "dtype": "uint16",
  *      "train": {"tokens": N, "bytes": N}, "val": {"tokens": N, "bytes": N}}      bytes: of the text
- * nanoGPT's own folders have no meta.json: their tokens are uint16, their tokenizer is not known. */
+ * nanoGPT's own folders have no meta.json: their tokens are uint16; the characters are known where there is a
+ * meta.pkl. */
 #ifndef MR_TEXT_TOKEN_FILE_H
 #define MR_TEXT_TOKEN_FILE_H
 
@@ -30,6 +31,8 @@ void mr_token_data_close(mr_token_data *data); /* NULL is fine */
 uint64_t mr_token_data_count(const mr_token_data *data, int split);
 /* Bytes of the text that the split's tokens stand for, 0 when not known. */
 uint64_t mr_token_data_bytes(const mr_token_data *data, int split);
+/* Counts them where no meta.json tells: by the data's own tokenizer, else by this one (which may be NULL). */
+int mr_token_data_find_bytes(mr_token_data *data, const json_t *tokenizer);
 /* 0 when not known. */
 uint64_t mr_token_data_vocab_size(const mr_token_data *data);
 /* The tokenizer's JSON form, owned by the data; NULL when not known. */
