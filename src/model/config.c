@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/nearest.h"
+
 #define ALL ((1u << MR_FAMILIES) - 1)
 #define MICRO (1u << MR_MICRORWKV)
 #define OURS (1u << MR_MICRORWKV | 1u << MR_NANORWKV | 1u << MR_GPT2) /* learned positions, tied head */
@@ -160,7 +162,10 @@ int mr_config_set(struct mr_config *cfg, const char *key, const json_t *value, b
         *known = false;
         return 0;
     }
-    return mr_fail(MR_EINVAL, "there is no configuration key '%s'", key);
+    const char *names[KEYS];
+    for (int i = 0; i < KEYS; i++)
+        names[i] = keys[i].name;
+    return mr_fail(MR_EINVAL, "there is no configuration key '%s': did you mean %s?", key, mr_nearest(key, names, KEYS));
 }
 
 int mr_config_set_all(struct mr_config *cfg, const json_t *object)
