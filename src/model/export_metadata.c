@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * What a file says beside its tensors. */
+ * What a file says beside its tensors. A .mrw has "family", "mode" (MicroRWKV), "config", "tokenizer", "training" (see
+ * model/training.h), "checkpoint" (all that a training script for torch said) and "layout" ("bin": names and forms are
+ * those of .bin files), and keeps what other programs added. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -17,11 +17,11 @@ void mr_model_file_free(struct mr_model_file *file)
     *file = (struct mr_model_file){0};
 }
 
-/* A folder that training wrote stands for its best.mrw, else its ckpt.mrw. */
+/* A folder that training wrote stands for its best.mrw, else its ckpt.mrw (or nanoGPT's ckpt.pt). */
 static int resolve(const char *path, char *file, size_t size)
 {
-    const char *names[] = {"best.mrw", "ckpt.mrw"};
-    for (int i = 0; mr_is_folder(path) && i < 2; i++) {
+    const char *names[] = {"best.mrw", "ckpt.mrw", "ckpt.pt"};
+    for (int i = 0; mr_is_folder(path) && i < 3; i++) {
         if ((size_t)snprintf(file, size, "%s/%s", path, names[i]) >= size)
             return mr_fail(MR_EINVAL, "the path %s is too long", path);
         if (mr_is_file(file))

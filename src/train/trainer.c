@@ -118,9 +118,14 @@ fail:
     return err;
 }
 
+/* A folder of nanoGPT's holds ckpt.pt; what is saved from then on is ckpt.mrw. */
 static void checkpoint_path(const struct mr_train_config *cfg, char path[4096])
 {
+    char script[4096];
     snprintf(path, 4096, "%s/ckpt.mrw", cfg->out_dir);
+    snprintf(script, sizeof script, "%s/ckpt.pt", cfg->out_dir);
+    if (!mr_is_file(path) && mr_is_file(script))
+        memcpy(path, script, sizeof script);
 }
 
 /* A resumed run takes the keys that were not given again from its checkpoint. */
