@@ -47,6 +47,15 @@ kernel void tanh_forward(global const float *x, global float *y, int n)
     }
 }
 
+/* y = sigmoid(x), n floats; y may be x. */
+kernel void sigmoid_forward(global const float *x, global float *y, int n)
+{
+    FOR_ITEMS(block, VECTORS(n)) {
+        int i = block * VEC, left = n - i;
+        store_some(sigmoid_of(load_some(x + i, left)), y + i, left);
+    }
+}
+
 /* y = a * b over rows of C floats; row r of a starts at a_start + r * a_stride. y may be a or b. */
 kernel void multiply_forward(global const float *a, int a_start, int a_stride, global const float *b,
                              int b_start, int b_stride, global float *y, int y_start, int y_stride, int rows,

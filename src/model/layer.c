@@ -2,6 +2,7 @@
 #include "model/layer.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "model/pass.h"
@@ -28,6 +29,26 @@ int mr_state(struct mr_planner *planner, mr_tensor *where, size_t count)
     pass->states = states;
     pass->states[pass->state_count++] = where;
     return mr_plan_add(planner->plan, MR_STATE, where, MR_F32, count);
+}
+
+int mr_shared(struct mr_planner *planner, const mr_tensor **where, const char *name, size_t count)
+{
+    struct mr_pass *pass = planner->pass;
+    struct mr_shared_tensor **last = &pass->shared;
+    while (*last && strcmp((*last)->name, name) != 0)
+        last = &(*last)->next;
+    if (!*last) {
+        *last = mr_alloc(1, sizeof **last);
+        if (!*last)
+            return MR_ENOMEM;
+        (*last)->name = name;
+        (*last)->count = count;
+        MR_TRY(mr_plan_add(planner->plan, planner->training ? MR_ACTIVATIONS : MR_BUFFERS, &(*last)->tensor, MR_F32, count));
+    }
+    if ((*last)->count != count)
+        return mr_fail(MR_EINVAL, "two layers want the shared tensor %s to have %zu and %zu elements", name, (*last)->count, count);
+    *where = &(*last)->tensor;
+    return 0;
 }
 
 int mr_norm_declare(struct mr_params *params, const char *prefix, int dim, bool bias)

@@ -70,7 +70,8 @@ extern const struct mr_layer mr_layer_rms_norm, mr_layer_time_mix_x051a, mr_laye
     mr_layer_window_attention, mr_layer_grouped_attention, mr_layer_reference_sliding, mr_layer_reference_grouped,
     mr_layer_mixture, mr_layer_mixture_topk, mr_layer_layer_norm,
     mr_layer_gpt2_attention, mr_layer_gpt2_mlp,
-    mr_layer_rwkv4_time_mix, mr_layer_rwkv5_time_mix, mr_layer_rwkv6_time_mix, mr_layer_rwkv_channel_mix;
+    mr_layer_rwkv4_time_mix, mr_layer_rwkv5_time_mix, mr_layer_rwkv6_time_mix,
+    mr_layer_rwkv7_time_mix, mr_layer_rwkv_channel_mix;
 
 /* ---- helpers for layers -------------------------------------------------------------------------------- */
 
@@ -79,6 +80,10 @@ int mr_keep(struct mr_planner *planner, mr_tensor *where, size_t count);
 int mr_scratch(struct mr_planner *planner, mr_tensor *where, size_t count);
 /* Only when the pass has a state: carried from call to call, zero at first. */
 int mr_state(struct mr_planner *planner, mr_tensor *where, size_t count);
+
+/* A tensor by which layers of one pass hand something on: the first to ask has it made, all get the same. The name
+ * is kept, not copied; *where stays valid as long as the pass. */
+int mr_shared(struct mr_planner *planner, const mr_tensor **where, const char *name, size_t count);
 
 /* Declares a norm's weight (starting at 1) and, if wanted, its bias. */
 int mr_norm_declare(struct mr_params *params, const char *prefix, int dim, bool bias);

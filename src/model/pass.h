@@ -5,6 +5,14 @@
 
 #include "model/model.h"
 
+/* A tensor of the pass that layers find by name. */
+struct mr_shared_tensor {
+    const char *name;
+    size_t count;
+    mr_tensor tensor;
+    struct mr_shared_tensor *next;
+};
+
 struct mr_pass {
     mr_model *model;
     mr_runtime *rt;
@@ -37,6 +45,7 @@ struct mr_pass {
     int slice_rows;
     mr_tensor row_loss, cross_entropy, aux;   /* [R], [1], [1] */
     mr_tensor reduce;                         /* scratch of the reductions over rows */
+    struct mr_shared_tensor *shared;          /* what layers hand on to each other */
     mr_tensor **states;                       /* every tensor of the state, in the order of planning */
     int state_count;
 };

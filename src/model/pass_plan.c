@@ -184,6 +184,10 @@ void mr_pass_free(mr_pass *pass)
     free(pass->x);
     free(pass->mid);
     free(pass->states);
+    for (struct mr_shared_tensor *next, *shared = pass->shared; shared; shared = next) {
+        next = shared->next;
+        free(shared);
+    }
     free(pass);
 }
 

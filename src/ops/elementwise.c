@@ -31,13 +31,23 @@ int mr_accumulate(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, size_t
     return mr_launch(rt, "accumulate", mr_vectors(rt, n), mr_in(x), mr_out(y), mr_int((int)n));
 }
 
+static int unary(mr_runtime *rt, const char *op, const char *kernel, const mr_tensor *x, const mr_tensor *y, size_t n)
+{
+    MR_TRY(mr_need_count(op, n));
+    MR_TRY(mr_need_f32(op, "x", x, n));
+    MR_TRY(mr_need_f32(op, "y", y, n));
+    mr_profile_note(rt, 8.0 * (double)n, 10.0 * (double)n);
+    return mr_launch(rt, kernel, mr_vectors(rt, n), mr_in(x), mr_out(y), mr_int((int)n));
+}
+
 int mr_tanh_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, size_t n)
 {
-    MR_TRY(mr_need_count("tanh", n));
-    MR_TRY(mr_need_f32("tanh", "x", x, n));
-    MR_TRY(mr_need_f32("tanh", "y", y, n));
-    mr_profile_note(rt, 8.0 * (double)n, 10.0 * (double)n);
-    return mr_launch(rt, "tanh_forward", mr_vectors(rt, n), mr_in(x), mr_out(y), mr_int((int)n));
+    return unary(rt, "tanh", "tanh_forward", x, y, n);
+}
+
+int mr_sigmoid_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, size_t n)
+{
+    return unary(rt, "sigmoid", "sigmoid_forward", x, y, n);
 }
 
 /* Fills in a stride of 0 and checks that the rows lie within the tensor. */

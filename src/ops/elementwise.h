@@ -14,8 +14,9 @@ int mr_scale(mr_runtime *rt, const mr_tensor *x, float s, size_t n);
 /* y = y + x; the backward of a sum, and of a value used twice. */
 int mr_accumulate(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, size_t n);
 
-/* y = tanh(x); y may be x. */
+/* y = tanh(x), y = sigmoid(x); y may be x. */
 int mr_tanh_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, size_t n);
+int mr_sigmoid_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, size_t n);
 
 /* Some columns of a matrix: row r lies at offset + r * stride elements; stride 0 means tight (dim). */
 struct mr_columns {

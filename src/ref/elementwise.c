@@ -27,6 +27,12 @@ void mr_ref_tanh_forward(const double *x, double *y, size_t n)
         y[i] = tanh(x[i]);
 }
 
+void mr_ref_sigmoid_forward(const double *x, double *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = 1 / (1 + exp(-x[i]));
+}
+
 void mr_ref_multiply_forward(const double *a, const double *b, double *y, size_t n)
 {
     for (size_t i = 0; i < n; i++)

@@ -59,22 +59,34 @@ static void test_accumulate(void **state)
     }
 }
 
-static void test_tanh(void **state)
+static void check_unary(const char *name, int (*op)(mr_runtime *, const mr_tensor *, const mr_tensor *, size_t),
+                        void (*reference)(const double *, double *, size_t))
 {
-    (void)state;
     for (int k = 0; k < SIZES; k++) {
         size_t n = (size_t)sizes[k];
-        test_case("tanh: n %zu", n);
+        test_case("%s: n %zu", name, n);
         double *x = random_array(1, n, 2), *want = zeros(n);
-        mr_ref_tanh_forward(x, want, n);
+        reference(x, want, n);
         mr_tensor tx = upload(x, n), ty = empty(n);
-        must(mr_tanh_forward(test_runtime(), &tx, &ty, n));
+        must(op(test_runtime(), &tx, &ty, n));
         expect_near("y", &ty, want, n, 1e-6);
-        must(mr_tanh_forward(test_runtime(), &tx, &tx, n));
+        must(op(test_runtime(), &tx, &tx, n));
         expect_near("y in x", &tx, want, n, 1e-6);
         release(&tx), release(&ty);
         free(x), free(want);
     }
+}
+
+static void test_tanh(void **state)
+{
+    (void)state;
+    check_unary("tanh", mr_tanh_forward, mr_ref_tanh_forward);
+}
+
+static void test_sigmoid(void **state)
+{
+    (void)state;
+    check_unary("sigmoid", mr_sigmoid_forward, mr_ref_sigmoid_forward);
 }
 
 /* Each number relative to itself: from tiny ones, where tanh(x) is x, over the seam to those where it is 1. */
@@ -213,6 +225,7 @@ int main(void)
         cmocka_unit_test(test_scale),
         cmocka_unit_test(test_accumulate),
         cmocka_unit_test(test_tanh),
+        cmocka_unit_test(test_sigmoid),
         cmocka_unit_test(test_tanh_is_exact_near_and_far),
         cmocka_unit_test(test_multiply_of_columns),
         cmocka_unit_test(test_sum_rows_adds_to_each_output),

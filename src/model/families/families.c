@@ -14,6 +14,8 @@ const struct mr_family *mr_family(const struct mr_config *cfg)
         return &mr_family_rwkv5;
     case MR_RWKV6:
         return &mr_family_rwkv6;
+    case MR_RWKV7:
+        return &mr_family_rwkv7;
     default:
         return &mr_family_microrwkv;
     }

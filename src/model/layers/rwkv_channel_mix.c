@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * Channel mix of RWKV-4 to 6: σ(receptance(xr)) · value(relu(key(xk))²). 4 and 5 keep the present row's share as
- * time_mix, 6 that of the row before as time_maa. */
+ * Channel mix of RWKV-4 to 6: σ(receptance(xr)) · value(relu(key(xk))²); 7 has no receptance. 4 and 5 keep the present
+ * row's share as time_mix, 6 that of the row before as time_maa, 7 as x. */
 #include <math.h>
 
 #include "model/layers/start.h"
@@ -22,20 +22,28 @@ static bool keeps(const struct mr_config *cfg)
     return cfg->family < MR_RWKV6;
 }
 
+/* Mixtures: k, and r where there is a receptance. */
+static int mixtures(const struct mr_config *cfg)
+{
+    return cfg->family < MR_RWKV7 ? 2 : 1;
+}
+
 static const char *const *share_names(const struct mr_config *cfg)
 {
     static const char *const present[] = {"time_mix_k", "time_mix_r"}, *const before[] = {"time_maa_k", "time_maa_r"};
-    return keeps(cfg) ? present : before;
+    static const char *const seven[] = {"x_k"};
+    return keeps(cfg) ? present : mixtures(cfg) > 1 ? before : seven;
 }
 
 static int declare(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block)
 {
     int C = cfg->n_embd, F = mr_ffn_width(cfg);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < mixtures(cfg); i++)
         MR_TRY(mr_declare_started(params, prefix, share_names(cfg)[i], mr_shape(1, 1, (size_t)C), block,
                                   keeps(cfg) ? mr_start_present_key : mr_start_before_key));
     MR_TRY(mr_linear_declare(params, prefix, "key", F, C, false, 0.02));
-    MR_TRY(mr_linear_declare(params, prefix, "receptance", C, C, false, 0.02));
+    if (mixtures(cfg) > 1)
+        MR_TRY(mr_linear_declare(params, prefix, "receptance", C, C, false, 0.02));
     return mr_linear_declare(params, prefix, "value", C, F, false, 0.02 / sqrt(2.0 * cfg->n_layer));
 }
 
@@ -45,30 +53,36 @@ static int plan(struct mr_node *node, struct mr_planner *p)
     size_t rows = (size_t)p->batch * (size_t)p->time, n = rows * (size_t)p->cfg->n_embd;
     MR_TRY(mr_linear_find(&own->key, p->params, node->prefix, "key"));
     MR_TRY(mr_linear_find(&own->value, p->params, node->prefix, "value"));
-    MR_TRY(mr_linear_find(&own->receptance, p->params, node->prefix, "receptance"));
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < mixtures(p->cfg); i++) {
         own->share[i] = mr_param_find(p->params, node->prefix, share_names(p->cfg)[i]);
         MR_TRY(mr_scratch(p, &own->mixed[i], n));
     }
     MR_TRY(mr_scratch(p, &own->k, rows * (size_t)own->key.out));
-    MR_TRY(mr_scratch(p, &own->v, n));
-    MR_TRY(mr_scratch(p, &own->r, n));
+    if (mixtures(p->cfg) > 1) {
+        MR_TRY(mr_linear_find(&own->receptance, p->params, node->prefix, "receptance"));
+        MR_TRY(mr_scratch(p, &own->v, n));
+        MR_TRY(mr_scratch(p, &own->r, n));
+    }
     return mr_state(p, &own->previous, (size_t)p->batch * (size_t)p->cfg->n_embd);
 }
 
 static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
 {
     struct cmix *own = node->own;
-    const struct mr_token_shift shift = {.batch = pass->batch, .time = pass->time, .dim = pass->cfg->n_embd, .count = 2,
-                                         .keeps = keeps(pass->cfg)};
-    const mr_tensor *share[] = {&own->share[0]->value, &own->share[1]->value}, *mixed[] = {&own->mixed[0], &own->mixed[1]};
+    const struct mr_token_shift shift = {.batch = pass->batch, .time = pass->time, .dim = pass->cfg->n_embd,
+                                         .count = mixtures(pass->cfg), .keeps = keeps(pass->cfg)};
+    const mr_tensor *share[2] = {NULL, NULL}, *mixed[] = {&own->mixed[0], &own->mixed[1]};
     const mr_tensor *previous = pass->options.with_state ? &own->previous : NULL;
     size_t rows = (size_t)pass->rows;
+    for (int i = 0; i < shift.count; i++)
+        share[i] = &own->share[i]->value;
     MR_TRY(mr_token_shift_forward(pass->rt, &shift, x, previous, share, mixed));
     if (previous)
         MR_TRY(mr_token_shift_state(pass->rt, &shift, x, previous));
     MR_TRY(mr_linear_apply(pass, &own->key, mixed[0], &own->k));
     MR_TRY(mr_squared_relu_forward(pass->rt, &own->k, &own->k, rows * (size_t)own->key.out));
+    if (shift.count == 1)
+        return mr_linear_apply(pass, &own->value, &own->k, y);
     MR_TRY(mr_linear_apply(pass, &own->value, &own->k, &own->v));
     MR_TRY(mr_linear_apply(pass, &own->receptance, mixed[1], &own->r));
     return mr_sigmoid_gate_forward(pass->rt, &own->r, &own->v, y, rows * (size_t)pass->cfg->n_embd);

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Time mix of RWKV-7. Decay, rate, gate and what is taken over of the first block's values come from low-rank pairs,
+ * base + act(x · down) · up; out = output((ln_x(recurrence) + bonus) · gate). */
+#include <math.h>
+#include <stdio.h>
+
+#include "model/layers/start.h"
+#include "model/pass.h"
+#include "ops/elementwise.h"
+#include "ops/group_norm.h"
+#include "ops/token_shift.h"
+#include "ops/wkv7.h"
+#include "rt/gemm.h"
+
+/* Linear layers, and by what the token shift mixes their inputs: r, k, v; then the pairs w, a, v, g. v's share the
+ * mixture. */
+enum { R, K, V, LINEARS };
+enum { PAIR_W, PAIR_A, PAIR_V, PAIR_G, PAIRS };
+enum { MIX_R, MIX_W, MIX_K, MIX_V, MIX_A, MIX_G, MIXTURES };
+
+struct pair {
+    struct mr_param *down, *up, *base; /* (C,L), (L,C), (1,1,C) or NULL */
+    int width;                         /* L */
+    mr_tensor out;                     /* [R,C] */
+};
+
+struct tmix {
+    struct mr_param *mix[MIXTURES], *k_k, *k_a, *r_k, *ln_weight, *ln_bias;
+    struct mr_linear linear[LINEARS], output;
+    struct pair pair[PAIRS];
+    mr_tensor mixed[MIXTURES];       /* [R,C] */
+    mr_tensor in[LINEARS];           /* r, k, v [R,C]; v of block 0 is v_first */
+    mr_tensor low;                   /* [R, the widest pair] */
+    mr_tensor kappa, y, normed;      /* [R,C] */
+    mr_tensor mean, rstd;            /* [R,H] */
+    const mr_tensor *v_first;        /* [R,C], of the pass: block 0 writes it, the others read it */
+    mr_tensor state, previous;       /* [B,H,N,N], [B,C]; in a pass without state the first is scratch */
+};
+
+static const char *const linear_names[LINEARS] = {"receptance", "key", "value"};
+static const char *const mix_names[MIXTURES] = {"x_r", "x_w", "x_k", "x_v", "x_a", "x_g"};
+static const char pair_names[PAIRS] = {'w', 'a', 'v', 'g'};
+static const int linear_mix[LINEARS] = {MIX_R, MIX_K, MIX_V}, pair_mix[PAIRS] = {MIX_W, MIX_A, MIX_V, MIX_G};
+
+/* ---- parameters ------------------------------------------------------------------------------------------- */
+
+static int declare_filled(struct mr_params *params, const char *prefix, const char *name, const size_t *shape, double fill)
+{
+    struct mr_param *p = mr_declare(params, prefix, name, shape);
+    if (!p)
+        return MR_EINVAL;
+    p->fill = fill;
+    return 0;
+}
+
+/* down starts at 0, so that at first the base alone counts. */
+static int declare_pair(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int i, int block)
+{
+    static const double bases[PAIRS] = {0, 0, 1, 0};
+    size_t C = (size_t)cfg->n_embd, L = (size_t)mr_lora_width(cfg, i);
+    char base[] = {pair_names[i], '0', 0}, down[] = {pair_names[i], '1', 0}, up[] = {pair_names[i], '2', 0};
+    if (i == PAIR_W)
+        MR_TRY(mr_declare_started(params, prefix, base, mr_shape(1, 1, C), block, mr_start_decay));
+    else if (i != PAIR_G)
+        MR_TRY(declare_filled(params, prefix, base, mr_shape(1, 1, C), bases[i]));
+    MR_TRY(declare_filled(params, prefix, down, mr_shape(C, L), 0));
+    struct mr_param *p = mr_declare(params, prefix, up, mr_shape(L, C));
+    if (!p)
+        return MR_EINVAL;
+    p->std = 1 / sqrt((double)L);
+    return 0;
+}
+
+static int declare(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block)
+{
+    mr_start *const starts[MIXTURES] = {mr_start_before_gate, mr_start_before_key,  mr_start_before_key,
+                                        mr_start_before_value, mr_start_before_key, mr_start_before_gate};
+    int C = cfg->n_embd;
+    size_t H = (size_t)mr_head_count(cfg), N = (size_t)cfg->head_size;
+    char norm[MR_NAME];
+    if (cfg->head_size > MR_WKV7_WIDTH)
+        return mr_fail(MR_EINVAL, "head_size %d is more than %d, the most that %s can have here", cfg->head_size, MR_WKV7_WIDTH,
+                       mr_family_name(cfg->family));
+    for (int i = 0; i < MIXTURES; i++)
+        MR_TRY(mr_declare_started(params, prefix, mix_names[i], mr_shape(1, 1, (size_t)C), block, starts[i]));
+    for (int i = 0; i < PAIRS; i++)
+        MR_TRY(declare_pair(params, cfg, prefix, i, block));
+    MR_TRY(declare_filled(params, prefix, "k_k", mr_shape(1, 1, (size_t)C), 0.85));
+    MR_TRY(declare_filled(params, prefix, "k_a", mr_shape(1, 1, (size_t)C), 1));
+    MR_TRY(declare_filled(params, prefix, "r_k", mr_shape(H, N), 0));
+    for (int i = 0; i < LINEARS; i++)
+        MR_TRY(mr_linear_declare(params, prefix, linear_names[i], C, C, false, 0.02));
+    MR_TRY(mr_linear_declare(params, prefix, "output", C, C, false, 0.02 / sqrt(2.0 * cfg->n_layer)));
+    snprintf(norm, sizeof norm, "%sln_x.", prefix);
+    return mr_norm_declare(params, norm, C, true);
+}
+
+/* ---- memory ----------------------------------------------------------------------------------------------- */
+
+static int plan_pair(struct pair *pair, struct mr_planner *p, const char *prefix, char letter, size_t n)
+{
+    char base[] = {letter, '0', 0}, down[] = {letter, '1', 0}, up[] = {letter, '2', 0};
+    pair->base = mr_param_find(p->params, prefix, base);
+    pair->down = mr_param_find(p->params, prefix, down);
+    pair->up = mr_param_find(p->params, prefix, up);
+    pair->width = (int)pair->down->shape[1];
+    return mr_scratch(p, &pair->out, n);
+}
+
+static int find_parameters(struct tmix *own, const struct mr_params *params, const char *prefix)
+{
+    for (int i = 0; i < MIXTURES; i++)
+        own->mix[i] = mr_param_find(params, prefix, mix_names[i]);
+    for (int i = 0; i < LINEARS; i++)
+        MR_TRY(mr_linear_find(&own->linear[i], params, prefix, linear_names[i]));
+    own->k_k = mr_param_find(params, prefix, "k_k");
+    own->k_a = mr_param_find(params, prefix, "k_a");
+    own->r_k = mr_param_find(params, prefix, "r_k");
+    own->ln_weight = mr_param_find(params, prefix, "ln_x.weight");
+    own->ln_bias = mr_param_find(params, prefix, "ln_x.bias");
+    return mr_linear_find(&own->output, params, prefix, "output");
+}
+
+static int plan(struct mr_node *node, struct mr_planner *p)
+{
+    struct tmix *own = node->own;
+    size_t B = (size_t)p->batch, C = (size_t)p->cfg->n_embd, H = (size_t)mr_head_count(p->cfg), rows = B * (size_t)p->time;
+    mr_tensor *all[] = {&own->kappa, &own->y, &own->normed};
+    int widest = 0;
+    MR_TRY(find_parameters(own, p->params, node->prefix));
+    for (int i = 0; i < PAIRS; i++) {
+        MR_TRY(plan_pair(&own->pair[i], p, node->prefix, pair_names[i], rows * C));
+        widest = own->pair[i].width > widest ? own->pair[i].width : widest;
+    }
+    for (int i = 0; i < MIXTURES; i++)
+        MR_TRY(mr_scratch(p, &own->mixed[i], rows * C));
+    for (int i = 0; i < LINEARS; i++)
+        MR_TRY(mr_scratch(p, &own->in[i], rows * C));
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        MR_TRY(mr_scratch(p, all[i], rows * C));
+    MR_TRY(mr_scratch(p, &own->low, rows * (size_t)widest));
+    MR_TRY(mr_scratch(p, &own->mean, rows * H));
+    MR_TRY(mr_scratch(p, &own->rstd, rows * H));
+    MR_TRY(mr_shared(p, &own->v_first, "v_first", rows * C));
+    if (!p->with_state)
+        return mr_scratch(p, &own->state, B * C * (C / H));
+    MR_TRY(mr_state(p, &own->previous, B * C));
+    return mr_state(p, &own->state, B * C * (C / H));
+}
+
+/* ---- the run ---------------------------------------------------------------------------------------------- */
+
+static int shift(struct tmix *own, struct mr_pass *pass, const mr_tensor *x)
+{
+    const struct mr_token_shift s = {.batch = pass->batch, .time = pass->time, .dim = pass->cfg->n_embd, .count = MIXTURES};
+    const mr_tensor *previous = pass->options.with_state ? &own->previous : NULL, *share[MIXTURES], *mixed[MIXTURES];
+    for (int i = 0; i < MIXTURES; i++) {
+        share[i] = &own->mix[i]->value;
+        mixed[i] = &own->mixed[i];
+    }
+    MR_TRY(mr_token_shift_forward(pass->rt, &s, x, previous, share, mixed));
+    return previous ? mr_token_shift_state(pass->rt, &s, x, previous) : mr_zero(pass->rt, &own->state);
+}
+
+/* out = base + act(x · down) · up: tanh for the decay, sigmoid for the gate. */
+static int apply_pair(struct tmix *own, struct mr_pass *pass, int i)
+{
+    struct pair *pair = &own->pair[i];
+    size_t n = (size_t)pass->rows * (size_t)pair->width;
+    struct mr_gemm down = {.m = pass->rows, .n = pair->width, .k = pass->cfg->n_embd};
+    struct mr_gemm up = {.m = pass->rows, .n = pass->cfg->n_embd, .k = pair->width, .bias = pair->base ? &pair->base->value : NULL};
+    MR_TRY(mr_gemm(pass->rt, &down, &own->mixed[pair_mix[i]], &pair->down->value, &own->low));
+    if (i == PAIR_W)
+        MR_TRY(mr_tanh_forward(pass->rt, &own->low, &own->low, n));
+    if (i == PAIR_G)
+        MR_TRY(mr_sigmoid_forward(pass->rt, &own->low, &own->low, n));
+    return mr_gemm(pass->rt, &up, &own->low, &pair->up->value, &pair->out);
+}
+
+static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+{
+    struct tmix *own = node->own;
+    const struct mr_config *cfg = pass->cfg;
+    const struct mr_wkv7 s = {pass->batch, pass->time, mr_head_count(cfg), cfg->head_size};
+    mr_runtime *rt = pass->rt;
+    bool first = node->block == 0;
+    const mr_tensor *r = &own->in[R], *k = &own->in[K], *v = first ? own->v_first : &own->in[V];
+    const mr_tensor *w = &own->pair[PAIR_W].out, *a = &own->pair[PAIR_A].out, *g = &own->pair[PAIR_G].out;
+    MR_TRY(shift(own, pass, x));
+    for (int i = 0; i < LINEARS; i++)
+        MR_TRY(mr_linear_apply(pass, &own->linear[i], &own->mixed[linear_mix[i]], i == V ? v : &own->in[i]));
+    for (int i = 0; i < PAIRS; i++)
+        if (i != PAIR_V || !first)
+            MR_TRY(apply_pair(own, pass, i));
+    MR_TRY(mr_wkv7_inputs(rt, &s, w, a, k, v, &own->kappa, first ? NULL : own->v_first, &own->pair[PAIR_V].out,
+                          &own->k_k->value, &own->k_a->value));
+    MR_TRY(mr_wkv7_forward(rt, &s, r, w, k, v, &own->kappa, a, &own->state, &own->y));
+    MR_TRY(mr_group_norm_forward(rt, &own->y, &own->ln_weight->value, &own->ln_bias->value, &own->normed, &own->mean, &own->rstd,
+                                 pass->rows, s.heads, s.width, (float)cfg->ln_x_eps));
+    MR_TRY(mr_wkv7_output(rt, &s, r, k, v, &own->r_k->value, g, &own->normed));
+    return mr_linear_apply(pass, &own->output, &own->normed, y);
+}
+
+const struct mr_layer mr_layer_rwkv7_time_mix = {"rwkv7_time_mix", sizeof(struct tmix), declare, plan, forward, NULL};
