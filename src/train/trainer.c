@@ -161,6 +161,7 @@ int mr_trainer_open(mr_trainer *t, mr_runtime *rt, struct mr_train_config *cfg)
         MR_TRY(old_model(t, cfg->init_from, false));
     }
     t->model_cfg = t->model->cfg;
+    mr_token_data_limit(t->data, (uint64_t)t->model->cfg.vocab_size);
     struct mr_pass_options options = {.batch = cfg->batch_size, .time = cfg->block_size, .training = !cfg->eval_only};
     MR_TRY(mr_pass_create(&t->pass, t->model, &options));
     size_t rows = (size_t)cfg->batch_size * (size_t)cfg->block_size;
