@@ -30,5 +30,6 @@ void mr_case_mixture_topk(struct mr_trial *t);
 void mr_case_dynamic_shift(struct mr_trial *t);
 void mr_case_wkv4(struct mr_trial *t);
 void mr_case_wkv6(struct mr_trial *t);
+void mr_case_wkv7(struct mr_trial *t);
 
 #endif

@@ -4,9 +4,11 @@
 #include "ops/dynamic_shift.h"
 #include "ops/wkv4.h"
 #include "ops/wkv6.h"
+#include "ops/wkv7.h"
 #include "ref/dynamic_shift.h"
 #include "ref/wkv4.h"
 #include "ref/wkv6.h"
+#include "ref/wkv7.h"
 
 void mr_case_dynamic_shift(struct mr_trial *t)
 {
@@ -62,4 +64,32 @@ void mr_case_wkv6(struct mr_trial *t)
     mr_ref_wkv6_forward(x[0], x[1], x[2], w, u, state, y, B, T, H, W, false);
     mr_trial_compare(t, out, y, R);
     mr_trial_compare(t, carried, state, S);
+}
+
+void mr_case_wkv7(struct mr_trial *t)
+{
+    enum { IN_R, IN_W, IN_K, IN_V, IN_A, FIRST, SHARE, GATE, ALL };
+    enum { B = 2, T = 37, H = 3, W = 24, C = H * W, R = B * T * C, S = B * C * W };
+    const struct mr_wkv7 s = {B, T, H, W};
+    double *x[ALL], *vector[3], *state = mr_trial_random(t, S, 1), *y = mr_trial_zeros(t, R), *kappa = mr_trial_zeros(t, R);
+    const mr_tensor *in[ALL], *per_channel[3], *carried = mr_trial_floats(t, state, S), *out = mr_trial_floats(t, NULL, R);
+    const mr_tensor *aim = mr_trial_floats(t, NULL, R);
+    for (int i = 0; i < ALL; i++) {
+        x[i] = mr_trial_random(t, R, 1);
+        in[i] = mr_trial_floats(t, x[i], R);
+    }
+    for (int i = 0; i < 3; i++) {
+        vector[i] = mr_trial_random(t, C, 1);
+        per_channel[i] = mr_trial_floats(t, vector[i], C);
+    }
+    mr_trial_run(t, mr_wkv7_inputs(t->rt, &s, in[IN_W], in[IN_A], in[IN_K], in[IN_V], aim, in[FIRST], in[SHARE], per_channel[0],
+                                   per_channel[1]));
+    mr_trial_run(t, mr_wkv7_forward(t->rt, &s, in[IN_R], in[IN_W], in[IN_K], in[IN_V], aim, in[IN_A], carried, out));
+    mr_trial_run(t, mr_wkv7_output(t->rt, &s, in[IN_R], in[IN_K], in[IN_V], per_channel[2], in[GATE], out));
+    mr_ref_wkv7_inputs(x[IN_W], x[IN_A], x[IN_K], x[IN_V], kappa, x[FIRST], x[SHARE], vector[0], vector[1], B * T, H, W);
+    mr_ref_wkv7_forward(x[IN_R], x[IN_W], x[IN_K], x[IN_V], kappa, x[IN_A], state, y, B, T, H, W);
+    mr_ref_wkv7_output(x[IN_R], x[IN_K], x[IN_V], vector[2], x[GATE], y, B * T, H, W);
+    mr_trial_compare(t, aim, kappa, R);
+    mr_trial_compare(t, carried, state, S);
+    mr_trial_compare(t, out, y, R);
 }

@@ -28,6 +28,7 @@ static const struct {
     {"dynamic_shift", mr_case_dynamic_shift, 1e-5},
     {"wkv4", mr_case_wkv4, 1e-5},
     {"wkv6", mr_case_wkv6, 1e-5},
+    {"wkv7", mr_case_wkv7, 1e-5},
 };
 enum { FAMILIES = sizeof cases / sizeof cases[0] };
 

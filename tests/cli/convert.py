@@ -35,7 +35,7 @@ def logits(model, folder, name, tokens="1,2,3,39,5,0"):
 
 
 def test_equal_precision_is_bit_exact_both_ways(folder):
-    for name in ("rwkv4", "rwkv5", "rwkv6"):
+    for name in ("rwkv4", "rwkv5", "rwkv6", "rwkv7"):
         first = tiny.digest(rwkv(folder / f"{name}.pth", name))
         source = folder / f"{name}.pth"
         for ending in ("mrw", "safetensors", "2.mrw", "2.pth"):
@@ -55,7 +55,7 @@ def test_lower_precisions_round_trip_too(folder):
 
 
 def test_bin_files_keep_their_forms_in_mrw(folder):
-    for name, dtype in (("rwkv4", "f32"), ("rwkv5", "f16"), ("rwkv6", "q5_1"), ("rwkv5", "q8_0")):
+    for name, dtype in (("rwkv4", "f32"), ("rwkv5", "f16"), ("rwkv6", "q5_1"), ("rwkv5", "q8_0"), ("rwkv7", "q5_0")):
         rwkv(folder / "a.bin", name, "--dtype", dtype)
         convert(folder / "a.bin", folder / "b.mrw").expect(0)
         convert(folder / "b.mrw", folder / "c.bin").expect(0)
@@ -63,7 +63,7 @@ def test_bin_files_keep_their_forms_in_mrw(folder):
 
 
 def test_every_layout_gives_the_same_logits(folder):
-    for name in ("rwkv4", "rwkv5", "rwkv6"):
+    for name in ("rwkv4", "rwkv5", "rwkv6", "rwkv7"):
         source = rwkv(folder / f"{name}.mrw", name)
         want = logits(source, folder, name)
         for out in [f"{name}.bin", f"{name}.pth"] + ([f"{name}-hf"] if name != "rwkv7" else []):
@@ -270,7 +270,7 @@ def test_a_stopped_conversion_leaves_nothing(folder):
 
 
 def test_published_checkpoints(folder):
-    for name in ("rwkv4-random", "rwkv5-random", "rwkv6-random"):
+    for name in ("rwkv4-random", "rwkv5-random", "rwkv6-random", "rwkv7-random"):
         source = data(f"golden/{name}.pth")
         convert(source, folder / "a.mrw").expect(0)
         convert(folder / "a.mrw", folder / "b.pth").expect(0)

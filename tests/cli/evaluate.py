@@ -26,7 +26,7 @@ def test_the_promised_keys_agree(folder):
 
 
 def test_a_stream_is_one_text_however_it_is_cut(folder):
-    for name in ("rwkv5", "rwkv6"):
+    for name in ("rwkv4", "rwkv5", "rwkv6", "rwkv7"):
         make(folder / "m.mrw", name)
         whole = evaluate(folder / "m.mrw", "--block", 4096)  # the split is shorter than that: one window
         for block in (1, 7, 64):

@@ -7,7 +7,8 @@ from harness import main, run
 
 SMALL = ["n_layer=2", "n_embd=32", "vocab_size=40", "block_size=24"]
 NAMES = {"microrwkv": ["n_head=2", "expert_dim=8", "groups=2", "window=8"], "nanorwkv": ["n_head=2"], "gpt2": ["n_head=2"],
-         "rwkv4-169m": ["ffn_dim=48"], "rwkv5-0b1": ["head_size=16"], "rwkv6-1b6": ["head_size=8", "lora_mix=4", "lora_decay=6"]}
+         "rwkv4-169m": ["ffn_dim=48"], "rwkv5-0b1": ["head_size=16"], "rwkv6-1b6": ["head_size=8", "lora_mix=4", "lora_decay=6"],
+         "rwkv7-0b1": ["head_size=8", "lora_w=4", "lora_a=5", "lora_v=6", "lora_g=7"]}
 
 
 def make(out, name="rwkv6-1b6", *arguments, seed=3):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes rwkv4, rwkv5_1, rwkv5_2 and rwkv6.safetensors: small random models, two texts, and the logits after each token, from
-an empty state, in double precision, position by position. Needs NumPy; the files are kept beside this script, so that
+"""Makes rwkv4, rwkv5_1, rwkv5_2, rwkv6 and rwkv7.safetensors: small random models, two texts, and the logits after each token,
+from an empty state, in double precision, position by position. Needs NumPy; the files are kept beside this script, so that
 the tests do not."""
 import json
 import os
@@ -65,9 +65,40 @@ def time_mix_4(p, x, state):
     return p["output.weight"] @ (sigmoid(r) * y)
 
 
+def time_mix_7(p, x, state, heads, eps, shared):
+    """shared: what the blocks of one token hand on: v_first."""
+    shift = state["att"] - x
+    state["att"] = x
+    at = {name: x + shift * p["x_" + name].ravel() for name in "rwkvag"}
+    r, k, v = (p[name + ".weight"] @ at[name[0]] for name in ("receptance", "key", "value"))
+    w = np.exp(-np.exp(-0.5) * sigmoid(p["w0"].ravel() + np.tanh(at["w"] @ p["w1"]) @ p["w2"]))
+    a = sigmoid(p["a0"].ravel() + at["a"] @ p["a1"] @ p["a2"])
+    g = sigmoid(at["g"] @ p["g1"]) @ p["g2"]
+    if "v_first" in shared:
+        v = v + (shared["v_first"] - v) * sigmoid(p["v0"].ravel() + at["v"] @ p["v1"] @ p["v2"])
+    else:
+        shared["v_first"] = v
+    width = len(x) // heads
+    kappa = (k * p["k_k"].ravel()).reshape(heads, width)
+    kappa /= np.sqrt((kappa**2).sum(1, keepdims=True))
+    k = k * (1 + (a - 1) * p["k_a"].ravel())
+    r, k, v, w, a = (each.reshape(heads, width) for each in (r, k, v, w, a))
+    y = []
+    for h in range(heads):
+        S = state["S"][h]  # [value, key]
+        S = S @ (np.diag(w[h]) - np.outer(kappa[h], kappa[h] * a[h])) + np.outer(v[h], k[h])
+        state["S"][h] = S
+        y.append(S @ r[h])
+    y = norm(np.concatenate(y), p["ln_x.weight"], p["ln_x.bias"], heads, eps)
+    y = y + ((r * k * p["r_k"]).sum(1, keepdims=True) * v).ravel()
+    return p["output.weight"] @ (y * g)
+
+
 def channel_mix(p, x, state):
     before = state["ffn"]
     state["ffn"] = x
+    if "x_k" in p:
+        return p["value.weight"] @ np.maximum(p["key.weight"] @ (x + (before - x) * p["x_k"].ravel()), 0) ** 2
     if "time_maa_k" in p:
         at = {name: x + (before - x) * p["time_maa_" + name].ravel() for name in "kr"}
     else:
@@ -89,9 +120,13 @@ def logits(weights, tokens, heads, eps):
     out = []
     for token in tokens:
         x = norm(weights["emb.weight"][token], weights["blocks.0.ln0.weight"], weights["blocks.0.ln0.bias"])
+        shared = {}
         for (b, att, ffn), state in zip(parts, states):
             y = norm(x, b["ln1.weight"], b["ln1.bias"])
-            x = x + (time_mix(att, y, state, heads, eps) if "ln_x.weight" in att else time_mix_4(att, y, state))
+            if "x_r" in att:
+                x = x + time_mix_7(att, y, state, heads, eps, shared)
+            else:
+                x = x + (time_mix(att, y, state, heads, eps) if "ln_x.weight" in att else time_mix_4(att, y, state))
             x = x + channel_mix(ffn, norm(x, b["ln2.weight"], b["ln2.bias"]), state)
         out.append(weights["head.weight"] @ norm(x, weights["ln_out.weight"], weights["ln_out.bias"]))
     return np.array(out)
@@ -112,29 +147,40 @@ def random_model(rng, version, layers, width, heads, ffn, vocabulary, mix=5, dec
 
     weights["emb.weight"] = rng.normal(0, 1, (vocabulary, width))
     layer_norm("blocks.0.ln0")
-    share = "time_maa_" if version == "6" else "time_mix_"
+    share = {"6": "time_maa_", "7": "x_"}.get(version, "time_mix_")
     for i in range(layers):
         b = f"blocks.{i}."
         layer_norm(b + "ln1")
         layer_norm(b + "ln2")
         if version != "4":
             layer_norm(b + "att.ln_x")
-        for name in {"4": "kvr", "5.1": "kvr", "5.2": "kvrg", "6": "xwkvrg"}[version]:
+        for name in {"4": "kvr", "5.1": "kvr", "5.2": "kvrg", "6": "xwkvrg", "7": "rwkvag"}[version]:
             vector(b + "att." + share + name, 0, 1, 1, 1, width)
         if version == "6":
             weights[b + "att.time_maa_w1"] = rng.normal(0, 0.2, (width, 5 * mix))
             weights[b + "att.time_maa_w2"] = rng.normal(0, 0.2, (5, mix, width))
             weights[b + "att.time_decay_w1"] = rng.normal(0, 0.2, (width, decay))
             weights[b + "att.time_decay_w2"] = rng.normal(0, 0.4, (decay, width))
+        if version == "7":
+            for name, low in (("w", 5), ("a", 6), ("v", 7), ("g", 9)):
+                if name != "g":
+                    vector(b + f"att.{name}0", -2, 2, 1, 1, width)
+                weights[b + f"att.{name}1"] = rng.normal(0, 0.2, (width, low))
+                weights[b + f"att.{name}2"] = rng.normal(0, 0.5, (low, width))
+            vector(b + "att.k_k", 0.5, 1.5, 1, 1, width)
+            vector(b + "att.k_a", 0, 1, 1, 1, width)
+            vector(b + "att.r_k", -0.5, 0.5, heads, width // heads)
         numbers = {"4": (width,), "5.1": (heads,)}.get(version, (heads, width // heads))
-        vector(b + "att.time_decay", -6, 1, *((1, 1, width) if version == "6" else numbers))
-        vector(b + ("att.time_first" if version in ("4", "5.1") else "att.time_faaaa"), -0.5, 1, *numbers)
-        for name in ("receptance", "key", "value", "output") + (() if version in ("4", "5.1") else ("gate",)):
+        if version != "7":
+            vector(b + "att.time_decay", -6, 1, *((1, 1, width) if version == "6" else numbers))
+            vector(b + ("att.time_first" if version in ("4", "5.1") else "att.time_faaaa"), -0.5, 1, *numbers)
+        for name in ("receptance", "key", "value", "output") + (("gate",) if version in ("5.2", "6") else ()):
             linear(b + f"att.{name}.weight", width, width)
-        for name in "kr":
+        for name in "k" if version == "7" else "kr":
             vector(b + "ffn." + share + name, 0, 1, 1, 1, width)
         linear(b + "ffn.key.weight", ffn, width)
-        linear(b + "ffn.receptance.weight", width, width)
+        if version != "7":
+            linear(b + "ffn.receptance.weight", width, width)
         linear(b + "ffn.value.weight", width, ffn)
     layer_norm("ln_out")
     linear("head.weight", vocabulary, width)
@@ -156,7 +202,7 @@ def write(path, tensors, metadata):
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
     for seed, (version, width, heads, ffn, eps) in enumerate([("5.1", 24, 3, 40, 1e-5), ("5.2", 34, 2, 50, 64e-5), ("6", 36, 3, 44, 64e-5),
-                                                         ("4", 23, 1, 40, 64e-5)]):
+                                                         ("4", 23, 1, 40, 64e-5), ("7", 34, 2, 50, 64e-5)]):
         rng = np.random.default_rng(seed)
         weights = random_model(rng, version, 2, width, heads, ffn, 31)
         tokens = rng.integers(0, 31, (2, 70)).astype("<i4")

@@ -27,6 +27,7 @@ LOGITS(rwkv4)
 LOGITS(rwkv5_1)
 LOGITS(rwkv5_2)
 LOGITS(rwkv6)
+LOGITS(rwkv7)
 
 PIECES(whole_rwkv4, rwkv4, 70)
 PIECES(steps_rwkv4, rwkv4, 1)
@@ -40,6 +41,9 @@ PIECES(chunks_rwkv5_2, rwkv5_2, 3, 1, 1, 33)
 PIECES(whole_rwkv6, rwkv6, 70)
 PIECES(steps_rwkv6, rwkv6, 1)
 PIECES(chunks_rwkv6, rwkv6, 5, 1, 40, 7)
+PIECES(whole_rwkv7, rwkv7, 70)
+PIECES(steps_rwkv7, rwkv7, 1)
+PIECES(chunks_rwkv7, rwkv7, 5, 1, 40, 7)
 
 /* A model that the folder of test data holds, with expected logits beside it. */
 static void check_data(const char *name, bool steps)
@@ -75,6 +79,7 @@ static void check_data(const char *name, bool steps)
 DATA(rwkv4, "rwkv4-random")
 DATA(rwkv5, "rwkv5-random")
 DATA(rwkv6, "rwkv6-random")
+DATA(rwkv7, "rwkv7-random")
 
 static void test_training_is_refused(void **state)
 {
@@ -83,7 +88,7 @@ static void test_training_is_refused(void **state)
     mr_model *model = NULL;
     struct mr_config cfg;
     assert_ok(mr_runtime_open(&rt, NULL));
-    const int families[] = {MR_RWKV5, MR_RWKV6};
+    const int families[] = {MR_RWKV4, MR_RWKV5, MR_RWKV6, MR_RWKV7};
     for (size_t i = 0; i < COUNT(families); i++) {
         mr_config_defaults(&cfg, families[i]);
         assert_fails(MR_EINVAL, "cannot be trained", mr_model_create(&model, rt, &cfg, true, false));
@@ -95,12 +100,14 @@ static void test_training_is_refused(void **state)
 static void test_too_wide_heads_are_refused(void **state)
 {
     (void)state;
-    struct mr_params params = {0};
-    struct mr_config cfg;
-    mr_config_defaults(&cfg, MR_RWKV6);
-    cfg.head_size = 256;
-    assert_fails(MR_EINVAL, "head_size 256", mr_model_declare(&params, &cfg));
-    mr_params_free(&params);
+    for (int family = MR_RWKV5; family <= MR_RWKV7; family++) {
+        struct mr_params params = {0};
+        struct mr_config cfg;
+        mr_config_defaults(&cfg, family);
+        cfg.head_size = 256;
+        assert_fails(MR_EINVAL, "head_size 256", mr_model_declare(&params, &cfg));
+        mr_params_free(&params);
+    }
 }
 
 static void check_start(const char *family, bool rwkv51)
@@ -134,9 +141,11 @@ static void check_start(const char *family, bool rwkv51)
 static void test_new_models_have_finite_logits(void **state)
 {
     (void)state;
+    check_start("rwkv4", false);
     check_start("rwkv5", false);
     check_start("rwkv5", true);
     check_start("rwkv6", false);
+    check_start("rwkv7", false);
 }
 
 int main(void)
@@ -146,6 +155,7 @@ int main(void)
         cmocka_unit_test(test_logits_rwkv5_1),
         cmocka_unit_test(test_logits_rwkv5_2),
         cmocka_unit_test(test_logits_rwkv6),
+        cmocka_unit_test(test_logits_rwkv7),
         cmocka_unit_test(test_whole_rwkv4),
         cmocka_unit_test(test_whole_rwkv5_1),
         cmocka_unit_test(test_steps_rwkv4),
@@ -158,12 +168,17 @@ int main(void)
         cmocka_unit_test(test_whole_rwkv6),
         cmocka_unit_test(test_steps_rwkv6),
         cmocka_unit_test(test_chunks_rwkv6),
+        cmocka_unit_test(test_whole_rwkv7),
+        cmocka_unit_test(test_steps_rwkv7),
+        cmocka_unit_test(test_chunks_rwkv7),
         cmocka_unit_test(test_data_rwkv4),
         cmocka_unit_test(test_data_rwkv5),
         cmocka_unit_test(test_data_steps_rwkv4),
         cmocka_unit_test(test_data_steps_rwkv5),
         cmocka_unit_test(test_data_rwkv6),
         cmocka_unit_test(test_data_steps_rwkv6),
+        cmocka_unit_test(test_data_rwkv7),
+        cmocka_unit_test(test_data_steps_rwkv7),
         cmocka_unit_test(test_training_is_refused),
         cmocka_unit_test(test_too_wide_heads_are_refused),
         cmocka_unit_test(test_new_models_have_finite_logits),

@@ -94,6 +94,8 @@ static void test_layouts_name_all_parameters_once(void **state)
         expect_all_named(rwkvs[i], MR_LAYOUT_HF_RWKV);
         expect_all_named(rwkvs[i], MR_LAYOUT_BIN);
     }
+    expect_all_named("rwkv7", MR_LAYOUT_OWN);
+    expect_all_named("rwkv7", MR_LAYOUT_BIN);
 }
 
 /* ---- recipes ----------------------------------------------------------------------------------------------------- */

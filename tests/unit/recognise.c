@@ -92,6 +92,8 @@ static const struct {
     {"rwkv5", "{\"n_layer\": 2, \"n_embd\": 128, \"vocab_size\": 50, \"block_size\": 1024}"},
     {"rwkv5", "{\"n_layer\": 2, \"n_embd\": 48, \"vocab_size\": 50, \"head_size\": 8, \"rwkv51\": true, \"block_size\": 1024}"},
     {"rwkv6", "{\"n_layer\": 2, \"n_embd\": 64, \"vocab_size\": 50, \"head_size\": 16, \"lora_mix\": 5, \"lora_decay\": 7, \"block_size\": 1024}"},
+    {"rwkv7", "{\"n_layer\": 2, \"n_embd\": 64, \"vocab_size\": 50, \"head_size\": 16, \"lora_w\": 5, \"lora_a\": 6, \"lora_v\": 7,"
+              " \"lora_g\": 9, \"block_size\": 1024}"},
 };
 
 static void test_rwkv_versions_and_sizes_follow_from_shapes(void **state)
