@@ -120,15 +120,12 @@ static int set_choice(const struct key *k, int *field, const json_t *value)
 static int set_key(struct mr_config *cfg, const struct key *k, const json_t *value)
 {
     char *field = (char *)cfg + k->offset;
+    double number = json_number_value(value);
     switch (k->kind) {
     case INT:
-        if (json_is_real(value) && json_real_value(value) == (double)(int)json_real_value(value)) {
-            *(int *)field = (int)json_real_value(value);
-            return 0;
-        }
-        if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > 1 << 30)
+        if (!json_is_number(value) || !(number >= 0 && number <= 1 << 30) || number != (int)number)
             return mr_fail(MR_EINVAL, "%s must be a whole number from 0 to 2^30", k->name);
-        *(int *)field = (int)json_integer_value(value);
+        *(int *)field = (int)number;
         return 0;
     case REAL:
         if (!json_is_number(value))

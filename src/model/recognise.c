@@ -44,6 +44,12 @@ static int set_size(struct mr_config *cfg, const char *key, int64_t value)
     return err ? MR_EFILE : 0;
 }
 
+/* A width that elements of a tensor give; one that no model has is left to the check of the configuration. */
+static int width_of(int64_t elements, int n_embd)
+{
+    return elements / n_embd < 1 << 30 ? (int)(elements / n_embd) : 1 << 30;
+}
+
 static int embedding(const struct view *v, const char *name, struct mr_config *cfg)
 {
     const struct mr_file_tensor *e = find(v, name);
@@ -68,6 +74,8 @@ static int micro_sizes(const struct view *v, struct mr_config *cfg)
     cfg->num_active_experts = count_numbered(v, "transformer.h.0.moe.experts.%d.weight");
     if (mr_expert_width(cfg) == expert->shape[0])
         return 0;
+    if (expert->ndim != 2 || expert->shape[0] > 1 << 24)
+        return mr_fail(MR_EFILE, "the shape of transformer.h.0.moe.experts.0.weight is no expert's");
     /* int(expert_dim · 1.2) = D: the smallest expert_dim that gives it. */
     cfg->expert_capacity_scale = 1.2;
     cfg->expert_dim = (int)((double)expert->shape[0] / 1.2);
@@ -169,11 +177,11 @@ static void low_ranks(const struct view *v, struct mr_config *cfg)
         return;
     const char *const *names = cfg->family == MR_RWKV6 ? six : seven;
     for (int i = 0; names[i]; i++)
-        cfg->lora_dim[i] = (int)(elements(v, names[i]) / cfg->n_embd);
+        cfg->lora_dim[i] = width_of(elements(v, names[i]), cfg->n_embd);
     if (cfg->family == MR_RWKV6)
         cfg->lora_dim[0] /= 5; /* five mixtures side by side */
     if (cfg->family == MR_RWKV7 && !cfg->lora_dim[2]) /* block 0 does not use its own, and may lack it */
-        cfg->lora_dim[2] = (int)(elements(v, "blocks.1.att.v1") / cfg->n_embd);
+        cfg->lora_dim[2] = width_of(elements(v, "blocks.1.att.v1"), cfg->n_embd);
 }
 
 static int recognise_rwkv(const struct view *v, struct mr_config *cfg, struct mr_naming *naming)
@@ -183,7 +191,7 @@ static int recognise_rwkv(const struct view *v, struct mr_config *cfg, struct mr
     MR_TRY(version(v, cfg));
     MR_TRY(embedding(v, "emb.weight", cfg));
     cfg->n_layer = count_numbered(v, "blocks.%d.ln1.weight");
-    cfg->ffn_dim = (int)(elements(v, "blocks.0.ffn.key.weight") / cfg->n_embd);
+    cfg->ffn_dim = width_of(elements(v, "blocks.0.ffn.key.weight"), cfg->n_embd);
     if (cfg->family != MR_RWKV4)
         MR_TRY(heads(v, cfg));
     low_ranks(v, cfg);

@@ -11,7 +11,7 @@
 #include "text/grammar.h"
 #include "text/tokenizer.h"
 
-enum { MOST_ARGUMENTS = 3, MOST_DEPTH = 16, NONE = -1 };
+enum { MOST_ARGUMENTS = 3, MOST_DEPTH = 16, MOST_PARTS = 10000, LONGEST_STORY = 1 << 16, NONE = -1 };
 
 extern const char mr_stories_grammar[];
 
@@ -32,7 +32,7 @@ struct telling {
     size_t start;      /* of the story in out */
     bool capital;      /* the next letter is a capital */
     bool article, gap; /* "a" is written and may become "an"; a space is due */
-    int depth;
+    int depth, parts;  /* of texts that were expanded */
 };
 
 static uint64_t draw_below(struct telling *t, int n)
@@ -208,6 +208,9 @@ static int expand(struct telling *t, struct mr_slice text, const int *arguments)
 {
     if (t->depth == MOST_DEPTH)
         return mr_fail(MR_EFILE, "story grammar: a rule in story \"%.*s\" leads to itself", (int)t->story->name.size,
+                       t->story->name.text);
+    if (t->parts++ == MOST_PARTS || t->out->size - t->start > LONGEST_STORY)
+        return mr_fail(MR_EFILE, "story grammar: story \"%.*s\" becomes too long", (int)t->story->name.size,
                        t->story->name.text);
     t->depth++;
     for (size_t i = 0; i < text.size; i++) {

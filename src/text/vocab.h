@@ -11,7 +11,7 @@
 
 #include "base/str.h"
 
-enum { MR_LARGEST_VOCAB = 1 << 24 };
+enum { MR_LARGEST_VOCAB = 1 << 20 };
 
 struct mr_vocab {
     struct {

@@ -169,7 +169,7 @@ static int set_key(struct mr_train_config *cfg, const struct key *k, const json_
             return wrong_kind(k, value);
         return set_text((char **)field, value);
     case INT:
-        if (!json_is_number(value) || x != (double)(int64_t)x || x < INT_MIN || x > INT_MAX)
+        if (!json_is_number(value) || !(x >= INT_MIN && x <= INT_MAX) || x != (int)x)
             return wrong_kind(k, value);
         *(int *)field = (int)x;
         return 0;
@@ -278,6 +278,8 @@ static void skip_statement(struct mr_expression *e)
         int string = c == '\'' || c == '"' ? mr_expression_skip_string(e) : 0;
         if (string > 0)
             continue;
+        if (string < 0)
+            return; /* it does not end: at the line's end, or the text's */
         if (c == '#') {
             e->at += strcspn(e->text + e->at, "\n");
             continue;

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/str.h"
 
-enum { MOST_DEPTH = 64 };
+enum { MOST_DEPTH = 64, LONGEST_SUM = 1 << 16 };
 
 static int read_sum(struct mr_expression *e, json_t **value);
 
@@ -233,6 +233,8 @@ static double number(const json_t *v)
 static int compute(char op, const json_t *a, const json_t *b, json_t **value)
 {
     if (op == '+' && json_is_string(a) && json_is_string(b)) {
+        if (json_string_length(a) + json_string_length(b) > LONGEST_SUM) /* a = a + a, line after line */
+            return mr_fail(MR_EINVAL, "strings together have more than %d bytes", LONGEST_SUM);
         *value = json_sprintf("%s%s", json_string_value(a), json_string_value(b));
         return *value ? 0 : mr_fail(MR_ENOMEM, "out of memory while strings are joined");
     }
