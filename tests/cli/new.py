@@ -68,7 +68,8 @@ def test_folders_in_hugging_face_layout(folder):
 
 def test_plans_by_name(folder):
     sizes = {"gpt2": 124e6, "gpt2-medium": 355e6, "gpt2-large": 774e6, "gpt2-xl": 1558e6, "rwkv4-169m": 169e6, "rwkv4-430m": 430e6,
-             "rwkv4-1b5": 1515e6, "rwkv4-3b": 2985e6, "rwkv4-7b": 7393e6, "rwkv4-14b": 14150e6, "rwkv6-1b6": 1600e6}
+             "rwkv4-1b5": 1515e6, "rwkv4-3b": 2985e6, "rwkv4-7b": 7393e6, "rwkv4-14b": 14150e6, "rwkv6-1b6": 1600e6,
+             "rwkv7-0b4": 451e6, "rwkv7-2b9": 2948e6}
     for name, parameters in sizes.items():
         line = run("info", name, "--plan", "--json", folder=folder, environment={"OCL_ICD_VENDORS": folder}).expect(0).json()[0]
         assert abs(line["parameters"] / parameters - 1) < 0.01, (name, line["parameters"])
