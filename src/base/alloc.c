@@ -23,6 +23,21 @@ void *mr_realloc(void *block, size_t count, size_t size)
     return grown;
 }
 
+int mr_grow(void *array, size_t *capacity, size_t need, size_t size)
+{
+    void *block;
+    if (need <= *capacity)
+        return 0;
+    size_t wider = *capacity > SIZE_MAX / 2 || *capacity * 2 < need ? need : *capacity * 2;
+    memcpy(&block, array, sizeof block);
+    block = mr_realloc(block, wider, size);
+    if (!block)
+        return MR_ENOMEM;
+    memcpy(array, &block, sizeof block);
+    *capacity = wider;
+    return 0;
+}
+
 char *mr_strdup(const char *text)
 {
     size_t n = strlen(text) + 1;

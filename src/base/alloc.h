@@ -13,6 +13,10 @@ void *mr_alloc(size_t count, size_t size);
 /* Like realloc with count * size bytes; on failure NULL, and the old block stays. New bytes are not set. */
 void *mr_realloc(void *block, size_t count, size_t size);
 
+/* Makes room for `need` elements of `size` bytes in *array (a pointer to the pointer), at least doubling *capacity
+ * when it grows. New elements are not set. */
+int mr_grow(void *array, size_t *capacity, size_t need, size_t size);
+
 /* A copy of the string, or NULL. */
 char *mr_strdup(const char *text);
 

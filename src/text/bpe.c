@@ -30,14 +30,7 @@ int mr_bpe_add_merge(struct mr_bpe *b, uint32_t left, uint32_t right, uint32_t m
 {
     if (mr_pairs_get(&b->merges, mr_pair(left, right)) != MR_NO_PAIR)
         return 0;
-    if (b->merge_count == b->merge_capacity) {
-        size_t capacity = b->merge_capacity ? b->merge_capacity * 2 : 1024;
-        void *grown = mr_realloc(b->merge, capacity, sizeof *b->merge);
-        if (!grown)
-            return MR_ENOMEM;
-        b->merge = grown;
-        b->merge_capacity = capacity;
-    }
+    MR_TRY(mr_grow(&b->merge, &b->merge_capacity, b->merge_count + 1, sizeof *b->merge));
     MR_TRY(mr_pairs_set(&b->merges, mr_pair(left, right), (uint32_t)b->merge_count));
     b->merge[b->merge_count].left = left;
     b->merge[b->merge_count].right = right;
@@ -47,20 +40,8 @@ int mr_bpe_add_merge(struct mr_bpe *b, uint32_t left, uint32_t right, uint32_t m
 
 int mr_bpe_use_whole_words(struct mr_bpe *b)
 {
-    struct mr_trie_entry *entries = mr_alloc(b->vocab.size, sizeof *entries);
-    size_t count = 0;
-    if (!entries)
-        return MR_ENOMEM;
-    for (uint32_t id = 0; id < b->vocab.size; id++) {
-        struct mr_trie_entry e = {.id = id};
-        mr_vocab_get(&b->vocab, id, &e.bytes, &e.size);
-        if (e.size)
-            entries[count++] = e;
-    }
-    int err = mr_trie_build(&b->words, entries, count);
-    free(entries);
-    b->whole_words = !err;
-    return err;
+    b->whole_words = true;
+    return mr_vocab_trie(&b->vocab, &b->words);
 }
 
 void mr_bpe_free(struct mr_bpe *b)

@@ -113,14 +113,7 @@ static int push(mr_bpe_room *room, uint32_t rank, uint32_t place)
     uint64_t value = (uint64_t)rank << 32 | place;
     if (rank == MR_NO_PAIR)
         return 0;
-    if (room->heap_size == room->heap_capacity) {
-        size_t capacity = room->heap_capacity ? room->heap_capacity * 2 : 256;
-        uint64_t *grown = mr_realloc(room->heap, capacity, sizeof *grown);
-        if (!grown)
-            return MR_ENOMEM;
-        room->heap = grown;
-        room->heap_capacity = capacity;
-    }
+    MR_TRY(mr_grow(&room->heap, &room->heap_capacity, room->heap_size + 1, sizeof *room->heap));
     size_t i = room->heap_size++;
     for (; i && room->heap[(i - 1) / 2] > value; i = (i - 1) / 2)
         room->heap[i] = room->heap[(i - 1) / 2];

@@ -68,7 +68,8 @@ static int gpt2_open(mr_tokenizer *t, const char *folder)
             break;
     }
     if (pair == 2)
-        err = mr_fail(MR_EFILE, "the folder %s holds neither encoder.json and vocab.bpe nor vocab.json and merges.txt", folder);
+        err = mr_fail(MR_EFILE, "the folder %s holds neither encoder.json and vocab.bpe nor vocab.json and merges.txt",
+                      folder);
     if (!err)
         err = mr_json_load(&vocab, path[0]);
     if (!err)

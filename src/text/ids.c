@@ -6,6 +6,8 @@
 #include "base/alloc.h"
 #include "base/error.h"
 
+enum { FEWEST = 256 };
+
 int mr_ids_reserve(struct mr_ids *ids, size_t more)
 {
     size_t need;
@@ -13,15 +15,7 @@ int mr_ids_reserve(struct mr_ids *ids, size_t more)
         return mr_fail(MR_ENOMEM, "%zu token ids cannot grow by %zu", ids->count, more);
     if (need <= ids->capacity)
         return 0;
-    size_t capacity = ids->capacity > SIZE_MAX / 2 ? need : ids->capacity * 2;
-    if (capacity < need)
-        capacity = need < 256 ? 256 : need;
-    uint32_t *grown = mr_realloc(ids->id, capacity, sizeof *grown);
-    if (!grown)
-        return MR_ENOMEM;
-    ids->id = grown;
-    ids->capacity = capacity;
-    return 0;
+    return mr_grow(&ids->id, &ids->capacity, need < FEWEST ? FEWEST : need, sizeof *ids->id);
 }
 
 void mr_ids_free(struct mr_ids *ids)

@@ -57,23 +57,10 @@ struct cluster {
     size_t count, capacity;
 };
 
-static int reserve(struct cluster *k, size_t more)
-{
-    if (k->count + more <= k->capacity)
-        return 0;
-    size_t capacity = (k->count + more) * 2;
-    void *grown = mr_realloc(k->c, capacity, sizeof *k->c);
-    if (!grown)
-        return MR_ENOMEM;
-    k->c = grown;
-    k->capacity = capacity;
-    return 0;
-}
-
 static int add(struct cluster *k, uint32_t c)
 {
     int boundclass = 0;
-    MR_TRY(reserve(k, LONGEST_DECOMPOSITION));
+    MR_TRY(mr_grow(&k->c, &k->capacity, k->count + LONGEST_DECOMPOSITION, sizeof *k->c));
     utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)c, k->c + k->count, LONGEST_DECOMPOSITION, options, &boundclass);
     if (n < 0 || n > LONGEST_DECOMPOSITION)
         return mr_fail(MR_EFILE, "U+%04X cannot be decomposed", c);

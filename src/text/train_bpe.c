@@ -29,7 +29,8 @@ int mr_bpe_trainer_open(mr_bpe_trainer **out, int64_t size)
 {
     *out = NULL;
     if (size < MR_BPE_SMALLEST || size > MR_BPE_LARGEST)
-        return mr_fail(MR_EINVAL, "a trained tokenizer has %d to %d tokens, not %lld: the 256 bytes and <|endoftext|> are among them",
+        return mr_fail(MR_EINVAL,
+                       "a trained tokenizer has %d to %d tokens, not %lld: the 256 bytes and <|endoftext|> are among them",
                        MR_BPE_SMALLEST, MR_BPE_LARGEST, (long long)size);
     mr_bpe_trainer *t = mr_alloc(1, sizeof *t);
     if (!t)
@@ -95,7 +96,7 @@ struct pair {
     uint64_t key;
     int64_t count;
     uint32_t *place; /* of the left symbol; ascending */
-    uint32_t places, capacity;
+    size_t places, capacity;
 };
 
 struct candidate {
@@ -121,14 +122,7 @@ static bool comes_first(const struct merging *m, struct candidate a, struct cand
 
 static int push(struct merging *m, struct candidate c)
 {
-    if (m->heap_size == m->heap_capacity) {
-        size_t capacity = m->heap_capacity ? m->heap_capacity * 2 : 1024;
-        void *grown = mr_realloc(m->heap, capacity, sizeof *m->heap);
-        if (!grown)
-            return MR_ENOMEM;
-        m->heap = grown;
-        m->heap_capacity = capacity;
-    }
+    MR_TRY(mr_grow(&m->heap, &m->heap_capacity, m->heap_size + 1, sizeof *m->heap));
     size_t i = m->heap_size++;
     for (; i && comes_first(m, c, m->heap[(i - 1) / 2]); i = (i - 1) / 2)
         m->heap[i] = m->heap[(i - 1) / 2];
@@ -168,27 +162,13 @@ static int add_pair(struct merging *m, uint32_t place)
     uint64_t key = key_at(m, place);
     uint32_t n = mr_pairs_get(&m->index, key);
     if (n == MR_NO_PAIR) {
-        if (m->pair_count == m->pair_capacity) {
-            size_t capacity = m->pair_capacity ? m->pair_capacity * 2 : 1024;
-            void *grown = mr_realloc(m->pair, capacity, sizeof *m->pair);
-            if (!grown)
-                return MR_ENOMEM;
-            m->pair = grown;
-            m->pair_capacity = capacity;
-        }
+        MR_TRY(mr_grow(&m->pair, &m->pair_capacity, m->pair_count + 1, sizeof *m->pair));
         n = (uint32_t)m->pair_count++;
         m->pair[n] = (struct pair){.key = key};
         MR_TRY(mr_pairs_set(&m->index, key, n));
     }
     struct pair *p = &m->pair[n];
-    if (p->places == p->capacity) {
-        uint32_t capacity = p->capacity ? p->capacity * 2 : 2;
-        void *grown = mr_realloc(p->place, capacity, sizeof *p->place);
-        if (!grown)
-            return MR_ENOMEM;
-        p->place = grown;
-        p->capacity = capacity;
-    }
+    MR_TRY(mr_grow(&p->place, &p->capacity, p->places + 1, sizeof *p->place));
     p->place[p->places++] = place;
     p->count += weight(m, place);
     return 0;
@@ -231,7 +211,7 @@ static int merge(struct merging *m, uint32_t number, uint32_t new_id)
     int err = 0;
     m->pair[number].place = NULL; /* nothing more comes to it: its tokens meet no more */
     m->pair[number].places = m->pair[number].capacity = 0;
-    for (uint32_t i = 0; i < p.places && !err; i++) {
+    for (size_t i = 0; i < p.places && !err; i++) {
         uint32_t left = p.place[i], right = s[left].after;
         if (s[left].id != left_id || right == GONE || s[right].id != right_id)
             continue;

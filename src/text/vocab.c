@@ -18,15 +18,10 @@ int mr_vocab_set(struct mr_vocab *v, int64_t id, const char *bytes, size_t size)
         return mr_fail(MR_EFILE, "the token id %lld is not from 0 to %d", (long long)id, MR_LARGEST_VOCAB - 1);
     if (!size)
         return mr_fail(MR_EFILE, "the token %lld is empty", (long long)id);
-    if ((size_t)id >= v->capacity) {
-        size_t capacity = (size_t)id + 1 > v->capacity * 2 ? (size_t)id + 1 : v->capacity * 2;
-        void *grown = mr_realloc(v->token, capacity, sizeof *v->token);
-        if (!grown)
-            return MR_ENOMEM;
-        v->token = grown;
-        memset(v->token + v->capacity, 0, (capacity - v->capacity) * sizeof *v->token);
-        v->capacity = capacity;
-    }
+    size_t before = v->capacity;
+    MR_TRY(mr_grow(&v->token, &v->capacity, (size_t)id + 1, sizeof *v->token));
+    if (v->capacity > before)
+        memset(v->token + before, 0, (v->capacity - before) * sizeof *v->token);
     if ((size_t)id < v->size && v->token[id].size) {
         const char *old;
         size_t old_size;
@@ -49,6 +44,23 @@ void mr_vocab_free(struct mr_vocab *v)
     free(v->token);
     mr_str_free(&v->bytes);
     *v = (struct mr_vocab){0};
+}
+
+int mr_vocab_trie(const struct mr_vocab *v, struct mr_trie *t)
+{
+    struct mr_trie_entry *entries = mr_alloc(v->size, sizeof *entries);
+    size_t count = 0;
+    if (!entries)
+        return MR_ENOMEM;
+    for (uint32_t id = 0; id < v->size; id++) {
+        struct mr_trie_entry e = {.id = id};
+        mr_vocab_get(v, id, &e.bytes, &e.size);
+        if (e.size)
+            entries[count++] = e;
+    }
+    int err = mr_trie_build(t, entries, count);
+    free(entries);
+    return err;
 }
 
 /* ---- spelling ------------------------------------------------------------------------------------------ */

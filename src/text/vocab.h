@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "text/trie.h"
 
 enum { MR_LARGEST_VOCAB = 1 << 20 };
 
@@ -32,6 +33,9 @@ static inline void mr_vocab_get(const struct mr_vocab *v, uint32_t id, const cha
     *size = v->token[id].size;
     *bytes = *size ? v->bytes.text + v->token[id].at : "";
 }
+
+/* The set of all tokens' bytes. Two tokens of the same bytes are MR_EFILE. */
+int mr_vocab_trie(const struct mr_vocab *v, struct mr_trie *t);
 
 /* Appends the spelling of the bytes. */
 int mr_spell(const char *bytes, size_t size, struct mr_str *spelling);

@@ -72,14 +72,7 @@ int mr_word_counts_add(struct mr_word_counts *w, const char *word, size_t size)
         w->word[w->slot[i] - 1].count++;
         return 0;
     }
-    if (w->count == w->capacity) {
-        size_t capacity = w->capacity ? w->capacity * 2 : FIRST_SLOTS / 2;
-        void *grown = mr_realloc(w->word, capacity, sizeof *w->word);
-        if (!grown)
-            return MR_ENOMEM;
-        w->word = grown;
-        w->capacity = capacity;
-    }
+    MR_TRY(mr_grow(&w->word, &w->capacity, w->count + 1, sizeof *w->word));
     w->word[w->count] = (struct mr_word_count){hash, 1, (uint32_t)w->bytes.size, (uint32_t)size};
     MR_TRY(mr_str_append(&w->bytes, word, size));
     w->slot[i] = (uint32_t)++w->count;

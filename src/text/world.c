@@ -53,24 +53,14 @@ static int read_line(struct mr_vocab *v, const char *line, size_t size, struct m
 static int finish(mr_tokenizer *t)
 {
     struct world *w = t->data;
-    struct mr_trie_entry *entries = mr_alloc(w->vocab.size, sizeof *entries);
-    size_t count = 0;
-    if (!entries)
-        return MR_ENOMEM;
-    for (uint32_t id = 0; id < w->vocab.size; id++) {
-        struct mr_trie_entry e = {.id = id};
-        mr_vocab_get(&w->vocab, id, &e.bytes, &e.size);
-        if (e.size)
-            entries[count++] = e;
-    }
-    int err = count ? mr_trie_build(&w->trie, entries, count) : mr_fail(MR_EFILE, "there are no tokens in it");
-    free(entries);
+    if (!w->vocab.size)
+        return mr_fail(MR_EFILE, "there are no tokens in it");
     t->vocab_size = w->vocab.size;
-    if (!err && !w->vocab.token[0].size) {
-        t->end = 0;
-        err = mr_tokenizer_add_special(t, MR_END_OF_TEXT, strlen(MR_END_OF_TEXT), 0);
-    }
-    return err;
+    MR_TRY(mr_vocab_trie(&w->vocab, &w->trie));
+    if (w->vocab.token[0].size)
+        return 0;
+    t->end = 0;
+    return mr_tokenizer_add_special(t, MR_END_OF_TEXT, strlen(MR_END_OF_TEXT), 0);
 }
 
 static int world_open(mr_tokenizer *t, const char *path)
