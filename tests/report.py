@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the tests of a build folder and counts checks.
 
-usage: report.py BUILD [NAME...]    NAME: a suite (kernels, unit, golden, cli) or a program (rms_norm, cli_devices)
+usage: report.py BUILD [NAME...]    NAME: a suite (kernels, unit, golden, cli, fuzz) or a program (rms_norm, cli_devices)
 
 A check is one named test function. A program that runs several times (kernels: several variants) counts
 each of its checks once: failed when it failed in any run, skipped when it was skipped in all of them.

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 
+import fuzz
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BELOW_MODEL = {"ops", "io", "rt", "base"}
 KNOWS = {
@@ -98,6 +100,15 @@ def check_warnings():
                     yield from (f"{compiler}: {line}" for line in result.stdout.splitlines()
                                 if re.search(r"\b(error|ERROR)\b", line))
                     break
+
+
+def check_fuzzers():
+    """Every fuzzer runs for MICRORWKV_FUZZ_SECONDS (20) from its seeds and what it found before."""
+    missing = fuzz.why_not()
+    if missing:
+        print(f"   {missing}: left out")
+    else:
+        yield from fuzz.fuzz(fuzz.names(), fuzz.SECONDS)
 
 
 def main():

@@ -21,6 +21,7 @@ DICTIONARIES = {"json": "json", "gpt2": "json tokenizer", "json_tokenizer": "jso
                 "shards": "json containers", "ggml_bin": "containers", "torch": "zip pickle", "torch_pickle": "pickle",
                 "recognise": "json recognise", "token_file": "json tokenizer", "encode": "text", "source": "text"}
 LIMITS = ["-rss_limit_mb=1024", "-malloc_limit_mb=256", "-timeout=5", "-max_len=4096", "-print_final_stats=1"]
+SECONDS = int(os.environ.get("MICRORWKV_FUZZ_SECONDS", 20))
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
@@ -87,7 +88,7 @@ def fuzz(wanted, seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=int, default=int(os.environ.get("MICRORWKV_FUZZ_SECONDS", 20)))
+    parser.add_argument("--seconds", type=int, default=SECONDS)
     parser.add_argument("names", nargs="*", metavar="NAME", choices=[*names(), []])
     options = parser.parse_args()
     if missing := why_not():

@@ -259,7 +259,7 @@ def list_of(path):
 
 def make_models(program):
     families = {"microrwkv": ["n_head=2", "groups=2", "expert_dim=3"], "nanorwkv": ["n_head=2"], "gpt2": ["n_head=2"],
-                "rwkv4": [], "rwkv5": ["head_size=4"], "rwkv6": ["head_size=4"]}
+                "rwkv4": [], "rwkv5": ["head_size=4"], "rwkv6": ["head_size=4"], "rwkv7": ["head_size=4"]}
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         for family, keys in families.items():

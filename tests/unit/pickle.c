@@ -137,6 +137,24 @@ static void test_every_other_name_is_refused_by_name(void **state)
                  PARSE("\x80\x02"
                        "cposix\nsystem\nX\x04\0\0\0true\x85R."));
     assert_fails(MR_EFILE, "nothing was run", PARSE("cos\nsystem\n(X\x04\0\0\0truetR."));
+    assert_fails(MR_EFILE, "'nt.system'",
+                 PARSE("\x80\x02"
+                       "cnt\nsystem\nX\x04\0\0\0true\x85R."));
+    assert_fails(MR_EFILE, "'subprocess.Popen'",
+                 PARSE("\x80\x04\x8c\x0a"
+                       "subprocess\x8c\x05"
+                       "Popen\x93]\x8c\x04true"
+                       "a\x85R."));
+    assert_fails(MR_EFILE, "'builtins.exec'",
+                 PARSE("\x80\x04\x8c\x08"
+                       "builtins\x8c\x04"
+                       "exec\x93\x8c\x01x\x85R."));
+    assert_fails(MR_EFILE, "'builtins.getattr'",
+                 PARSE("\x80\x03"
+                       "cbuiltins\ngetattr\nccollections\nOrderedDict\nX\x08\0\0\0__init__\x86R."));
+    assert_fails(MR_EFILE, "'_codecs.encode'",
+                 PARSE("\x80\x02"
+                       "c_codecs\nencode\nX\x01\0\0\0xX\x06\0\0\0latin1\x86R."));
     assert_fails(MR_EFILE, "'builtins.eval'",
                  PARSE("\x80\x04\x8c\x08"
                        "builtins\x8c\x04"
