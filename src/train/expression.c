@@ -39,16 +39,19 @@ void mr_expression_space(struct mr_expression *e, int newlines)
 static int read_escape(struct mr_expression *e, struct mr_str *text)
 {
     static const char from[] = "ntr0\\'\"", to[] = "\n\t\r\0\\'\"";
-    char c = e->text[e->at++];
+    char c = e->text[e->at];
+    if (!c)
+        return mr_fail(MR_EINVAL, "a string does not end");
+    e->at++;
     if (c == '\n') {
         e->line++;
         return 0;
     }
-    const char *known = c ? strchr(from, c) : NULL;
+    const char *known = strchr(from, c);
     if (known)
         return mr_str_append(text, to + (known - from), 1);
     MR_TRY(mr_str_append(text, "\\", 1));
-    return c ? mr_str_append(text, &c, 1) : mr_fail(MR_EINVAL, "a string does not end");
+    return mr_str_append(text, &c, 1);
 }
 
 /* One string from its quote on, '…', "…" or of three quotes; its text is appended. */
