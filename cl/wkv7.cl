@@ -94,6 +94,16 @@ static inline void take(local float *restrict to, global const float *restrict f
 }
 #endif
 
+#if LANES == 1
+/* removed = kappa S, for the `rest` columns from S on */
+static inline void aim(floatv removed[VECS], global const float *restrict kappa, global const float *restrict S, int rest)
+{
+    FOR_VECS(c) removed[c] = 0.0f;
+    for (int i = 0; i < N; i++)
+        FOR_VECS(c) removed[c] = fma((floatv)kappa[i], load_some(S + i * N + c * VEC, rest - c * VEC), removed[c]);
+}
+#endif
+
 /* Groups: blocks of values, B*H. */
 kernel void wkv7_forward(global const float *restrict r, global const float *restrict change,
                          global const float *restrict k, global const float *restrict v,
@@ -106,9 +116,7 @@ kernel void wkv7_forward(global const float *restrict r, global const float *res
 #if LANES == 1
     int rest = N <= COLUMNS ? N : N - j0; /* known to the compiler where there is one block */
     floatv removed[VECS];                 /* kappa S of the position at hand: summed up while S is made */
-    FOR_VECS(c) removed[c] = 0.0f;
-    for (int i = 0; i < N; i++)
-        FOR_VECS(c) removed[c] = fma((floatv)kappa[base + i], load_some(S + i * N + j0 + c * VEC, rest - c * VEC), removed[c]);
+    aim(removed, kappa + base, S + j0, rest);
     for (int t = 0; t < T; t++) {
         int at = base + t * stride;
         global const float *next = kappa + (t + 1 < T ? at + stride : at);
