@@ -26,7 +26,9 @@ static void on_start(void *context, const struct mr_config *model, size_t parame
     fprintf(stderr, "%s: %.2f M parameters, %d layers of width %d, vocabulary %d; data %s, out_dir %s\n", mr_family_name(model->family),
             1e-6 * (double)parameters, model->n_layer, model->n_embd, model->vocab_size, v->cfg->dataset, v->cfg->out_dir);
     if (iter)
-        fprintf(stderr, "resuming at iteration %lld\n", (long long)iter);
+        fprintf(stderr, "going on at iteration %lld, with the optimizer's state\n", (long long)iter);
+    if (iter && iter >= v->cfg->max_iters && !v->cfg->eval_only)
+        fprintf(stderr, "max_iters=%d was reached before: give more, or begin anew from weights alone (best.mrw)\n", v->cfg->max_iters);
 }
 
 static void print(const struct view *v, json_t *object)
