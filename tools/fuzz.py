@@ -19,7 +19,7 @@ BUILD = ROOT / "build-fuzz"
 DICTIONARIES = {"json": "json", "gpt2": "json tokenizer", "json_tokenizer": "json tokenizer", "stored_tokenizer": "json tokenizer",
                 "bpe": "json tokenizer", "world": "tokenizer", "mrw": "json containers", "safetensors": "json containers",
                 "shards": "json containers", "ggml_bin": "containers", "torch": "zip pickle", "torch_pickle": "pickle",
-                "recognise": "json recognise", "token_file": "json tokenizer", "encode": "text", "source": "text"}
+                "recognise": "json recognise", "model": "json containers", "token_file": "json tokenizer pickle", "encode": "text", "source": "text"}
 LIMITS = ["-rss_limit_mb=1024", "-malloc_limit_mb=256", "-timeout=5", "-max_len=4096", "-print_final_stats=1"]
 SECONDS = int(os.environ.get("MICRORWKV_FUZZ_SECONDS", 20))
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

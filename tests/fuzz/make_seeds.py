@@ -20,6 +20,7 @@ LINE = b"\n====\n"
 WIDTHS = {"f32": 4, "f16": 2, "bf16": 2, "f64": 8, "i64": 8, "i32": 4, "i16": 2, "i8": 1, "u16": 2, "u8": 1, "bool": 1,
           "q4_0": 18, "q4_1": 20, "q5_0": 22, "q5_1": 24, "q8_0": 34}
 DRAW = random.Random(1)
+MOST_MODEL = 12 << 10
 
 
 def save(fuzzer, name, content):
@@ -244,6 +245,10 @@ def make_texts():
     save("token_file", "ok-uint16", LINE.join((json.dumps(meta).encode(), train, val)))
     save("token_file", "ok-uint32", LINE.join((json.dumps(meta | {"dtype": "uint32"}).encode(), struct.pack("<4I", 1, 2, 3, 4), struct.pack("<2I", 5, 6))))
     save("token_file", "ok-bare", LINE.join((b"", train, val)))
+    letters = {"vocab_size": 3, "itos": {0: "a", 1: "\n", 2: "\xe9"}, "stoi": {"a": 0, "\n": 1, "\xe9": 2}}
+    for protocol in (2, 4):
+        content = LINE.join((b"", struct.pack("<2H", 0, 2), val[:0], pickle.dumps(letters, protocol)))
+        save("token_file", f"ok-pickled-{protocol}", content)
     save("token_file", "too-large", LINE.join((json.dumps(meta | {"vocab_size": 255}).encode(), train, val)))
 
 
@@ -257,6 +262,10 @@ def list_of(path):
     return "\n".join(" ".join([name, *map(str, t["shape"])]) for name, t in header.items()), said
 
 
+def run(*command):
+    return subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0
+
+
 def make_models(program):
     families = {"microrwkv": ["n_head=2", "groups=2", "expert_dim=3"], "nanorwkv": ["n_head=2"], "gpt2": ["n_head=2"],
                 "rwkv4": [], "rwkv5": ["head_size=4"], "rwkv6": ["head_size=4"], "rwkv7": ["head_size=4"]}
@@ -265,15 +274,19 @@ def make_models(program):
         for family, keys in families.items():
             model = folder / f"{family}.safetensors"
             common = ["n_layer=1", "n_embd=8", "vocab_size=5", "block_size=4"]
-            if subprocess.run([program, "new", family, *common, *keys, "--seed", "1", "--out", model], stderr=subprocess.DEVNULL).returncode:
-                print(f"{family} cannot be made yet")
-                continue
+            run(program, "new", family, *common, *keys, "--seed", "1", "--out", model)
+            for ending, kind in (("safetensors", None), ("mrw", "f32"), ("pth", "bf16"), ("pt", "f32"), ("bin", "f16")):
+                other = model.with_suffix(f".{ending}")
+                if kind and not run(program, "convert", model, other, "--dtype", kind):
+                    continue
+                if other.stat().st_size <= MOST_MODEL:
+                    save("model", f"ok-{family}.{ending}", other.read_bytes())
             names, said = list_of(model)
             save("recognise", f"ok-{family}", names.encode() + LINE + json.dumps(said).encode())
             heads = b'{"mode": "causal", "n_head": 2}' if family in ("gpt2", "nanorwkv", "microrwkv") else b'{"head_size": 4}'
             save("recognise", f"ok-{family}-bare", LINE.join((names.encode(), b"", b"", heads)))
             hf = folder / family
-            if subprocess.run([program, "convert", model, f"{hf}/", "--to", "hf"], stderr=subprocess.DEVNULL).returncode == 0:
+            if run(program, "convert", model, f"{hf}/", "--to", "hf"):
                 names, said = list_of(hf / "model.safetensors")
                 save("recognise", f"ok-{family}-hf", LINE.join((names.encode(), json.dumps(said).encode(), (hf / "config.json").read_bytes())))
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * Prepared data: meta.json, train.bin and val.bin; with an empty meta.json, as other programs prepare it. */
+ * Prepared data: meta.json, train.bin, val.bin; where meta.json is empty, as other programs prepare it, perhaps with
+ * meta.pkl, the last part. */
 #include "fuzz.h"
 
 #include "text/token_file.h"
@@ -25,14 +26,15 @@ static int read_tokenizer(const mr_token_data *data)
 
 int fuzz_one(const uint8_t *data, size_t size)
 {
-    struct fuzz_part parts[3];
+    struct fuzz_part parts[4];
     mr_token_data *tokens = NULL;
-    fuzz_parts(data, size, parts, 3);
+    fuzz_parts(data, size, parts, 4);
     if (!parts[0].size)
         parts[0].bytes = NULL;
     fuzz_part_file("meta.json", &parts[0]);
     fuzz_part_file("train.bin", &parts[1]);
     fuzz_part_file("val.bin", &parts[2]);
+    fuzz_part_file("meta.pkl", &parts[3]);
     int err = mr_token_data_open(&tokens, fuzz_folder());
     if (err)
         return err;
