@@ -306,7 +306,7 @@ static int check_state(const struct mr_session *s, const struct mr_map *map, con
     if (head->model != model || head->state_size != mr_pass_state_size(s->pass))
         return mr_fail(MR_EFILE, "%s is the state of another model: its configuration differs", path);
     if (head->count < 1 || (limited(s) && head->count > (uint64_t)s->model->cfg.block_size) ||
-        map->size != parts_of(s, (size_t)head->count).total)
+        head->count > INT64_MAX / 2 || map->size != parts_of(s, (size_t)head->count).total)
         return mr_fail(MR_EFILE, "%s is no state of this model: %llu tokens do not fit its %zu bytes", path,
                        (unsigned long long)head->count, map->size);
     return 0;
@@ -323,7 +323,15 @@ int mr_session_restore(mr_session *s, const char *path)
     struct state_parts parts = parts_of(s, (size_t)head.count);
     const uint8_t *at = map.data + sizeof head;
     MR_GO(mr_session_reset(s));
-    MR_GO(mr_pass_state_restore(s->pass, at, parts.state));
+    if ((err = mr_pass_state_restore(s->pass, at, parts.state)) < 0) {
+        err = mr_fail_in(err == MR_EINVAL ? MR_EFILE : err, "%s", path);
+        goto fail;
+    }
+    if (mr_pass_position(s->pass) != (int64_t)head.count) {
+        MR_GO(mr_session_reset(s));
+        err = mr_fail(MR_EFILE, "%s is no state of this model: its position is not %llu", path, (unsigned long long)head.count);
+        goto fail;
+    }
     memcpy(s->logits, at += parts.state, parts.logits);
     at += parts.logits;
     if (parts.tokens)

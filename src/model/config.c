@@ -7,6 +7,7 @@
 
 #include "base/nearest.h"
 
+#define MOST_LAYERS 1024
 #define ALL ((1u << MR_FAMILIES) - 1)
 #define MICRO (1u << MR_MICRORWKV)
 #define OURS (1u << MR_MICRORWKV | 1u << MR_NANORWKV | 1u << MR_GPT2) /* learned positions, tied head */
@@ -248,6 +249,8 @@ int mr_config_check(const struct mr_config *c)
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         if (sizes[i].value < 1)
             return mr_fail(MR_EINVAL, "%s is %d: it must be at least 1", sizes[i].name, sizes[i].value);
+    if (c->n_layer > MOST_LAYERS)
+        return mr_fail(MR_EINVAL, "n_layer %d is more than the %d that are supported", c->n_layer, MOST_LAYERS);
     if (c->family >= MR_RWKV4)
         return check_rwkv(c);
     if (c->n_embd % c->n_head)

@@ -339,6 +339,9 @@ int mr_recognise(mr_tensor_file *source, const json_t *overrides, struct mr_conf
     MR_TRY(check_family(cfg, source));
     if (cfg->family == MR_GPT2)
         cfg->n_head = 0;
+    int blocks = cfg->n_layer;
     MR_TRY(apply_said(&v, overrides, cfg));
+    if (cfg->n_layer != blocks) /* before so many blocks are declared */
+        return mr_fail(MR_EFILE, "it says that it has %d blocks (n_layer), but its tensors are those of %d", cfg->n_layer, blocks);
     return default_heads(cfg, overrides);
 }

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Saved states that were altered on purpose, with a checksum that is right. */
+#include "unit_test.h"
+
+#include <jansson.h>
+#include <xxhash.h>
+
+#include "base/file.h"
+#include "infer/session.h"
+#include "io/safetensors.h"
+#include "model/model.h"
+#include "model/random_file.h"
+#include "model/sizes.h"
+
+enum { HEAD = 48, CHECKSUM = 8, MODEL = 16, COUNT_AT = 24 }; /* of session.c's struct state_head */
+
+static const char *const configs[] = {
+    "{\"n_layer\": 1, \"n_embd\": 8, \"n_head\": 2, \"groups\": 2, \"vocab_size\": 7, \"block_size\": 6, "
+    "\"window\": 3,"
+    " \"num_experts\": 1, \"num_active_experts\": 1, \"expert_dim\": 4, \"positions\": \"none\"}",
+    "{\"n_layer\": 1, \"n_embd\": 8, \"n_head\": 2, \"groups\": 2, \"vocab_size\": 7, \"block_size\": 6, "
+    "\"window\": 3,"
+    " \"num_experts\": 1, \"num_active_experts\": 1, \"expert_dim\": 4, \"positions\": \"learned\"}",
+};
+
+/* A model of random weights; what it is stands in the metadata. */
+static const char *write_model(const char *config)
+{
+    const char *path = test_path("model.safetensors");
+    struct mr_config cfg;
+    struct mr_naming naming;
+    mr_tensor_file *file;
+    mr_tensor_writer *writer;
+    json_t *given = json_loads(config, 0, NULL);
+    assert_ok(mr_config_by_name(&cfg, "microrwkv", given));
+    json_t *metadata = json_pack("{ss so}", "family", "microrwkv", "config", mr_config_json(&cfg));
+    assert_ok(mr_random_open(&file, &cfg, 1, &naming));
+    assert_ok(mr_safetensors_begin(&writer, path, file->tensors, file->count, metadata));
+    for (size_t i = 0; i < file->count; i++)
+        assert_ok(mr_tensor_writer_copy(writer, file, i));
+    assert_ok(mr_tensor_writer_finish(writer));
+    mr_tensor_file_close(file);
+    json_decref(metadata);
+    json_decref(given);
+    return path;
+}
+
+static void overwrite_state(struct mr_str *state)
+{
+    uint64_t sum = XXH3_64bits(state->text + MODEL, state->size - MODEL);
+    memcpy(state->text + CHECKSUM, &sum, sizeof sum);
+    assert_ok(mr_file_write(test_path("altered"), state->text, state->size));
+}
+
+/* Restores the state; where that is accepted, the session goes on or says why not. */
+static void try_state(mr_session *s, struct mr_str *state)
+{
+    struct mr_sampling sampling;
+    int32_t id = 0;
+    overwrite_state(state);
+    assert_ok(mr_session_reset(s));
+    int err = mr_session_restore(s, test_path("altered"));
+    if (err && (err != MR_EFILE || !strstr(mr_error_text(), "state")))
+        fail_msg("error %d: %s", err, mr_error_text());
+    mr_sampling_defaults(&sampling);
+    for (int i = 0; i < 8 && !err; i++) {
+        err = mr_session_next(s, &sampling, &id);
+        assert_true(err >= 0 || err == MR_EINVAL);
+        assert_true(err < 0 || (id >= 0 && id < 7));
+        err = err < 0 ? err : 0;
+    }
+}
+
+static mr_runtime *rt;
+
+static int open_device(void **test)
+{
+    (void)test;
+    return mr_runtime_open(&rt, NULL);
+}
+
+static int close_device(void **test)
+{
+    mr_runtime_close(rt);
+    return test_cleanup(test);
+}
+
+static void open_session(mr_session **s, const char *config, struct mr_str *state)
+{
+    const int32_t tokens[] = {1, 6, 2, 0};
+    assert_ok(mr_session_open_with(s, rt, write_model(config), NULL, NULL));
+    assert_ok(mr_session_feed(*s, tokens, 4));
+    assert_ok(mr_session_save(*s, test_path("state")));
+    assert_ok(mr_file_read(test_path("state"), 1 << 20, state));
+}
+
+static void test_altered_states_are_survived(void **test)
+{
+    (void)test;
+    uint32_t seed = 1;
+    for (size_t c = 0; c < COUNT(configs); c++) {
+        struct mr_str state = {0};
+        mr_session *s;
+        open_session(&s, configs[c], &state);
+        for (int round = 0; round < 150; round++) {
+            char kept[sizeof(uint64_t)];
+            seed = seed * 1664525u + 1013904223u;
+            /* one after the other all numbers of the head, then anything behind it */
+            size_t at =
+                round < 60 ? MODEL + (size_t)(round % 10) * 4 : HEAD + (seed >> 8) % (state.size - HEAD - 8);
+            memcpy(kept, state.text + at, sizeof kept);
+            uint64_t value = round & 1 ? UINT64_MAX >> (seed >> 28) : (uint64_t)seed << 31 | seed;
+            memcpy(state.text + at, &value, sizeof value);
+            try_state(s, &state);
+            memcpy(state.text + at, kept, sizeof kept);
+        }
+        assert_ok(mr_session_reset(s));
+        assert_ok(mr_session_restore(s, test_path("state")));
+        assert_int_equal(mr_session_position(s), 4);
+        mr_session_close(s);
+        mr_str_free(&state);
+    }
+}
+
+static void test_a_position_that_is_not_the_number_of_tokens_is_refused(void **test)
+{
+    (void)test;
+    struct mr_str state = {0};
+    mr_session *s;
+    int64_t position;
+    open_session(&s, configs[0], &state);
+    memcpy(&position, state.text + HEAD, sizeof position);
+    assert_int_equal(position, 4);
+    for (int i = 0; i < 3; i++) {
+        position = i == 0 ? 5 : i == 1 ? INT64_MAX : INT64_MIN;
+        memcpy(state.text + HEAD, &position, sizeof position);
+        overwrite_state(&state);
+        assert_true(mr_session_restore(s, test_path("altered")) < 0);
+    }
+    position = INT64_MAX; /* both of them */
+    memcpy(state.text + COUNT_AT, &position, sizeof position);
+    memcpy(state.text + HEAD, &position, sizeof position);
+    overwrite_state(&state);
+    assert_fails(MR_EFILE, "do not fit", mr_session_restore(s, test_path("altered")));
+    mr_session_close(s);
+    mr_str_free(&state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_altered_states_are_survived),
+        cmocka_unit_test(test_a_position_that_is_not_the_number_of_tokens_is_refused),
+    };
+    return cmocka_run_group_tests_name("state", tests, open_device, close_device);
+}
