@@ -220,6 +220,9 @@ static void test_what_a_file_says_must_fit_its_tensors(void **state)
     json_decref(file->metadata);
     file->metadata = json_pack("{ss}", "family", "gpt2");
     assert_fails(MR_EFILE, "it says that it is a gpt2", mr_recognise(file, NULL, &got, &naming));
+    json_decref(file->metadata);
+    file->metadata = json_pack("{s{si}}", "config", "n_layer", 1000000);
+    assert_fails(MR_EFILE, "it says that it has 1000000 blocks", mr_recognise(file, NULL, &got, &naming));
     mr_tensor_file_close(file);
 }
 
