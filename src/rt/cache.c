@@ -221,10 +221,14 @@ fail:
 
 void mr_cache_write(mr_runtime *rt)
 {
+    bool said = false;
     for (int i = 0; rt->cache_folder && i < rt->program_count; i++) {
         struct mr_program *p = rt->programs[i];
         if (!p->grown || (p->cached && !mr_compiles_late(rt)))
             continue;
+        if (!said && mr_compiles_late(rt)) /* PoCL compiles every kernel once more for its binary: up to half a minute */
+            mr_log(MR_LOG_INFO, "keeping the compiled kernels, so that the next start is quick");
+        said = true;
         if (write_entry(rt, p)) {
             mr_log(MR_LOG_WARNING, "a compiled kernel is not kept: %s", mr_error_text());
             return; /* the next ones would fail likewise */
