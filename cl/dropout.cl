@@ -74,6 +74,23 @@ static inline void factors(uint block, uint high, ulong step, ulong seed, uint t
 #endif
 }
 
+/* Bit i of bits[word] is 1 where element 32 * word + i is kept. A work-item makes the words of a unit, or one. */
+kernel void dropout_bits(global uint *bits, int words, uint high, ulong step, ulong seed, uint threshold)
+{
+    enum { PER_ITEM = UNIT > 32 ? UNIT / 32 : 1, UNITS = UNIT < 32 ? 32 / UNIT : 1 };
+    FOR_ITEMS(item, (words + PER_ITEM - 1) / PER_ITEM) {
+        float factor[UNIT * UNITS];
+        for (int i = 0; i < UNITS; i++)
+            factors((uint)(item * UNITS + i) * BLOCKS, high, step, seed, threshold, 1.0f, factor + i * UNIT);
+        for (int j = 0; j < PER_ITEM && item * PER_ITEM + j < words; j++) {
+            uint word = 0;
+            for (int i = 0; i < 32; i++)
+                word |= (factor[32 * j + i] != 0.0f ? 1u : 0u) << i;
+            bits[item * PER_ITEM + j] = word;
+        }
+    }
+}
+
 /* y = x * mask * scale, n floats; y may be x. */
 kernel void dropout(global const float *x, global float *y, int n, uint high, ulong step, ulong seed,
                     uint threshold, float scale)

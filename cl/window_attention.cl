@@ -6,7 +6,9 @@
  *
  * Vectors run over positions: a group takes a panel of PANEL queries (or keys), held transposed, against blocks of
  * KEYS keys (or queries) whose rows are read as they lie; [KEYS,PANEL] scores are in local memory at a time. D,
- * PANEL, KEYS and COLUMNS, how many columns of the result a group makes (D, unless D is large), come with -D. */
+ * PANEL, KEYS and COLUMNS, how many columns of the result a group makes (D, unless D is large), come with -D.
+ *
+ * With -DDROPOUT p_ts is multiplied by `grow` where bit s of row (b,h,t) of `kept` [B,H,T,words] is set, else by 0. */
 #ifndef D
 #define D 32
 #define PANEL 32
@@ -89,11 +91,38 @@ INLINE struct keys keys_from(int s, int high, global const float *k, global cons
 
 #define FILL(panel, count, value) FOR_LANE(i_, count) (panel)[i_] = (value)
 
+#ifdef DROPOUT
+/* 1 where the queries from t on (the last one stands for those after it) keep key s; `rows` are theirs. */
+INLINE floatv kept_by_queries(global const uint *rows, int words, int t, int last, int s)
+{
+    float of[VEC];
+    for (int e = 0; e < VEC; e++)
+        of[e] = (float)(rows[min(t + e, last) * words + s / 32] >> (s % 32) & 1);
+    return vloadv(0, of);
+}
+
+/* 1 where a query keeps the keys from s on, a multiple of VEC. */
+INLINE floatv kept_of_keys(global const uint *row, int s)
+{
+    float of[VEC];
+    for (int e = 0; e < VEC; e++)
+        of[e] = (float)(row[s / 32] >> (s % 32 + e) & 1);
+    return vloadv(0, of);
+}
+
+#if LANES == 1
+#define KEPT_COLUMN(c, s) kept_by_queries(kept, words, t0 + (c), T - 1, s)
+#else
+#define KEPT_COLUMN(c, s) (float)(kept[min(t0 + (c), T - 1) * words + (s) / 32] >> ((s) % 32) & 1)
+#endif
+#endif
+
 /* Groups: panels of queries, H * PIECES, B. ring_k and ring_v may be NULL (before = 0), lse too. */
 kernel void window_attention_forward(global const float *restrict qkv, global const float *restrict ring_k,
                                      global const float *restrict ring_v, global float *restrict y,
                                      global float *restrict lse, int T, int H, int W, float scale, int stride, int q_at,
-                                     int k_at, int v_at, int before, int slot)
+                                     int k_at, int v_at, int before, int slot, global const uint *restrict kept,
+                                     int words, float grow)
 {
     local float queries[DEPTH * PANEL], scores[KEYS * PANEL], out[OUT_DEPTH * PANEL];
     local float top[PANEL], total[PANEL], factor[PANEL];
@@ -102,6 +131,9 @@ kernel void window_attention_forward(global const float *restrict qkv, global co
     int high = t0 + rows - 1, ring_stride = H * D, ring_at = b * W * ring_stride + h * D;
     global const float *head = qkv + b * T * stride + h * D;
     PACK_TRANSPOSED(queries, rows, D, head + q_at + (t0 + pr) * stride);
+#ifdef DROPOUT
+    kept += (b * H + h) * T * words;
+#endif
     FILL(top, PANEL, -1e30f);
     FILL(total, PANEL, 0.0f);
     FILL(out, OUT_DEPTH * PANEL, 0.0f);
@@ -129,6 +161,9 @@ kernel void window_attention_forward(global const float *restrict qkv, global co
             for (int s = 0; s < run.count; s++) {
                 column p = exp(LOAD_COLUMN(scores + s * PANEL + c) - most);
                 sum += p;
+#ifdef DROPOUT
+                p *= grow * KEPT_COLUMN(c, s0 + s);
+#endif
                 STORE_COLUMN(p, scores + s * PANEL + c);
             }
             column shrink = exp(old - most);
@@ -157,13 +192,17 @@ kernel void window_attention_forward(global const float *restrict qkv, global co
 kernel void window_attention_backward_queries(global const float *restrict qkv, global const float *restrict y,
                                               global const float *restrict lse, global const float *restrict dy,
                                               global float *restrict dqkv, global float *restrict delta, int T, int H,
-                                              int W, float scale, int stride, int q_at, int k_at, int v_at)
+                                              int W, float scale, int stride, int q_at, int k_at, int v_at,
+                                              global const uint *restrict kept, int words, float grow)
 {
     local float queries[DEPTH * PANEL], douts[DEPTH * PANEL], scores[KEYS * PANEL], out[OUT_DEPTH * PANEL];
     local float top[PANEL], dots[PANEL];
     int t0 = (int)get_group_id(0) * PANEL, h = (int)get_group_id(1) / PIECES, b = (int)get_group_id(2);
     int j0 = (int)get_group_id(1) % PIECES * COLUMNS, columns = min(COLUMNS, D - j0), rows = min(PANEL, T - t0);
     int high = t0 + rows - 1, at = b * T * (H * D) + h * D, unit = (b * H + h) * T + t0;
+#ifdef DROPOUT
+    kept += (b * H + h) * T * words;
+#endif
     global const float *head = qkv + b * T * stride + h * D;
     PACK_TRANSPOSED(queries, rows, D, head + q_at + (t0 + pr) * stride);
     PACK_TRANSPOSED(douts, rows, D, dy + at + (t0 + pr) * (H * D));
@@ -209,6 +248,9 @@ kernel void window_attention_backward_queries(global const float *restrict qkv, 
             FOR_TILE_ROWS(r) FOR_TILE_VECS(c)
             {
                 local float *p = scores + (s + r) * PANEL + col;
+#ifdef DROPOUT
+                sum[r][c] *= grow * kept_by_queries(kept, words, t0 + col + c * VEC, T - 1, min(s0 + s + r, high));
+#endif
                 vstorev(vloadv(c, p) * (sum[r][c] - vloadv(c, dots + col)), c, p);
             }
         }
@@ -219,11 +261,16 @@ kernel void window_attention_backward_queries(global const float *restrict qkv, 
     UNPACK_TRANSPOSED(out, rows, columns, dqkv + (b * T + t0 + pr) * stride + q_at + h * D + j0, scale);
 }
 
+/* What query t + r does with the keys of vector c of its tile */
+#define KEPT_BY_ROW(c) \
+    kept_of_keys(kept + (unit + t0 + min(t + r, count - 1)) * words, min(s0 + col + (c) * VEC, 32 * words - VEC))
+
 /* dk and dv, by panels of keys against blocks of queries. Groups: panels of keys, H * PIECES, B. */
 kernel void window_attention_backward_keys(global const float *restrict qkv, global const float *restrict lse,
                                            global const float *restrict delta, global const float *restrict dy,
                                            global float *restrict dqkv, int T, int H, int W, float scale, int stride,
-                                           int q_at, int k_at, int v_at)
+                                           int q_at, int k_at, int v_at, global const uint *restrict kept, int words,
+                                           float grow)
 {
     local float keys[DEPTH * PANEL], values[DEPTH * PANEL], scores[KEYS * PANEL];
     local float dkeys[OUT_DEPTH * PANEL], dvalues[OUT_DEPTH * PANEL];
@@ -250,6 +297,9 @@ kernel void window_attention_backward_keys(global const float *restrict qkv, glo
                     floatv p = exp(scale * sum[r][c] - top);
                     if (edge)
                         p = where_seen(p, (float)(t0 + t + r) - counting(s0 + col + c * VEC), W, 0.0f);
+#ifdef DROPOUT
+                    p *= grow * KEPT_BY_ROW(c);
+#endif
                     vstorev(p, c, scores + (t + r) * PANEL + col);
                 }
             }
@@ -260,6 +310,17 @@ kernel void window_attention_backward_keys(global const float *restrict qkv, glo
         FOR_TILES(t, col, 0, count) {
             floatv sum[TILE_ROWS][TILE_VECS];
             ROWS_BY_PANEL(sum, d, H * D, count, t, values, col);
+#ifdef DROPOUT /* the scores are with dropout: those without once more */
+            floatv score[TILE_ROWS][TILE_VECS];
+            ROWS_BY_PANEL(score, q, stride, count, t, keys, col);
+            FOR_TILE_ROWS(r) FOR_TILE_VECS(c)
+            {
+                floatv p = exp(scale * score[r][c] - lse[unit + t0 + min(t + r, count - 1)]);
+                p = where_seen(p, (float)(t0 + t + r) - counting(s0 + col + c * VEC), W, 0.0f);
+                vstorev(p, c, scores + (t + r) * PANEL + col);
+                sum[r][c] *= grow * KEPT_BY_ROW(c);
+            }
+#endif
             FOR_TILE_ROWS(r) {
                 float dot = delta[unit + t0 + min(t + r, count - 1)];
                 FOR_TILE_VECS(c)

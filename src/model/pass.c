@@ -24,19 +24,25 @@ void mr_pass_set_draws(mr_pass *pass, uint64_t seed, uint64_t micro_step)
     pass->micro_step = micro_step;
 }
 
+struct mr_dropout mr_pass_draws(const struct mr_pass *pass, uint32_t site)
+{
+    float p = pass->backward ? (float)pass->cfg->dropout : 0;
+    return (struct mr_dropout){.p = p, .seed = pass->seed, .step = pass->micro_step, .site = site};
+}
+
 int mr_pass_dropout(struct mr_pass *pass, uint32_t site, const mr_tensor *x, size_t count)
 {
-    if (!pass->backward || pass->cfg->dropout == 0)
+    struct mr_dropout drop = mr_pass_draws(pass, site);
+    if (drop.p == 0)
         return 0;
-    struct mr_dropout drop = {.p = (float)pass->cfg->dropout, .seed = pass->seed, .step = pass->micro_step, .site = site};
     return mr_dropout_apply(pass->rt, &drop, x, x, count);
 }
 
 int mr_pass_undrop(struct mr_pass *pass, uint32_t site, const mr_tensor **dy, const mr_tensor *room, size_t count)
 {
-    if (!pass->backward || pass->cfg->dropout == 0)
+    struct mr_dropout drop = mr_pass_draws(pass, site);
+    if (drop.p == 0)
         return 0;
-    struct mr_dropout drop = {.p = (float)pass->cfg->dropout, .seed = pass->seed, .step = pass->micro_step, .site = site};
     MR_TRY(mr_dropout_apply(pass->rt, &drop, *dy, room, count));
     *dy = room;
     return 0;

@@ -4,6 +4,7 @@
 #define MR_MODEL_PASS_H
 
 #include "model/model.h"
+#include "ops/dropout.h"
 
 /* A tensor of the pass that layers find by name. */
 struct mr_shared_tensor {
@@ -52,6 +53,9 @@ struct mr_pass {
 
 /* Plans the pass: fills its plan without allocating. Used by mr_pass_create and by `info --plan`. */
 int mr_pass_plan(struct mr_pass *pass, mr_plan *plan, const struct mr_params *params, const mr_runtime *rt);
+
+/* What one of the node's sites draws in the present call; p is 0 without a backward. */
+struct mr_dropout mr_pass_draws(const struct mr_pass *pass, uint32_t site);
 
 /* dropout of the present call (0 without a backward) at one of the node's sites, in place. */
 int mr_pass_dropout(struct mr_pass *pass, uint32_t site, const mr_tensor *x, size_t count);

@@ -16,4 +16,8 @@ struct mr_dropout {
 int mr_dropout_apply(mr_runtime *rt, const struct mr_dropout *d, const mr_tensor *x, const mr_tensor *y,
                      size_t n);
 
+/* The same draws as bits, for masks that are applied inside of other kernels: bit i of word k [words] (MR_I32) is 1
+ * where element 32 k + i is kept. */
+int mr_dropout_bits(mr_runtime *rt, const struct mr_dropout *d, const mr_tensor *bits, size_t words);
+
 #endif

@@ -13,7 +13,7 @@ enum { STEP_KEYS = 64 }; /* as in cl/window_attention.cl */
 struct cut {
     int panel, keys, columns;
     size_t panels, pieces; /* groups over positions, over the columns of a head */
-    char defines[80];
+    char defines[96];
 };
 
 static struct cut cut_of(const struct mr_window_attention *s)
@@ -22,8 +22,38 @@ static struct cut cut_of(const struct mr_window_attention *s)
     c.columns = s->width <= 112 ? s->width : s->width <= 160 ? 64 : 32;
     c.panels = (size_t)mr_ceil_div(s->time, c.panel);
     c.pieces = (size_t)mr_ceil_div(s->width, c.columns);
-    snprintf(c.defines, sizeof c.defines, "-DD=%d -DPANEL=%d -DKEYS=%d -DCOLUMNS=%d", s->width, c.panel, c.keys, c.columns);
+    snprintf(c.defines, sizeof c.defines, "-DD=%d -DPANEL=%d -DKEYS=%d -DCOLUMNS=%d%s", s->width, c.panel, c.keys, c.columns,
+             s->dropout ? " -DDROPOUT" : "");
     return c;
+}
+
+/* Words of a row of the mask; masks are drawn 64 elements at a time. */
+static int kept_words(const struct mr_window_attention *s)
+{
+    return 2 * (int)mr_ceil_div(s->time, 64);
+}
+
+size_t mr_window_attention_kept(const struct mr_window_attention *s)
+{
+    return (size_t)s->batch * (size_t)s->heads * (size_t)s->time * (size_t)kept_words(s);
+}
+
+/* Draws the mask, or gives none. */
+static int draw_mask(mr_runtime *rt, const struct mr_window_attention *s, mr_tensor *mask)
+{
+    *mask = (mr_tensor){0};
+    if (!s->dropout)
+        return 0;
+    if (!mr_given(s->kept))
+        return mr_fail(MR_EINVAL, "window_attention: dropout has no room for its mask");
+    *mask = *s->kept;
+    mask->dtype = MR_I32;
+    return mr_dropout_bits(rt, s->dropout, mask, mr_window_attention_kept(s));
+}
+
+static float grow_of(const struct mr_window_attention *s)
+{
+    return s->dropout ? (float)(1 / (1 - (double)s->dropout->p)) : 1;
 }
 
 static size_t min_size(size_t a, size_t b)
@@ -91,6 +121,7 @@ int mr_window_attention_forward(mr_runtime *rt, const struct mr_window_attention
                                 const mr_tensor *lse, const mr_tensor *scratch)
 {
     static const char op[] = "window_attention";
+    mr_tensor mask;
     (void)scratch;
     MR_TRY(need_shape(op, s, qkv));
     MR_TRY(mr_need_f32(op, "y", y, outputs(s)));
@@ -99,6 +130,9 @@ int mr_window_attention_forward(mr_runtime *rt, const struct mr_window_attention
         MR_TRY(need_rings(op, s, ring_k, ring_v));
     if (mr_given(lse))
         MR_TRY(mr_need_f32(op, "lse", lse, outputs(s) / (size_t)s->width));
+    if (rings && s->dropout)
+        return mr_fail(MR_EINVAL, "%s: no dropout with rings", op);
+    MR_TRY(draw_mask(rt, s, &mask));
     struct cut c = cut_of(s);
     int before = !rings ? 0 : s->position < s->window - 1 ? (int)s->position : s->window - 1;
     mr_profile_note(rt, 16.0 * (double)outputs(s), 2 * product(s, before));
@@ -106,7 +140,7 @@ int mr_window_attention_forward(mr_runtime *rt, const struct mr_window_attention
                      groups(rt, &c, c.panels, (size_t)s->heads * c.pieces, (size_t)s->batch), mr_in(qkv), mr_in(ring_k),
                      mr_in(ring_v), mr_out(y), mr_out(lse), mr_int(s->time), mr_int(s->heads), mr_int(s->window),
                      mr_float(s->scale), mr_int(s->stride), mr_int(s->q), mr_int(s->k), mr_int(s->v), mr_int(before),
-                     mr_int((int)(s->position % s->window)));
+                     mr_int((int)(s->position % s->window)), mr_in(&mask), mr_int(kept_words(s)), mr_float(grow_of(s)));
 }
 
 int mr_window_attention_append(mr_runtime *rt, const struct mr_window_attention *s, const mr_tensor *qkv,
@@ -158,6 +192,7 @@ int mr_window_attention_backward(mr_runtime *rt, const struct mr_window_attentio
                                  const mr_tensor *scratch)
 {
     static const char op[] = "window_attention backward";
+    mr_tensor mask;
     MR_TRY(need_shape(op, s, qkv));
     size_t n = outputs(s), units = n / (size_t)s->width;
     MR_TRY(mr_need_f32(op, "y", y, n));
@@ -165,14 +200,17 @@ int mr_window_attention_backward(mr_runtime *rt, const struct mr_window_attentio
     MR_TRY(mr_need_f32(op, "dy", dy, n));
     MR_TRY(mr_need_f32(op, "dqkv", dqkv, (size_t)s->batch * (size_t)s->time * (size_t)s->stride));
     MR_TRY(mr_need_f32(op, "scratch", scratch, units));
+    MR_TRY(draw_mask(rt, s, &mask));
     struct cut c = cut_of(s);
     struct mr_range range = groups(rt, &c, c.panels, (size_t)s->heads * c.pieces, (size_t)s->batch);
     mr_profile_note(rt, 24.0 * (double)n, 3 * product(s, 0));
     MR_TRY(mr_launch(rt, "window_attention_backward_queries", range, mr_in(qkv), mr_in(y), mr_in(lse), mr_in(dy),
                      mr_out(dqkv), mr_out(scratch), mr_int(s->time), mr_int(s->heads), mr_int(s->window),
-                     mr_float(s->scale), mr_int(s->stride), mr_int(s->q), mr_int(s->k), mr_int(s->v)));
+                     mr_float(s->scale), mr_int(s->stride), mr_int(s->q), mr_int(s->k), mr_int(s->v), mr_in(&mask),
+                     mr_int(kept_words(s)), mr_float(grow_of(s))));
     mr_profile_note(rt, 24.0 * (double)n, 4 * product(s, 0));
     return mr_launch(rt, "window_attention_backward_keys", range, mr_in(qkv), mr_in(lse), mr_in(scratch), mr_in(dy),
                      mr_out(dqkv), mr_int(s->time), mr_int(s->heads), mr_int(s->window), mr_float(s->scale),
-                     mr_int(s->stride), mr_int(s->q), mr_int(s->k), mr_int(s->v));
+                     mr_int(s->stride), mr_int(s->q), mr_int(s->k), mr_int(s->v), mr_in(&mask), mr_int(kept_words(s)),
+                     mr_float(grow_of(s)));
 }

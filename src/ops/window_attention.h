@@ -6,7 +6,7 @@
 #ifndef MR_OPS_WINDOW_ATTENTION_H
 #define MR_OPS_WINDOW_ATTENTION_H
 
-#include "rt/rt.h"
+#include "ops/dropout.h"
 
 enum { MR_WINDOW_ATTENTION_WIDTH = 192 };
 
@@ -16,7 +16,12 @@ struct mr_window_attention {
     int stride;       /* floats in a row of qkv [B*T,stride] */
     int q, k, v;      /* where a row's H*D columns of each begin */
     int64_t position; /* of the first of the T positions; position p is in slot p % W of the rings */
+    const struct mr_dropout *dropout; /* of the softmax's weights, in forward without rings and in backward; NULL: none */
+    const mr_tensor *kept;            /* scratch for its mask, mr_window_attention_kept elements */
 };
+
+/* Words of the mask [B,H,T,words] of dropout, words even: weight p_ts is element s of row (b*H+h)*T+t. */
+size_t mr_window_attention_kept(const struct mr_window_attention *s);
 
 /* Floats of scratch (rt may be NULL) that any of the calls below takes for a shape of at most this batch and time;
  * backward needs `training`. */

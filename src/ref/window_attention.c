@@ -30,8 +30,13 @@ static double weights(double *p, const double *q, const double *k, int first, in
     return top + log(sum);
 }
 
+static double of(const double *factor, ptrdiff_t row, int time, int s)
+{
+    return factor ? factor[row * time + s] : 1;
+}
+
 void mr_ref_window_attention_forward(const double *q, const double *k, const double *v, double *y, double *lse, int batch,
-                                     int time, int heads, int width, int window, double scale)
+                                     int time, int heads, int width, int window, double scale, const double *factor)
 {
     int stride = heads * width;
     double *p = mr_alloc((size_t)time, sizeof *p);
@@ -46,7 +51,7 @@ void mr_ref_window_attention_forward(const double *q, const double *k, const dou
                 for (int j = 0; j < width; j++) {
                     y[at + j] = 0;
                     for (int s = first; s <= t; s++)
-                        y[at + j] += p[s] * v[head + s * stride + j];
+                        y[at + j] += p[s] * of(factor, (ptrdiff_t)(b * heads + h) * time + t, time, s) * v[head + s * stride + j];
                 }
             }
     free(p);
@@ -54,7 +59,7 @@ void mr_ref_window_attention_forward(const double *q, const double *k, const dou
 
 void mr_ref_window_attention_backward(const double *q, const double *k, const double *v, const double *dy, double *dq,
                                       double *dk, double *dv, int batch, int time, int heads, int width, int window,
-                                      double scale)
+                                      double scale, const double *factor)
 {
     int stride = heads * width;
     size_t bytes = (size_t)batch * (size_t)time * (size_t)stride * sizeof *dq;
@@ -67,17 +72,18 @@ void mr_ref_window_attention_backward(const double *q, const double *k, const do
             for (int t = 0; t < time; t++) {
                 ptrdiff_t head = (ptrdiff_t)b * time * stride + h * width, at = head + t * stride;
                 int first = t < window ? 0 : t - window + 1;
+                ptrdiff_t row = (ptrdiff_t)(b * heads + h) * time + t;
                 double mean = 0;
                 weights(p, q + at, k + head, first, t, width, stride, scale);
                 for (int s = first; s <= t; s++) {
-                    dp[s] = dot(dy + at, v + head + s * stride, width);
+                    dp[s] = of(factor, row, time, s) * dot(dy + at, v + head + s * stride, width);
                     mean += p[s] * dp[s];
                 }
                 for (int s = first; s <= t; s++)
                     for (int j = 0; j < width; j++) {
                         ptrdiff_t key = head + s * stride + j;
                         double slope = scale * p[s] * (dp[s] - mean);
-                        dv[key] += p[s] * dy[at + j];
+                        dv[key] += p[s] * of(factor, row, time, s) * dy[at + j];
                         dk[key] += slope * q[at + j];
                         dq[at + j] += slope * k[key];
                     }

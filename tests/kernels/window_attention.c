@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ops/window_attention.h"
+#include "ref/dropout.h"
 #include "ref/window_attention.h"
 
 enum { Q, K, V, DY, INPUTS };
@@ -64,7 +65,7 @@ static void sample_free(struct sample *a)
 static void ref_forward(const struct sample *a, double *y, double *lse)
 {
     mr_ref_window_attention_forward(a->in[Q], a->in[K], a->in[V], y, lse, a->s.batch, a->s.time, a->s.heads, a->s.width,
-                                    a->s.window, a->s.scale);
+                                    a->s.window, a->s.scale, NULL);
 }
 
 static void check_forward(uint64_t seed, int batch, int time, int heads, int width, int window)
@@ -100,7 +101,7 @@ static void check_backward(uint64_t seed, int batch, int time, int heads, int wi
     double *want[3] = {zeros(a.n), zeros(a.n), zeros(a.n)};
     mr_tensor y = empty(a.n), lse = empty(a.units), dqkv = empty(all);
     mr_ref_window_attention_backward(a.in[Q], a.in[K], a.in[V], a.in[DY], want[Q], want[K], want[V], batch, time, heads,
-                                     width, window, a.s.scale);
+                                     width, window, a.s.scale, NULL);
     must(mr_window_attention_forward(test_runtime(), &a.s, &a.qkv, NULL, NULL, &y, &lse, NULL));
     must(mr_window_attention_backward(test_runtime(), &a.s, &a.qkv, &y, &lse, &a.dy, &dqkv, &a.scratch));
     double *got = download(&dqkv, all);
@@ -275,7 +276,7 @@ static void test_reference_backward_is_the_slope(void **unused)
     (void)unused;
     struct sample a = sample_of(11, 2, 9, 2, 5, 4);
     double *d[3] = {zeros(a.n), zeros(a.n), zeros(a.n)};
-    mr_ref_window_attention_backward(a.in[Q], a.in[K], a.in[V], a.in[DY], d[Q], d[K], d[V], 2, 9, 2, 5, 4, a.s.scale);
+    mr_ref_window_attention_backward(a.in[Q], a.in[K], a.in[V], a.in[DY], d[Q], d[K], d[V], 2, 9, 2, 5, 4, a.s.scale, NULL);
     expect_gradient("q", ref_loss, &a, a.in[Q], d[Q], a.n, 1e-6);
     expect_gradient("k", ref_loss, &a, a.in[K], d[K], a.n, 1e-6);
     expect_gradient("v", ref_loss, &a, a.in[V], d[V], a.n, 1e-6);
@@ -303,6 +304,78 @@ static void test_backward_is_the_same_bits_again(void **unused)
     release(&y);
     release(&lse);
     release(&dqkv);
+    sample_free(&a);
+}
+
+/* The factors [B,H,T,T] that the mask of `d` gives. */
+static double *factors_of(const struct mr_dropout *d, const struct mr_window_attention *s)
+{
+    size_t T = (size_t)s->time, rows = (size_t)(s->batch * s->heads) * T, n = 32 * mr_window_attention_kept(s), row = n / rows;
+    double *ones = random_uniform(1, n, 1, 1), *drawn = zeros(n), *factor = zeros(rows * T);
+    mr_ref_dropout((double)d->p, d->seed, d->step, d->site, ones, drawn, n);
+    for (size_t i = 0; i < rows; i++)
+        memcpy(factor + i * T, drawn + i * row, T * sizeof *factor);
+    free(ones), free(drawn);
+    return factor;
+}
+
+static void check_dropout(uint64_t seed, int batch, int time, int heads, int width, int window)
+{
+    const struct mr_dropout d = {.p = 0.3f, .seed = seed, .step = 5, .site = 9};
+    struct sample a = sample_of(seed, batch, time, heads, width, window);
+    mr_tensor kept = empty(mr_window_attention_kept(&a.s)), y = empty(a.n), lse = empty(a.units);
+    mr_tensor dqkv = empty((size_t)(batch * time * a.s.stride));
+    a.s.dropout = &d;
+    a.s.kept = &kept;
+    double *factor = factors_of(&d, &a.s), *want = zeros(a.n), *w[3] = {zeros(a.n), zeros(a.n), zeros(a.n)};
+    must(mr_window_attention_forward(test_runtime(), &a.s, &a.qkv, NULL, NULL, &y, &lse, NULL));
+    mr_ref_window_attention_forward(a.in[Q], a.in[K], a.in[V], want, NULL, batch, time, heads, width, window, a.s.scale, factor);
+    expect_near("y", &y, want, a.n, 1e-5);
+    must(mr_window_attention_backward(test_runtime(), &a.s, &a.qkv, &y, &lse, &a.dy, &dqkv, &a.scratch));
+    mr_ref_window_attention_backward(a.in[Q], a.in[K], a.in[V], a.in[DY], w[Q], w[K], w[V], batch, time, heads, width, window,
+                                     a.s.scale, factor);
+    double *got = download(&dqkv, (size_t)(batch * time * a.s.stride));
+    expect_columns("dq", &a, got, a.s.q, w[Q]);
+    expect_columns("dk", &a, got, a.s.k, w[K]);
+    expect_columns("dv", &a, got, a.s.v, w[V]);
+    free(factor), free(want), free(got), free(w[Q]), free(w[K]), free(w[V]);
+    release(&kept), release(&y), release(&lse), release(&dqkv);
+    sample_free(&a);
+}
+
+static void test_dropout_of_the_weights(void **state)
+{
+    (void)state;
+    check_dropout(test_seed() + 700, 2, 67, 3, 12, 67);
+    check_dropout(test_seed() + 701, 1, 1, 1, 12, 1);
+    check_dropout(test_seed() + 702, 3, 33, 2, 12, 9);
+    check_dropout(test_seed() + 703, 1, 130, 2, 96, 130);
+}
+
+/* The reference's gradient with dropout, by central differences of its forward. */
+static void test_reference_gradient_with_dropout(void **state)
+{
+    (void)state;
+    enum { B = 1, T = 7, H = 2, D = 3, W = 7 };
+    const struct mr_dropout d = {.p = 0.4f, .seed = 3, .step = 1, .site = 2};
+    struct sample a = sample_of(test_seed() + 710, B, T, H, D, W);
+    double *factor = factors_of(&d, &a.s), *g[3] = {zeros(a.n), zeros(a.n), zeros(a.n)}, *y = zeros(a.n);
+    mr_ref_window_attention_backward(a.in[Q], a.in[K], a.in[V], a.in[DY], g[Q], g[K], g[V], B, T, H, D, W, a.s.scale, factor);
+    for (int m = 0; m < 3; m++)
+        for (size_t i = 0; i < a.n; i++) {
+            double kept = a.in[m][i], loss[2] = {0, 0};
+            for (int side = 0; side < 2; side++) {
+                a.in[m][i] = kept + (side ? 1e-5 : -1e-5);
+                mr_ref_window_attention_forward(a.in[Q], a.in[K], a.in[V], y, NULL, B, T, H, D, W, a.s.scale, factor);
+                for (size_t j = 0; j < a.n; j++)
+                    loss[side] += y[j] * a.in[DY][j];
+            }
+            a.in[m][i] = kept;
+            double slope = (loss[1] - loss[0]) / 2e-5;
+            if (fabs(slope - g[m][i]) > 1e-6 * (1 + fabs(slope)))
+                fail_msg("input %d, element %zu: %.9g, by differences %.9g", m, i, g[m][i], slope);
+        }
+    free(factor), free(y), free(g[Q]), free(g[K]), free(g[V]);
     sample_free(&a);
 }
 
@@ -338,6 +411,8 @@ int main(void)
         cmocka_unit_test(test_positions_of_millions_wrap_around),
         cmocka_unit_test(test_reference_backward_is_the_slope),
         cmocka_unit_test(test_backward_is_the_same_bits_again),
+        cmocka_unit_test(test_dropout_of_the_weights),
+        cmocka_unit_test(test_reference_gradient_with_dropout),
         cmocka_unit_test(test_wrong_arguments_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

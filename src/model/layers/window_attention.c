@@ -17,6 +17,7 @@ struct attention {
     mr_tensor dqkv, dy, dgated;    /* scratch */
     mr_tensor scratch;
     mr_tensor ring_k, ring_v;      /* state [B,W,C] */
+    mr_tensor kept;                /* scratch for the mask of GPT-2's dropout */
 };
 
 /* All that GPT-2 can see is its block of learned positions. */
@@ -91,7 +92,10 @@ static int plan_grouped(struct mr_node *node, struct mr_planner *p)
 
 static int plan_gpt2(struct mr_node *node, struct mr_planner *p)
 {
-    return plan_either(node, p, false, "c_attn", "c_proj");
+    struct attention *own = node->own;
+    struct mr_window_attention shape = shape_of(p->batch, p->time, 0, p->cfg, false);
+    MR_TRY(plan_either(node, p, false, "c_attn", "c_proj"));
+    return p->training && p->cfg->dropout > 0 ? mr_scratch(p, &own->kept, mr_window_attention_kept(&shape)) : 0;
 }
 
 /* q, k, v of x, attention, the rings advanced. */
@@ -107,21 +111,38 @@ static int attend(struct attention *own, struct mr_pass *pass, const mr_tensor *
     return mr_window_attention_append(rt, shape, &own->qkv, &own->ring_k, &own->ring_v);
 }
 
-static int forward_sliding(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+/* dropout: of the weights, or NULL. */
+static int forward_with(struct mr_node *node, struct mr_pass *pass, const struct mr_dropout *dropout, const mr_tensor *x,
+                        const mr_tensor *y)
 {
     struct attention *own = node->own;
     struct mr_window_attention shape = shape_of(pass->batch, pass->time, pass->position, pass->cfg, false);
+    shape.dropout = dropout;
+    shape.kept = &own->kept;
     MR_TRY(attend(own, pass, x, &shape));
     return mr_linear_apply(pass, &own->out, &own->y, y);
 }
 
-static int backward_sliding(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
+static int backward_with(struct mr_node *node, struct mr_pass *pass, const struct mr_dropout *dropout, const mr_tensor *x,
+                         const mr_tensor *dy, const mr_tensor *dx)
 {
     struct attention *own = node->own;
     struct mr_window_attention shape = shape_of(pass->batch, pass->time, 0, pass->cfg, false);
+    shape.dropout = dropout;
+    shape.kept = &own->kept;
     MR_TRY(mr_linear_reverse(pass, &own->out, &own->y, dy, &own->dy, false));
     MR_TRY(mr_window_attention_backward(pass->rt, &shape, &own->qkv, &own->y, &own->lse, &own->dy, &own->dqkv, &own->scratch));
     return mr_linear_reverse(pass, &own->in, x, &own->dqkv, dx, false);
+}
+
+static int forward_sliding(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+{
+    return forward_with(node, pass, NULL, x, y);
+}
+
+static int backward_sliding(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
+{
+    return backward_with(node, pass, NULL, x, dy, dx);
 }
 
 /* The w columns of qkvw rows: the last C of 4C. */
@@ -157,16 +178,24 @@ static int backward_grouped(struct mr_node *node, struct mr_pass *pass, const mr
     return mr_linear_reverse(pass, &own->in, x, &own->dqkv, dx, false);
 }
 
+/* The second of the node's sites is the weights'. */
+static struct mr_dropout weights_dropout(const struct mr_node *node, const struct mr_pass *pass)
+{
+    return mr_pass_draws(pass, node->site + 1);
+}
+
 static int forward_gpt2(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
 {
-    MR_TRY(forward_sliding(node, pass, x, y));
+    struct mr_dropout d = weights_dropout(node, pass);
+    MR_TRY(forward_with(node, pass, d.p > 0 ? &d : NULL, x, y));
     return mr_pass_dropout(pass, node->site, y, (size_t)pass->rows * (size_t)pass->cfg->n_embd);
 }
 
 static int backward_gpt2(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
 {
     MR_TRY(mr_pass_undrop(pass, node->site, &dy, dx, (size_t)pass->rows * (size_t)pass->cfg->n_embd));
-    return backward_sliding(node, pass, x, dy, dx);
+    struct mr_dropout d = weights_dropout(node, pass);
+    return backward_with(node, pass, d.p > 0 ? &d : NULL, x, dy, dx);
 }
 
 const struct mr_layer mr_layer_gpt2_attention = {"gpt2_attention", sizeof(struct attention), declare_gpt2,
