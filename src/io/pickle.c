@@ -410,6 +410,7 @@ int mr_pickle_read(struct mr_pickle *pickle, const uint8_t *bytes, size_t size, 
     if (size > MR_PICKLE_LARGEST)
         return mr_fail(MR_EFILE, "%s: a pickle of %zu bytes is larger than any that is known (%d)", what,
                        size, MR_PICKLE_LARGEST);
+    bytes = size ? bytes : (const uint8_t *)""; /* of an empty file there are none */
     struct mr_pickle_machine m = {
         .pickle = pickle, .p = bytes, .start = bytes, .end = bytes + size, .what = what};
     int err = run(&m);
