@@ -20,7 +20,7 @@ DICTIONARIES = {"json": "json", "gpt2": "json tokenizer", "json_tokenizer": "jso
                 "bpe": "json tokenizer", "world": "tokenizer", "mrw": "json containers", "safetensors": "json containers",
                 "shards": "json containers", "ggml_bin": "containers", "torch": "zip pickle", "torch_pickle": "pickle",
                 "recognise": "json recognise", "model": "json containers", "token_file": "json tokenizer pickle", "encode": "text", "source": "text"}
-LIMITS = ["-rss_limit_mb=1024", "-malloc_limit_mb=256", "-timeout=5", "-max_len=4096", "-print_final_stats=1"]
+LIMITS = ["-rss_limit_mb=1024", "-malloc_limit_mb=256", "-timeout=5", "-max_len=12288", "-print_final_stats=1"]
 SECONDS = int(os.environ.get("MICRORWKV_FUZZ_SECONDS", 20))
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 

@@ -262,6 +262,21 @@ def list_of(path):
     return "\n".join(" ".join([name, *map(str, t["shape"])]) for name, t in header.items()), said
 
 
+def add_moments(names, said):
+    """The list and metadata of training runs: the project's own, and two of scripts for torch."""
+    lines = names.split("\n")
+    matrices = [i for i, line in enumerate(lines) if line.count(" ") > 1]
+    order = matrices + [i for i in range(len(lines)) if i not in matrices]
+    yield "own", "\n".join(lines + [f"adamw.{w}.{line}" for w in "mv" for line in lines]), said | {"training": {"iter": 7}}
+    for name, numbers in (("torch", order), ("torch-all", range(len(lines)))):
+        numbered = [f"optimizer.state.{i}.{w} " + lines[k].split(" ", 1)[1] for i, k in enumerate(numbers)
+                    for w in ("exp_avg", "exp_avg_sq")]
+        groups = [len(matrices), len(lines) - len(matrices)] if name == "torch" else [len(lines)]
+        script = {"iter_num": 5, "model_args": json.loads(said["config"]), "config": {"seed": 7, "learning_rate": 0.1, "gradient_accumulation_steps": 2},
+                  "optimizer": {"param_groups": [{"params": list(range(n))} for n in groups]}}
+        yield name, "\n".join(lines + ["optimizer.state.0.step"] + numbered), said | script
+
+
 def run(*command):
     return subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0
 
@@ -283,6 +298,8 @@ def make_models(program):
                     save("model", f"ok-{family}.{ending}", other.read_bytes())
             names, said = list_of(model)
             save("recognise", f"ok-{family}", names.encode() + LINE + json.dumps(said).encode())
+            for kind, more, about in add_moments(names, said) if family == "gpt2" else ():
+                save("recognise", f"ok-moments-{kind}", more.encode() + LINE + json.dumps(about).encode())
             heads = b'{"mode": "causal", "n_head": 2}' if family in ("gpt2", "nanorwkv", "microrwkv") else b'{"head_size": 4}'
             save("recognise", f"ok-{family}-bare", LINE.join((names.encode(), b"", b"", heads)))
             hf = folder / family
