@@ -197,8 +197,8 @@ int mr_json_object(const json_t *object, const char *key, json_t **out)
     json_t *value = json_object_get(object, key);
     if (!value)
         return missing_key(key);
-    *out = value;
-    return json_is_object(value) ? 0 : wrong(key, "an object", value);
+    *out = json_is_object(value) ? value : NULL;
+    return *out ? 0 : wrong(key, "an object", value);
 }
 
 int mr_json_array(const json_t *object, const char *key, json_t **out)
@@ -206,6 +206,6 @@ int mr_json_array(const json_t *object, const char *key, json_t **out)
     json_t *value = json_object_get(object, key);
     if (!value)
         return missing_key(key);
-    *out = value;
-    return json_is_array(value) ? 0 : wrong(key, "an array", value);
+    *out = json_is_array(value) ? value : NULL;
+    return *out ? 0 : wrong(key, "an array", value);
 }

@@ -52,6 +52,7 @@ static int read_meta(mr_token_data *d)
     char path[PATH_MAX];
     const char *dtype;
     int64_t format, number;
+    json_t *tokenizer;
     int err;
     snprintf(path, sizeof path, "%s/meta.json", d->folder);
     d->width = 2;
@@ -72,8 +73,8 @@ static int read_meta(mr_token_data *d)
         goto fail;
     }
     d->width = strcmp(dtype, "uint16") ? 4 : 2;
-    MR_GO(mr_json_object(d->meta, "tokenizer", &d->tokenizer));
-    json_incref(d->tokenizer);
+    MR_GO(mr_json_object(d->meta, "tokenizer", &tokenizer));
+    d->tokenizer = json_incref(tokenizer);
     for (int i = 0; i < MR_SPLITS; i++) {
         json_t *about;
         MR_GO(mr_json_object(d->meta, mr_split_name(i), &about));
