@@ -4,8 +4,7 @@
 #define BLOCK 4096 /* elements of one partial sum; BLOCK of src/ops/adamw.c */
 
 /* partial[at + b] = sum of g^2 over the b-th BLOCK of g[start..start+n-1] */
-kernel void square_sum(global const float *restrict g, int start, int n, global float *restrict partial,
-                       int at)
+kernel void square_sum(global const float *restrict g, int start, int n, global float *restrict partial, int at)
 {
     local float room[LANES];
     int blocks = (n + BLOCK - 1) / BLOCK;
@@ -30,8 +29,8 @@ kernel void square_sum(global const float *restrict g, int start, int n, global 
 
 /* norm = sqrt(sum of partial[n]), factor = min(1, max_norm / (norm + 1e-6)), or 1 if max_norm is 0. One
  * group; the sums carry their rounding errors along (Kahan), so that their number does not matter. */
-kernel void clip_factor(global const float *restrict partial, int n, float max_norm,
-                        global float *restrict norm, global float *restrict factor)
+kernel void clip_factor(global const float *restrict partial, int n, float max_norm, global float *restrict norm,
+                        global float *restrict factor)
 {
     local float room[LANES];
     floatv sum = 0.0f, lost = 0.0f;

@@ -36,18 +36,18 @@ typedef int4 intv;
 /* Element-wise kernels, launched with mr_items: on a CPU each work-item takes one contiguous block, elsewhere
  * neighbours go to neighbouring work-items. */
 #if LANES == 1
-#define FOR_ITEMS(i, n)                                                                                      \
-    for (int i = (int)((long)(n) * (long)get_global_id(0) / (long)get_global_size(0)),                       \
-             i##_end = (int)((long)(n) * ((long)get_global_id(0) + 1) / (long)get_global_size(0));           \
+#define FOR_ITEMS(i, n)                                                                            \
+    for (int i = (int)((long)(n) * (long)get_global_id(0) / (long)get_global_size(0)),             \
+             i##_end = (int)((long)(n) * ((long)get_global_id(0) + 1) / (long)get_global_size(0)); \
          i < i##_end; i++)
 #else
 #define FOR_ITEMS(i, n) for (int i = (int)get_global_id(0); i < (n); i += (int)get_global_size(0))
 #endif
 
 /* For kernels whose groups take several rows each: for (row over this group's share of 0..rows-1). */
-#define FOR_ROWS(row, rows)                                                                                  \
-    for (int row = (int)((long)(rows) * (long)get_group_id(0) / (long)get_num_groups(0)),                    \
-             row##_end = (int)((long)(rows) * ((long)get_group_id(0) + 1) / (long)get_num_groups(0));        \
+#define FOR_ROWS(row, rows)                                                                           \
+    for (int row = (int)((long)(rows) * (long)get_group_id(0) / (long)get_num_groups(0)),             \
+             row##_end = (int)((long)(rows) * ((long)get_group_id(0) + 1) / (long)get_num_groups(0)); \
          row < row##_end; row++)
 
 /* for (i over the starts of this lane's vectors in a row of n floats); the last vector may be partly outside:
@@ -215,7 +215,7 @@ static inline float lane_squares(global const float *p, int n, float m)
 static inline floatv exp_of(floatv x)
 {
 #if LANES == 1
-    const float shift = 12582912.0f; /* 1.5 * 2^23: what is added to it is rounded to a whole number */
+    const float shift = 12582912.0f;            /* 1.5 * 2^23: what is added to it is rounded to a whole number */
     floatv a = x < -88.0f ? (floatv)-88.0f : x; /* in this form what is no number stays so */
     a = a > 88.0f ? (floatv)88.0f : a;
     floatv t = a * 1.44269504f + shift, n = t - shift;

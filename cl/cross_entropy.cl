@@ -109,8 +109,7 @@ static inline void shares(global float *a, int V, float top, float share)
 
 /* logits [R,V]; row r has targets[start+r] and row_loss[start+r]. */
 kernel void cross_entropy(global float *restrict logits, global const int *restrict targets,
-                          global float *restrict row_loss, int start, int R, int V, float factor,
-                          int backward)
+                          global float *restrict row_loss, int start, int R, int V, float factor, int backward)
 {
     local float room[LANES];
     FOR_ROWS(row, R) {

@@ -48,16 +48,15 @@ static inline void philox(words c0, uint high, ulong step, ulong seed, words *w)
 }
 
 /* a0 b0 a1 b1 ... of the first or the last halves; PAIRS keeps pairs together. */
-#define LOW(a, b)                                                                                            \
+#define LOW(a, b) \
     (uint16)(a.s0, b.s0, a.s1, b.s1, a.s2, b.s2, a.s3, b.s3, a.s4, b.s4, a.s5, b.s5, a.s6, b.s6, a.s7, b.s7)
-#define HIGH(a, b)                                                                                           \
+#define HIGH(a, b) \
     (uint16)(a.s8, b.s8, a.s9, b.s9, a.sa, b.sa, a.sb, b.sb, a.sc, b.sc, a.sd, b.sd, a.se, b.se, a.sf, b.sf)
 #define LOW_PAIRS(a, b) (uint16)(a.s01, b.s01, a.s23, b.s23, a.s45, b.s45, a.s67, b.s67)
 #define HIGH_PAIRS(a, b) (uint16)(a.s89, b.s89, a.sab, b.sab, a.scd, b.scd, a.sef, b.sef)
 
 /* factor[0..UNIT-1] of the elements from 4 * block on: scale where kept, else 0. */
-static inline void factors(uint block, uint high, ulong step, ulong seed, uint threshold, float scale,
-                           float *factor)
+static inline void factors(uint block, uint high, ulong step, ulong seed, uint threshold, float scale, float *factor)
 {
     words w[4];
 #if LANES == 1
@@ -92,8 +91,8 @@ kernel void dropout_bits(global uint *bits, int words, uint high, ulong step, ul
 }
 
 /* y = x * mask * scale, n floats; y may be x. */
-kernel void dropout(global const float *x, global float *y, int n, uint high, ulong step, ulong seed,
-                    uint threshold, float scale)
+kernel void dropout(global const float *x, global float *y, int n, uint high, ulong step, ulong seed, uint threshold,
+                    float scale)
 {
     FOR_ITEMS(unit, (n + UNIT - 1) / UNIT) {
         float factor[UNIT];

@@ -57,9 +57,8 @@ kernel void sigmoid_forward(global const float *x, global float *y, int n)
 }
 
 /* y = a * b over rows of C floats; row r of a starts at a_start + r * a_stride. y may be a or b. */
-kernel void multiply_forward(global const float *a, int a_start, int a_stride, global const float *b,
-                             int b_start, int b_stride, global float *y, int y_start, int y_stride, int rows,
-                             int C)
+kernel void multiply_forward(global const float *a, int a_start, int a_stride, global const float *b, int b_start,
+                             int b_stride, global float *y, int y_start, int y_stride, int rows, int C)
 {
     FOR_ROWS(row, rows) {
         global const float *from_a = a + a_start + row * a_stride, *from_b = b + b_start + row * b_stride;
@@ -70,10 +69,10 @@ kernel void multiply_forward(global const float *a, int a_start, int a_stride, g
 }
 
 /* da = dy * b, db = dy * a, rows as above; da may be dy. */
-kernel void multiply_backward(global const float *a, int a_start, int a_stride, global const float *b,
-                              int b_start, int b_stride, global const float *dy, int dy_start, int dy_stride,
-                              global float *da, int da_start, int da_stride, global float *db, int db_start,
-                              int db_stride, int rows, int C)
+kernel void multiply_backward(global const float *a, int a_start, int a_stride, global const float *b, int b_start,
+                              int b_stride, global const float *dy, int dy_start, int dy_stride, global float *da,
+                              int da_start, int da_stride, global float *db, int db_start, int db_stride, int rows,
+                              int C)
 {
     FOR_ROWS(row, rows) {
         global const float *from_a = a + a_start + row * a_stride, *from_b = b + b_start + row * b_stride;
@@ -90,9 +89,8 @@ kernel void multiply_backward(global const float *a, int a_start, int a_stride, 
 
 /* y_k[c] += sum over rows of partial[row][k][c], partial [rows,count,C]: group (columns, k), a vector of
  * columns per lane; the rows in their order. */
-kernel void sum_rows(global const float *restrict partial, global float *y0, global float *y1,
-                     global float *y2, global float *y3, global float *y4, global float *y5, int rows,
-                     int count, int C)
+kernel void sum_rows(global const float *restrict partial, global float *y0, global float *y1, global float *y2,
+                     global float *y3, global float *y4, global float *y5, int rows, int count, int C)
 {
     int k = (int)get_group_id(1);
     global float *y = k == 0 ? y0 : k == 1 ? y1 : k == 2 ? y2 : k == 3 ? y3 : k == 4 ? y4 : y5;

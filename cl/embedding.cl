@@ -4,8 +4,8 @@
 /* y[b*T+t] = wte[tokens[b*T+t]] + wpe[pos+t]; wte [V,C], wpe [P,C] or NULL. A token outside 0..V-1 counts as
  * a row of zeros, so that no input reads outside the table. */
 kernel void embedding_forward(global const int *restrict tokens, global const float *restrict wte,
-                              global const float *restrict wpe, global float *restrict y, int R, int T, int C,
-                              int V, int pos)
+                              global const float *restrict wpe, global float *restrict y, int R, int T, int C, int V,
+                              int pos)
 {
     FOR_ROWS(row, R) {
         int token = tokens[row];
@@ -44,8 +44,7 @@ kernel void embedding_backward(global const int *restrict order, global const in
 }
 
 /* dwpe[t] += sum over b of dy[b,t]; dy [B,T,C], dwpe [P >= T,C] */
-kernel void position_backward(global const float *restrict dy, global float *restrict dwpe, int B, int T,
-                              int C)
+kernel void position_backward(global const float *restrict dy, global float *restrict dwpe, int B, int T, int C)
 {
     FOR_ROWS(t, T) {
         FOR_LANE_VECTORS(i, C) {

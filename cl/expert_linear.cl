@@ -11,8 +11,8 @@
 #define ROWS (VEC == 16 ? 8 : 4)
 #define STRETCH 64 /* at most so many of an expert's rows are one group's, so that its weights stay near */
 #define DEPTH 256  /* terms of a sum taken in one go, so that DEPTH x PANEL of the weights stay nearest */
-#define TILES                                                                                                \
-    4            /* of ROWS rows of a weight's gradient are one group's, so that its columns of x stay near  \
+#define TILES                                                                                               \
+    4            /* of ROWS rows of a weight's gradient are one group's, so that its columns of x stay near \
                   */
 #define SPAN 128 /* positions taken in one go for them */
 #else
@@ -44,8 +44,8 @@ static inline int find_stretch(global const int *first, int from, int to, int ti
  * beyond D. Groups (panel, expert). */
 kernel void expert_linear_pack(global const float *w0, global const float *w1, global const float *w2,
                                global const float *w3, global const float *b0, global const float *b1,
-                               global const float *b2, global const float *b3, global float *restrict packed,
-                               int from, int C, int D)
+                               global const float *b2, global const float *b3, global float *restrict packed, int from,
+                               int C, int D)
 {
     int panel = (int)get_group_id(0), e = (int)get_group_id(1), panels = (int)get_num_groups(0);
     global const float *w = ONE_OF(w, e), *b = ONE_OF(b, e);
@@ -82,8 +82,8 @@ struct tile {
 };
 
 /* t += row_i[k] * b[k][0 .. n-1] over k < depth; rows of b lie `stride` apart */
-__attribute__((always_inline)) static inline void
-multiply(struct tile *t, global const float *const *row, global const float *b, int depth, int stride, int n)
+__attribute__((always_inline)) static inline void multiply(struct tile *t, global const float *const *row,
+                                                           global const float *b, int depth, int stride, int n)
 {
     for (int k = 0; k < depth; k++) {
         floatv lo = load_some(b + k * stride, n), hi = load_some(b + k * stride + VEC, n - VEC);
@@ -100,11 +100,11 @@ multiply(struct tile *t, global const float *const *row, global const float *b, 
 /* For the positions begin .. end-1: out[to[p]][j] = bias[j] + the sum over k < depth of in[from[p]][k]
  * b[k][j], j < columns <= PANEL. Rows of in, b and out are in_width, stride, out_width wide; bias NULL is 0.
  * `padded`: all PANEL columns of b and bias can be read. */
-__attribute__((always_inline)) static inline void product(global const float *in, global const int *from,
-                                                          int in_width, int depth, global const float *bias,
-                                                          global const float *b, int stride, bool padded,
-                                                          global float *out, global const int *to,
-                                                          int out_width, int columns, int begin, int end)
+__attribute__((always_inline)) static inline void product(global const float *in, global const int *from, int in_width,
+                                                          int depth, global const float *bias, global const float *b,
+                                                          int stride, bool padded, global float *out,
+                                                          global const int *to, int out_width, int columns, int begin,
+                                                          int end)
 {
 #if LANES == 1
     for (int k = 0; k < depth; k += DEPTH) {
@@ -162,8 +162,8 @@ __attribute__((always_inline)) static inline void product(global const float *in
 
 /* o from x and the packed weights; groups (panel, stretch) */
 kernel void expert_linear_forward(global const float *restrict x, global const int *restrict routes,
-                                  global const float *restrict packed, global float *restrict o, int n, int E,
-                                  int C, int D)
+                                  global const float *restrict packed, global float *restrict o, int n, int E, int C,
+                                  int D)
 {
     global const int *source = routes + n, *token = routes + 2 * n, *first = routes + 3 * n;
     int panel = (int)get_group_id(0), panels = (int)get_num_groups(0), start = panel * PANEL, begin, end;
@@ -171,16 +171,14 @@ kernel void expert_linear_forward(global const float *restrict x, global const i
     if (e < 0)
         return;
     global const float *bias = packed + (e * panels + panel) * (C + 1) * PANEL;
-    product(x, token, C, C, bias, bias + PANEL, PANEL, true, o + start, source, D, min(PANEL, D - start),
-            begin, end);
+    product(x, token, C, C, bias, bias + PANEL, PANEL, true, o + start, source, D, min(PANEL, D - start), begin, end);
 }
 
 /* The same for few rows, straight from the weights: groups (share of the outputs, expert) */
-kernel void expert_linear_few(global const float *restrict x, global const int *restrict routes,
-                              global const float *w0, global const float *w1, global const float *w2,
-                              global const float *w3, global const float *b0, global const float *b1,
-                              global const float *b2, global const float *b3, global float *restrict o, int n,
-                              int from, int C, int D)
+kernel void expert_linear_few(global const float *restrict x, global const int *restrict routes, global const float *w0,
+                              global const float *w1, global const float *w2, global const float *w3,
+                              global const float *b0, global const float *b1, global const float *b2,
+                              global const float *b3, global float *restrict o, int n, int from, int C, int D)
 {
     local float room[LANES];
     global const int *source = routes + n, *token = routes + 2 * n, *first = routes + 3 * n;
@@ -209,9 +207,9 @@ kernel void expert_linear_few(global const float *restrict x, global const int *
 
 /* part[i] = d_o[i] w_e for the assignments i of each expert e, part [n,C]; groups (panel, stretch) */
 kernel void expert_linear_backward_input(global const float *restrict d_o, global const int *restrict routes,
-                                         global const float *w0, global const float *w1,
-                                         global const float *w2, global const float *w3,
-                                         global float *restrict part, int n, int from, int to, int C, int D)
+                                         global const float *w0, global const float *w1, global const float *w2,
+                                         global const float *w3, global float *restrict part, int n, int from, int to,
+                                         int C, int D)
 {
     global const int *source = routes + n, *first = routes + 3 * n;
     int start = (int)get_group_id(0) * PANEL, begin, end;
@@ -219,13 +217,13 @@ kernel void expert_linear_backward_input(global const float *restrict d_o, globa
     if (e < 0)
         return;
     e -= from;
-    product(d_o, source, D, D, 0, ONE_OF(w, e) + start, C, false, part + start, source, C,
-            min(PANEL, C - start), begin, end);
+    product(d_o, source, D, D, 0, ONE_OF(w, e) + start, C, false, part + start, source, C, min(PANEL, C - start), begin,
+            end);
 }
 
 /* dx[r] = the sum over a < A of part[r*A + a], added to dx if accumulate; R rows of C */
-kernel void expert_linear_sum(global const float *restrict part, global float *restrict dx, int R, int A,
-                              int C, int accumulate)
+kernel void expert_linear_sum(global const float *restrict part, global float *restrict dx, int R, int A, int C,
+                              int accumulate)
 {
     FOR_ROWS(row, R) {
         global const float *from = part + row * A * C;
@@ -243,9 +241,10 @@ kernel void expert_linear_sum(global const float *restrict part, global float *r
 
 #if LANES == 1
 /* t += d_o[source[p]][i] * x[token[p]][0 .. n-1] over begin <= p < end; rows above `last` repeat it */
-__attribute__((always_inline)) static inline void
-multiply_rows(struct tile *t, global const float *x, global const float *d_o, global const int *source,
-              global const int *token, int begin, int end, int C, int D, int last, int n)
+__attribute__((always_inline)) static inline void multiply_rows(struct tile *t, global const float *x,
+                                                                global const float *d_o, global const int *source,
+                                                                global const int *token, int begin, int end, int C,
+                                                                int D, int last, int n)
 {
     for (int p = begin; p < end; p++) {
         global const float *u = x + token[p] * C, *a = d_o + source[p] * D;
@@ -264,8 +263,8 @@ multiply_rows(struct tile *t, global const float *x, global const float *d_o, gl
  * d_o[source[p]][d] x[token[p]][j], j < columns <= PANEL. If fewer rows are left, those before are computed
  * with them and not written. */
 static inline void gradient_tile(global const float *x, global const float *d_o, global const int *source,
-                                 global const int *token, global float *dw, int own, int begin, int end,
-                                 int C, int D, int columns)
+                                 global const int *token, global float *dw, int own, int begin, int end, int C, int D,
+                                 int columns)
 {
     int top = max(min(own, D - ROWS), 0), last = min(ROWS, D) - 1;
     dw += top * C;
@@ -311,9 +310,8 @@ static inline void gradient_tile(global const float *x, global const float *d_o,
 /* dw_e[d,c] += the sum over the assignments i of e of d_o[i,d] x[i/A,c]; groups (panel of c, TILES * ROWS of
  * d, expert) */
 kernel void expert_linear_backward_weight(global const float *restrict x, global const float *restrict d_o,
-                                          global const int *restrict routes, global float *w0,
-                                          global float *w1, global float *w2, global float *w3, int n,
-                                          int from, int C, int D)
+                                          global const int *restrict routes, global float *w0, global float *w1,
+                                          global float *w2, global float *w3, int n, int from, int C, int D)
 {
     global const int *source = routes + n, *token = routes + 2 * n, *first = routes + 3 * n;
     int start = (int)get_group_id(0) * PANEL, columns = min(PANEL, C - start), e = (int)get_group_id(2);
@@ -327,8 +325,8 @@ kernel void expert_linear_backward_weight(global const float *restrict x, global
 
 /* db_e[d] += the sum of d_o[i,d] over the assignments i of e; groups (share of d, expert) */
 kernel void expert_linear_backward_bias(global const float *restrict d_o, global const int *restrict routes,
-                                        global float *b0, global float *b1, global float *b2,
-                                        global float *b3, int n, int from, int D)
+                                        global float *b0, global float *b1, global float *b2, global float *b3, int n,
+                                        int from, int D)
 {
     global const int *source = routes + n, *first = routes + 3 * n;
     int e = (int)get_group_id(1), begin = first[from + e], end = first[from + e + 1];

@@ -155,12 +155,12 @@ INLINE void multiply_panel(global const float *a, int row_a, int col_a, local co
         else
 #endif
 #if TILE_V >= 3
-        if (width > 2 * VEC)
+            if (width > 2 * VEC)
             tile(from, row_a, col_a, panel, start, to, ldc, rows, depth, add, whole, edge, 3);
         else
 #endif
 #if TILE_V >= 2
-        if (width > VEC)
+            if (width > VEC)
             tile(from, row_a, col_a, panel, start, to, ldc, rows, depth, add, whole, edge, 2);
         else
 #endif
@@ -171,9 +171,9 @@ INLINE void multiply_panel(global const float *a, int row_a, int col_a, local co
 }
 
 kernel void gemm_own(global const float *restrict a, global const float *restrict b, global float *restrict c,
-                     global const float *restrict bias, ulong offset_a, ulong offset_b, ulong offset_c,
-                     ulong stride_a, ulong stride_b, ulong stride_c, int m, int n, int k, int total, int row_a,
-                     int col_a, int ldb, int trans_b, int ldc, int accumulate, int chunk, int panels)
+                     global const float *restrict bias, ulong offset_a, ulong offset_b, ulong offset_c, ulong stride_a,
+                     ulong stride_b, ulong stride_c, int m, int n, int k, int total, int row_a, int col_a, int ldb,
+                     int trans_b, int ldc, int accumulate, int chunk, int panels)
 {
     local float panel[DEPTH * TILE_N];
     int z = (int)get_group_id(2);
@@ -221,9 +221,9 @@ INLINE void load_part(local float *part, global const float *from, int row, int 
 }
 
 kernel void gemm_own(global const float *restrict a, global const float *restrict b, global float *restrict c,
-                     global const float *restrict bias, ulong offset_a, ulong offset_b, ulong offset_c,
-                     ulong stride_a, ulong stride_b, ulong stride_c, int m, int n, int k, int total, int row_a,
-                     int col_a, int ldb, int trans_b, int ldc, int accumulate, int chunk, int panels)
+                     global const float *restrict bias, ulong offset_a, ulong offset_b, ulong offset_c, ulong stride_a,
+                     ulong stride_b, ulong stride_c, int m, int n, int k, int total, int row_a, int col_a, int ldb,
+                     int trans_b, int ldc, int accumulate, int chunk, int panels)
 {
     local float part_a[DEPTH * (TILE + 1)], part_b[DEPTH * (TILE + 1)];
     int z = (int)get_group_id(2), item = (int)get_local_id(0), x = item % SIDE, y = item / SIDE;

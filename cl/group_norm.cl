@@ -10,13 +10,12 @@
 
 #define MINE ((VECTORS(N) + LANES - 1) / LANES) /* vectors of a lane */
 #define FOR_MINE(j) for (int j = 0; j < MINE; j++)
-#define AT(j) ((LANE + (j) * LANES) * VEC) /* the column of the lane's vector j; beyond N: nothing there */
+#define AT(j) ((LANE + (j)*LANES) * VEC) /* the column of the lane's vector j; beyond N: nothing there */
 
 /* x [R,C], weight [C], bias [C]; y [R,C], mean [R,H], rstd [R,H] out. */
 kernel void group_norm_forward(global const float *restrict x, global const float *restrict weight,
-                               global const float *restrict bias, global float *restrict y,
-                               global float *restrict mean, global float *restrict rstd, int R, int H,
-                               float eps)
+                               global const float *restrict bias, global float *restrict y, global float *restrict mean,
+                               global float *restrict rstd, int R, int H, float eps)
 {
     local float room[LANES];
     FOR_ROWS(row, R) {
@@ -41,8 +40,7 @@ kernel void group_norm_forward(global const float *restrict x, global const floa
             FOR_MINE(j) {
                 int left = N - AT(j);
                 floatv n = (v[j] - m) * s;
-                store_some(n * load_some(scale + AT(j), left) + load_some(shift + AT(j), left), to + AT(j),
-                           left);
+                store_some(n * load_some(scale + AT(j), left) + load_some(shift + AT(j), left), to + AT(j), left);
             }
             if (LANE == 0) {
                 mean[unit] = m;
@@ -66,8 +64,7 @@ kernel void group_norm_backward(global const float *restrict x, global const flo
             int unit = row * H + h;
             global const float *in = x + unit * N, *from = dy + unit * N, *scale = weight + h * N;
             global float *to = dx + unit * N;
-            global float *dweight = partial + ((int)get_group_id(0) * 2 * H + h) * N,
-                         *dbias = dweight + H * N;
+            global float *dweight = partial + ((int)get_group_id(0) * 2 * H + h) * N, *dbias = dweight + H * N;
             float m = mean[unit], s = rstd[unit];
             floatv n[MINE], d[MINE], sum = 0.0f, products = 0.0f;
 #pragma unroll
@@ -84,8 +81,7 @@ kernel void group_norm_backward(global const float *restrict x, global const flo
 #pragma unroll
             FOR_MINE(j) {
                 int left = N - AT(j);
-                floatv v = s * (d[j] * load_some(scale + AT(j), left) - a - n[j] * b), u = d[j] * n[j],
-                       w = d[j];
+                floatv v = s * (d[j] * load_some(scale + AT(j), left) - a - n[j] * b), u = d[j] * n[j], w = d[j];
                 if (accumulate)
                     v += load_some(to + AT(j), left);
                 store_some(v, to + AT(j), left);

@@ -3,9 +3,8 @@
 
 /* x [R,C], weight [C], bias [C] or NULL; y [R,C], mean [R], rstd [R] out. */
 kernel void layer_norm_forward(global const float *restrict x, global const float *restrict weight,
-                               global const float *restrict bias, global float *restrict y,
-                               global float *restrict mean, global float *restrict rstd, int R, int C,
-                               float eps)
+                               global const float *restrict bias, global float *restrict y, global float *restrict mean,
+                               global float *restrict rstd, int R, int C, float eps)
 {
     local float room[LANES];
     FOR_ROWS(row, R) {

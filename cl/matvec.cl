@@ -27,10 +27,10 @@
 #endif
 #define AHEAD (ROWS > 1) /* one vector is simple enough for the processor to read ahead by itself */
 
-INLINE void put(global float *y, global const float *bias, int bias_at, int at, int accumulate, float value)
+INLINE void put(global float *y, global const float *bias, int bias_at, int at, int add, float value)
 {
     value += bias ? bias[bias_at] : 0.0f;
-    y[at] = accumulate ? y[at] + value : value;
+    y[at] = add ? y[at] + value : value;
 }
 
 #if LANES > 1
@@ -47,7 +47,7 @@ INLINE float sum_of_lanes(local const float *parts)
 kernel void matvec_rows(global const float *restrict w, global const float *restrict x, global float *restrict y,
                         global const float *restrict bias, ulong offset_w, ulong offset_x, ulong offset_y,
                         ulong stride_w, ulong stride_x, ulong stride_y, int rows, int n, int k, int ldw, int ldx,
-                        int row_y, int col_y, int row_bias, int col_bias, int accumulate, int block)
+                        int row_y, int col_y, int row_bias, int col_bias, int add, int block)
 {
 #if LANES > 1
     local float room[SHARE * ROWS][LANES + 1];
@@ -103,7 +103,7 @@ kernel void matvec_rows(global const float *restrict w, global const float *rest
 #pragma unroll
             for (int r = 0; r < ROWS; r++)
                 if (j + s < j1 && r < rows)
-                    put(y, bias, r * row_bias + (j + s) * col_bias, r * row_y + (j + s) * col_y, accumulate, total[s][r]);
+                    put(y, bias, r * row_bias + (j + s) * col_bias, r * row_y + (j + s) * col_y, add, total[s][r]);
 #else
         for (int s = 0; s < SHARE; s++)
             for (int r = 0; r < ROWS; r++)
@@ -112,7 +112,7 @@ kernel void matvec_rows(global const float *restrict w, global const float *rest
         FOR_LANE(e, SHARE * ROWS) {
             int s = e / ROWS, r = e % ROWS;
             if (j + s < j1 && r < rows)
-                put(y, bias, r * row_bias + (j + s) * col_bias, r * row_y + (j + s) * col_y, accumulate,
+                put(y, bias, r * row_bias + (j + s) * col_bias, r * row_y + (j + s) * col_y, add,
                     sum_of_lanes(room[e]));
         }
         barrier(CLK_LOCAL_MEM_FENCE);
@@ -132,7 +132,7 @@ kernel void matvec_rows(global const float *restrict w, global const float *rest
 kernel void matvec_columns(global const float *restrict w, global const float *restrict x, global float *restrict y,
                            global const float *restrict bias, ulong offset_w, ulong offset_x, ulong offset_y,
                            ulong stride_w, ulong stride_x, ulong stride_y, int rows, int n, int k, int ldw, int row_x,
-                           int col_x, int row_y, int col_y, int row_bias, int col_bias, int accumulate)
+                           int col_x, int row_y, int col_y, int row_bias, int col_bias, int add)
 {
     ulong z = get_group_id(2);
     int j0 = (int)get_group_id(0) * OUTPUTS, width = min(OUTPUTS, n - j0);
@@ -184,8 +184,7 @@ kernel void matvec_columns(global const float *restrict w, global const float *r
             vstorev(sum[r][v], r * WIDE + v, out);
     for (int r = 0; r < rows; r++)
         for (int j = 0; j < width; j++)
-            put(y, bias, r * row_bias + (j0 + j) * col_bias, r * row_y + (j0 + j) * col_y, accumulate,
-                out[r * OUTPUTS + j]);
+            put(y, bias, r * row_bias + (j0 + j) * col_bias, r * row_y + (j0 + j) * col_y, add, out[r * OUTPUTS + j]);
 #else
     float sum[ROWS];
     for (int r = 0; r < ROWS; r++)
@@ -198,7 +197,7 @@ kernel void matvec_columns(global const float *restrict w, global const float *r
         }
         for (int r = 0; r < ROWS; r++)
             if (r < rows)
-                put(y, bias, r * row_bias + (j0 + LANE) * col_bias, r * row_y + (j0 + LANE) * col_y, accumulate, sum[r]);
+                put(y, bias, r * row_bias + (j0 + LANE) * col_bias, r * row_y + (j0 + LANE) * col_y, add, sum[r]);
     }
 #endif
 }

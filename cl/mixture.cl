@@ -130,8 +130,7 @@ kernel void diversity_mean(global const float *restrict o, global float *restric
 }
 
 /* loss[0] += factor * the sum of the squares of mean, n floats; one group */
-kernel void diversity_loss(global const float *restrict mean, global float *restrict loss, int n,
-                           float factor)
+kernel void diversity_loss(global const float *restrict mean, global float *restrict loss, int n, float factor)
 {
     local float room[LANES];
     floatv squares = 0.0f;
@@ -145,8 +144,8 @@ kernel void diversity_loss(global const float *restrict mean, global float *rest
 }
 
 /* d_o[b,t,c] += factor * mean[b,c]: R = B*T rows of n = A*D */
-kernel void diversity_backward(global const float *restrict mean, global float *restrict d_o, int R, int T,
-                               int n, float factor)
+kernel void diversity_backward(global const float *restrict mean, global float *restrict d_o, int R, int T, int n,
+                               float factor)
 {
     FOR_ROWS(row, R) {
         global const float *m = mean + row / T * n;

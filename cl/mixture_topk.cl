@@ -44,8 +44,8 @@ static void choose(global const float *scores, global int *choice, global float 
 }
 
 /* Chooses for the rows of one block, counts its assignments and sums its scores per expert. */
-static void choose_block(global const float *scores, struct routes t, global float *weights,
-                         global float *sums, int R, int E, int A, int block)
+static void choose_block(global const float *scores, struct routes t, global float *weights, global float *sums, int R,
+                         int E, int A, int block)
 {
     int begin = block * BLOCK, end = min(begin + BLOCK, R);
     for (int r = begin + LANE; r < end; r += LANES)
@@ -83,8 +83,8 @@ static void choose_block(global const float *scores, struct routes t, global flo
 
 /* first from counts; counts become where each block's assignments to an expert start; one group.
  * loss[0] += factor * the sum over e of (assignments to e) * (sum of the scores of e), unless loss is NULL */
-static void scan(struct routes t, global const float *sums, global float *loss, float factor, int E,
-                 int blocks, local int *load, local float *balance)
+static void scan(struct routes t, global const float *sums, global float *loss, float factor, int E, int blocks,
+                 local int *load, local float *balance)
 {
     FOR_LANE(e, E) {
         int count = 0;
@@ -153,8 +153,8 @@ kernel void topk_choose(global const float *restrict scores, global int *restric
     choose_block(scores, routes_of(routes, R, E, A), weights, sums, R, E, A, ROW);
 }
 
-kernel void topk_scan(global int *restrict routes, global const float *restrict sums,
-                      global float *restrict loss, float factor, int R, int E, int A)
+kernel void topk_scan(global int *restrict routes, global const float *restrict sums, global float *restrict loss,
+                      float factor, int R, int E, int A)
 {
     local int load[EXPERTS];
     local float balance[EXPERTS];
@@ -167,9 +167,8 @@ kernel void topk_scatter(global int *restrict routes, int R, int E, int A)
 }
 
 /* All three for R <= BLOCK, in one group. */
-kernel void topk_route(global const float *restrict scores, global int *restrict routes,
-                       global float *restrict weights, global float *restrict sums,
-                       global float *restrict loss, float factor, int R, int E, int A)
+kernel void topk_route(global const float *restrict scores, global int *restrict routes, global float *restrict weights,
+                       global float *restrict sums, global float *restrict loss, float factor, int R, int E, int A)
 {
     local int load[EXPERTS];
     local float balance[EXPERTS];

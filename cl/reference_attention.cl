@@ -9,8 +9,8 @@
 
 /* heads[part,b,h,t], `at` floats from the start, = rows[b,t,part,h] for t < T, 0 for T <= t < length; N
  * floats each, part 0 times scale */
-kernel void reference_sliding_gather(global const float *restrict rows, global float *restrict heads, int at,
-                                     int B, int T, int length, int H, int N, int parts, float scale)
+kernel void reference_sliding_gather(global const float *restrict rows, global float *restrict heads, int at, int B,
+                                     int T, int length, int H, int N, int parts, float scale)
 {
     heads += at;
     FOR_ROWS(row, B * length) {
@@ -28,8 +28,8 @@ kernel void reference_sliding_gather(global const float *restrict rows, global f
 }
 
 /* The way back: rows[b,t,part,h] = heads[part,b,h,t], part 0 times scale */
-kernel void reference_sliding_scatter(global const float *restrict heads, global float *restrict rows, int at,
-                                      int B, int T, int length, int H, int N, int parts, float scale)
+kernel void reference_sliding_scatter(global const float *restrict heads, global float *restrict rows, int at, int B,
+                                      int T, int length, int H, int N, int parts, float scale)
 {
     heads += at;
     FOR_ROWS(row, B * T) {

@@ -2,8 +2,8 @@
  * RMSNorm without a weight: y = x / (|x|/sqrt(C) + eps), rows of C floats. */
 
 /* x [R,C] in, y [R,C] out, rstd [R] out: 1 / (|x|/sqrt(C) + eps), kept for backward. */
-kernel void rms_norm_forward(global const float *restrict x, global float *restrict y,
-                             global float *restrict rstd, int R, int C, float eps)
+kernel void rms_norm_forward(global const float *restrict x, global float *restrict y, global float *restrict rstd,
+                             int R, int C, float eps)
 {
     local float room[LANES];
     FOR_ROWS(row, R) {
@@ -20,8 +20,7 @@ kernel void rms_norm_forward(global const float *restrict x, global float *restr
 /* With s = rstd and q = |y|/sqrt(C), which is s * |x|/sqrt(C):
  * dx = s * (dy - y * (dy . y) / (C * q)), the last term 0 where x is 0. += if accumulate. */
 kernel void rms_norm_backward(global const float *restrict y, global const float *restrict rstd,
-                              global const float *restrict dy, global float *restrict dx, int R, int C,
-                              int accumulate)
+                              global const float *restrict dy, global float *restrict dx, int R, int C, int accumulate)
 {
     local float room[LANES];
     FOR_ROWS(row, R) {

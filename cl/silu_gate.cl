@@ -12,8 +12,8 @@ kernel void silu_gate_forward(global const float *x, global const float *g, glob
 }
 
 /* With s = sigmoid(g): dx = dy * g * s, dg = dy * x * s * (1 + g * (1 - s)); each may be an input. */
-kernel void silu_gate_backward(global const float *x, global const float *g, global const float *dy,
-                               global float *dx, global float *dg, int n)
+kernel void silu_gate_backward(global const float *x, global const float *g, global const float *dy, global float *dx,
+                               global float *dg, int n)
 {
     FOR_ITEMS(block, VECTORS(n)) {
         int i = block * VEC, left = n - i;

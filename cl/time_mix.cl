@@ -39,8 +39,8 @@ INLINE void fill_weights(local float *weight, float decay, float faaaa)
  * through all chunks from `state` [B*H,N,N] (NULL: 0) and leaves it advanced; else each chunk's own sum is written and
  * time_mix_scan adds them up. */
 kernel void time_mix_states(global const float *restrict a, global const float *restrict b,
-                            global const float *restrict decay, global float *state, global float *states, int T,
-                            int H, int chunks, int together, int reverse)
+                            global const float *restrict decay, global float *state, global float *states, int T, int H,
+                            int chunks, int together, int reverse)
 {
     local float panel[CHUNK * PANEL_STRIDE], weight[2 * CHUNK];
     int j0 = (int)get_group_id(0) * PANEL, bh = (int)get_group_id(2), stride = H * N;
@@ -66,7 +66,8 @@ kernel void time_mix_states(global const float *restrict a, global const float *
         global float *after = final ? end : all + (chunk + (together ? reverse ? -1 : 1 : 0)) * (N * N);
         float kept = exp(-exp(decay[bh % H]) * (float)length);
         BARRIER();
-        PACK_ROWS(panel, length, length, N - j0, right + pr * stride, weight[CHUNK - 1 - (reverse ? pr : length - 1 - pr)]);
+        PACK_ROWS(panel, length, length, N - j0, right + pr * stride,
+                  weight[CHUNK - 1 - (reverse ? pr : length - 1 - pr)]);
         BARRIER();
         FOR_TILES(i0, col, 0, N) {
             int j = j0 + col;
@@ -76,8 +77,7 @@ kernel void time_mix_states(global const float *restrict a, global const float *
             TILE_ZERO(sum);
             TILE_PRODUCT(sum, 0, length, left[ti * stride + (N % TILE_ROWS ? min(i0 + tr, N - 1) : i0 + tr)],
                          panel + ti * PANEL_STRIDE + col);
-            FOR_TILE_ROWS(r) FOR_TILE_VECS(c)
-            {
+            FOR_TILE(r, c) {
                 int at = (i0 + r) * N + j + c * VEC;
                 if (i0 + r < N && j + c * VEC < N) {
                     if (together)
@@ -113,7 +113,7 @@ kernel void time_mix_scan(global const float *restrict decay, global float *rest
 
 /* scores[t][s] = a_t.b_s for the tiles that touch s <= t: a, b the first of `length` rows of N floats. */
 INLINE void products(local float *restrict scores, local float *restrict panel, global const float *restrict a,
-                            global const float *restrict b, int length, int stride)
+                     global const float *restrict b, int length, int stride)
 {
     for (int s0 = 0; s0 < length; s0 += PANEL) {
         BARRIER();
@@ -122,10 +122,12 @@ INLINE void products(local float *restrict scores, local float *restrict panel, 
         FOR_TILES(t0, col, s0, length) {
             floatv sum[TILE_ROWS][TILE_VECS];
             global const float *rows[TILE_ROWS];
-            FOR_TILE_ROWS(r) rows[r] = a + min(t0 + r, length - 1) * stride;
+            FOR_TILE_ROWS(r)
+                rows[r] = a + min(t0 + r, length - 1) * stride;
             TILE_ZERO(sum);
             TILE_PRODUCT(sum, 0, N, rows[tr][ti], panel + ti * PANEL_STRIDE + col);
-            FOR_TILE_ROWS(r) FOR_TILE_VECS(c) vstorev(sum[r][c], c, scores + (t0 + r) * SCORES + s0 + col);
+            FOR_TILE(r, c)
+                vstorev(sum[r][c], c, scores + (t0 + r) * SCORES + s0 + col);
         }
     }
     BARRIER();
@@ -168,12 +170,14 @@ kernel void time_mix_forward(global const float *restrict r, global const float 
             TILE_ZERO(sum);
             if (state) {
                 global const float *from[TILE_ROWS];
-                FOR_TILE_ROWS(i) from[i] = r + base + min(t0 + i, length - 1) * stride;
+                FOR_TILE_ROWS(i)
+                    from[i] = r + base + min(t0 + i, length - 1) * stride;
                 TILE_PRODUCT(sum, 0, N, from[tr][ti], state + ti * N + j);
-                FOR_TILE_ROWS(i) FOR_TILE_VECS(c) sum[i][c] *= weight[max(CHUNK - 1 - t0 - i, 0)];
+                FOR_TILE(i, c)
+                    sum[i][c] *= weight[max(CHUNK - 1 - t0 - i, 0)];
             }
             TILE_PRODUCT(sum, 0, t0 + rows, scores[(t0 + tr) * SCORES + ti], panel + ti * PANEL_STRIDE + col);
-            FOR_TILE_ROWS(i) FOR_TILE_VECS(c)
+            FOR_TILE(i, c)
                 if (i < rows && j + c * VEC < N)
                     STORE(sum[i][c], y + base + (t0 + i) * stride + j + c * VEC, N - j - c * VEC);
         }
@@ -183,9 +187,8 @@ kernel void time_mix_forward(global const float *restrict r, global const float 
 /* scores holds p[t][s] = weight * r_t.k_s and becomes weight * q[t][s], q[t][s] = dy_t.v_s = a_t.b_s. Gives this lane's
  * part of sum_{s<t} (t-1-s) p q; `diagonal` holds r_t.k_t and becomes (r_t.k_t) q[t][t]. */
 INLINE float second_products(local float *restrict scores, local float *restrict panel,
-                                    local const float *restrict weight, local float *restrict diagonal,
-                                    global const float *restrict a, global const float *restrict b, int length,
-                                    int stride)
+                             local const float *restrict weight, local float *restrict diagonal,
+                             global const float *restrict a, global const float *restrict b, int length, int stride)
 {
     floatv slope = 0.0f;
     for (int s0 = 0; s0 < length; s0 += PANEL) {
@@ -195,11 +198,11 @@ INLINE float second_products(local float *restrict scores, local float *restrict
         FOR_TILES(t0, col, s0, length) {
             floatv sum[TILE_ROWS][TILE_VECS];
             global const float *rows[TILE_ROWS];
-            FOR_TILE_ROWS(r) rows[r] = a + min(t0 + r, length - 1) * stride;
+            FOR_TILE_ROWS(r)
+                rows[r] = a + min(t0 + r, length - 1) * stride;
             TILE_ZERO(sum);
             TILE_PRODUCT(sum, 0, N, rows[tr][ti], panel + ti * PANEL_STRIDE + col);
-            FOR_TILE_ROWS(r) FOR_TILE_VECS(c)
-            {
+            FOR_TILE(r, c) {
                 int t = t0 + r, s = s0 + col + c * VEC;
                 if (s > t || t >= length)
                     continue;
@@ -219,10 +222,9 @@ INLINE float second_products(local float *restrict scores, local float *restrict
 
 /* out[t] = w^t a_t M' for the rows of a chunk (with `reverse` w^(L-1-t)): the gradient by way of the state, M [N,N].
  * Gives this lane's part of sum_t n (x_t.out_t), n the power of w. */
-INLINE float through_state(global float *restrict out, local float *restrict panel,
-                                  local const float *restrict weight, global const float *restrict a,
-                                  global const float *restrict x, global const float *restrict state, int length,
-                                  int stride, int reverse)
+INLINE float through_state(global float *restrict out, local float *restrict panel, local const float *restrict weight,
+                           global const float *restrict a, global const float *restrict x,
+                           global const float *restrict state, int length, int stride, int reverse)
 {
     floatv slope = 0.0f;
     for (int i0 = 0; i0 < N; i0 += PANEL) {
@@ -235,11 +237,11 @@ INLINE float through_state(global float *restrict out, local float *restrict pan
                 continue;
             floatv sum[TILE_ROWS][TILE_VECS];
             global const float *rows[TILE_ROWS];
-            FOR_TILE_ROWS(r) rows[r] = a + min(t0 + r, length - 1) * stride;
+            FOR_TILE_ROWS(r)
+                rows[r] = a + min(t0 + r, length - 1) * stride;
             TILE_ZERO(sum);
             TILE_PRODUCT(sum, 0, N, rows[tr][ti], panel + ti * PANEL_STRIDE + col);
-            FOR_TILE_ROWS(r) FOR_TILE_VECS(c)
-            {
+            FOR_TILE(r, c) {
                 int at = (t0 + r) * stride + i + c * VEC, rest = N - i - c * VEC;
                 if (t0 + r >= length || rest <= 0)
                     continue;
@@ -254,21 +256,23 @@ INLINE float through_state(global float *restrict out, local float *restrict pan
 }
 
 /* out = the tile's sums, added to what is there if `add`. */
-#define STORE_TILE(sum, out, add)                                                                                \
-    FOR_TILE_ROWS(r_) FOR_TILE_VECS(c_)                                                                          \
-    {                                                                                                            \
-        int at_ = (t0 + r_) * stride + j + c_ * VEC, rest_ = N - j - c_ * VEC;                                   \
-        if (t0 + r_ < length && rest_ > 0)                                                                       \
-            STORE((add) ? sum[r_][c_] + LOAD((out) + at_, rest_) : sum[r_][c_], (out) + at_, rest_);   \
-    }
+#define STORE_TILE(sum, out, add)                                                                        \
+    FOR_TILE_ROWS(r_)                                                                                    \
+        FOR_TILE_VECS(c_) {                                                                              \
+            int at_ = (t0 + r_) * stride + j + c_ * VEC, rest_ = N - j - c_ * VEC;                       \
+            if (t0 + r_ < length && rest_ > 0)                                                           \
+                STORE((add) ? sum[r_][c_] + LOAD((out) + at_, rest_) : sum[r_][c_], (out) + at_, rest_); \
+        }
 
-/* This work-item's share of what the state before a chunk gives to the one after it: length * w^length * <S, G>. NULL: none. */
+/* This work-item's share of what the state before a chunk gives to the one after it: length * w^length * <S, G>. NULL:
+ * none. */
 INLINE float across(global const float *state, global const float *grad, float decay, float length)
 {
     floatv sum = 0.0f;
     if (!state || !grad)
         return 0.0f;
-    FOR_LANE_VECTORS(i, N * N) sum += LOAD(state + i, N * N - i) * LOAD(grad + i, N * N - i);
+    FOR_LANE_VECTORS(i, N * N)
+        sum += LOAD(state + i, N * N - i) * LOAD(grad + i, N * N - i);
     return length * exp(-exp(decay) * length) * sum_of_vector(sum);
 }
 
@@ -278,6 +282,36 @@ INLINE float sum_of_first(local const float *x, int count)
     for (int i = 0; i < count; i++)
         sum += x[i];
     return sum;
+}
+
+/* dv of a chunk: the weighted scores transposed times dy, and what comes through the state behind it (grad). */
+static inline void value_gradients(local const float *restrict scores, local float *restrict panel,
+                                   local const float *restrict weight, global const float *restrict k,
+                                   global const float *restrict dy, global float *restrict dv,
+                                   global const float *restrict grad, int length, int stride)
+{
+    for (int j0 = 0; j0 < N; j0 += PANEL) {
+        BARRIER();
+        PACK_ROWS(panel, length, length, N - j0, dy + pr * stride + j0, 1.0f);
+        BARRIER();
+        FOR_TILES(t0, col, 0, length) {
+            int j = j0 + col;
+            if (j >= N)
+                continue;
+            floatv sum[TILE_ROWS][TILE_VECS];
+            TILE_ZERO(sum);
+            if (grad) {
+                global const float *from[TILE_ROWS];
+                FOR_TILE_ROWS(i)
+                    from[i] = k + min(t0 + i, length - 1) * stride;
+                TILE_PRODUCT(sum, 0, N, from[tr][ti], grad + ti * N + j);
+                FOR_TILE(i, c)
+                    sum[i][c] *= weight[CHUNK - 1 - max(length - 1 - t0 - i, 0)];
+            }
+            TILE_PRODUCT(sum, t0, length, scores[ti * SCORES + t0 + tr], panel + ti * PANEL_STRIDE + col);
+            STORE_TILE(sum, dv, 0);
+        }
+    }
 }
 
 /* Gradients within one chunk: with G the gradient of the state after it (`grads`; NULL: one chunk, none),
@@ -301,29 +335,11 @@ kernel void time_mix_backward(global const float *restrict r, global const float
     global const float *grad = chunk < chunks - 1 ? grads + at * (N * N) : 0;
     fill_weights(weight, decay[bh % H], faaaa[bh % H]);
     products(scores, panel, r + base, k + base, length, stride);
-    FOR_LANE(t, length) diagonal[t] = scores[t * SCORES + t];
+    FOR_LANE(t, length)
+        diagonal[t] = scores[t * SCORES + t];
     BARRIER();
     weigh(scores, weight, length);
-    for (int j0 = 0; j0 < N; j0 += PANEL) {
-        BARRIER();
-        PACK_ROWS(panel, length, length, N - j0, dy + base + pr * stride + j0, 1.0f);
-        BARRIER();
-        FOR_TILES(t0, col, 0, length) {
-            int j = j0 + col;
-            if (j >= N)
-                continue;
-            floatv sum[TILE_ROWS][TILE_VECS];
-            TILE_ZERO(sum);
-            if (grad) {
-                global const float *from[TILE_ROWS];
-                FOR_TILE_ROWS(i) from[i] = k + base + min(t0 + i, length - 1) * stride;
-                TILE_PRODUCT(sum, 0, N, from[tr][ti], grad + ti * N + j);
-                FOR_TILE_ROWS(i) FOR_TILE_VECS(c) sum[i][c] *= weight[CHUNK - 1 - max(length - 1 - t0 - i, 0)];
-            }
-            TILE_PRODUCT(sum, t0, length, scores[ti * SCORES + t0 + tr], panel + ti * PANEL_STRIDE + col);
-            STORE_TILE(sum, dv + base, 0);
-        }
-    }
+    value_gradients(scores, panel, weight, k + base, dy + base, dv + base, grad, length, stride);
     float slope = second_products(scores, panel, weight, diagonal, dy + base, v + base, length, stride);
     if (state)
         slope += through_state(dr + base, panel, weight, dy + base, r + base, state, length, stride, 0);
@@ -340,7 +356,8 @@ kernel void time_mix_backward(global const float *restrict r, global const float
                 continue;
             floatv sum[TILE_ROWS][TILE_VECS];
             TILE_ZERO(sum);
-            TILE_PRODUCT(sum, 0, min(t0 + TILE_ROWS, length), scores[(t0 + tr) * SCORES + ti], panel + ti * PANEL_STRIDE + col);
+            TILE_PRODUCT(sum, 0, min(t0 + TILE_ROWS, length), scores[(t0 + tr) * SCORES + ti],
+                         panel + ti * PANEL_STRIDE + col);
             STORE_TILE(sum, dr + base, state != 0);
         }
         BARRIER();
@@ -394,8 +411,8 @@ kernel void time_mix_backward_sum(global const float *restrict decay, global con
 #endif
 kernel void time_mix_step(global const float *restrict r, global const float *restrict k,
                           global const float *restrict v, global const float *restrict decay,
-                          global const float *restrict faaaa, global float *restrict state,
-                          global float *restrict y, int H)
+                          global const float *restrict faaaa, global float *restrict state, global float *restrict y,
+                          int H)
 {
     int bh = (int)get_group_id(1), j0 = (int)get_group_id(0) * STEP_COLUMNS;
     float rate = exp(decay[bh % H]), u = faaaa[bh % H], w = exp(-rate);
@@ -419,8 +436,7 @@ kernel void time_mix_step(global const float *restrict r, global const float *re
             STORE(old * change + (old * keep + new), row + c * VEC, rest - c * VEC);
         }
     }
-    _Pragma("unroll") for (int c = 0; c < STEP_VECS; c++)
-        STORE(sum[c], y + bh * N + j0 + c * VEC, rest - c * VEC);
+    _Pragma("unroll") for (int c = 0; c < STEP_VECS; c++) STORE(sum[c], y + bh * N + j0 + c * VEC, rest - c * VEC);
 #else
     int j = j0 + LANE;
     if (j >= N)

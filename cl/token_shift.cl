@@ -14,9 +14,9 @@ kernel void token_shift_forward(global const float *restrict x, global const flo
                                 global const float *restrict maa0, global const float *restrict maa1,
                                 global const float *restrict maa2, global const float *restrict maa3,
                                 global const float *restrict maa4, global const float *restrict maa5,
-                                global float *restrict out0, global float *restrict out1,
-                                global float *restrict out2, global float *restrict out3,
-                                global float *restrict out4, global float *restrict out5, int R, int T, int C)
+                                global float *restrict out0, global float *restrict out1, global float *restrict out2,
+                                global float *restrict out3, global float *restrict out4, global float *restrict out5,
+                                int R, int T, int C)
 {
     global const float *maa[6] = {maa0, maa1, maa2, maa3, maa4, maa5};
     global float *out[6] = {out0, out1, out2, out3, out4, out5};
@@ -30,7 +30,8 @@ kernel void token_shift_forward(global const float *restrict x, global const flo
                 shift += load_some(before + i, left);
 #pragma unroll
             for (int k = 0; k < COUNT; k++)
-                store_some(KEEPS ? v + shift - shift * load_some(maa[k] + i, left) : v + shift * load_some(maa[k] + i, left),
+                store_some(KEEPS ? v + shift - shift * load_some(maa[k] + i, left)
+                                 : v + shift * load_some(maa[k] + i, left),
                            out[k] + row * C + i, left);
         }
     }
@@ -40,9 +41,9 @@ kernel void token_shift_forward(global const float *restrict x, global const flo
  * sums of (prev - x) * dout_k written (or added, if `add`) to dmaa [COUNT,C]. From the last row to the first,
  * so that what a row gives to the one before stays in registers; t is the last row's position. */
 static inline __attribute__((always_inline)) void
-shift_backward(global const float *restrict x, global const float *const *maa,
-               global const float *const *dout, global float *restrict dx, global float *restrict dmaa,
-               int first, int last, int t, int T, int C, int i, int left, int add, int accumulate)
+shift_backward(global const float *restrict x, global const float *const *maa, global const float *const *dout,
+               global float *restrict dx, global float *restrict dmaa, int first, int last, int t, int T, int C, int i,
+               int left, int add, int accumulate)
 {
     floatv mix[COUNT], sum[COUNT], after = 0.0f, v = load_some(x + last * C + i, left);
 #pragma unroll
@@ -104,8 +105,7 @@ kernel void token_shift_backward(global const float *restrict x, global const fl
 }
 
 /* previous[b] = x[b,T-1] */
-kernel void token_shift_state(global const float *restrict x, global float *restrict previous, int B, int T,
-                              int C)
+kernel void token_shift_state(global const float *restrict x, global float *restrict previous, int B, int T, int C)
 {
     FOR_ROWS(b, B) {
         FOR_LANE_VECTORS(i, C)

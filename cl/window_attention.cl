@@ -70,26 +70,33 @@ INLINE struct keys keys_from(int s, int high, global const float *k, global cons
 }
 
 /* sum = rows of `left` (`count` of them, `step` floats apart) from `row` on, times the panel's columns from col on. */
-#define ROWS_BY_PANEL(sum, left, step, count, row, panel, col)                                                   \
-    TILE_ZERO(sum);                                                                                              \
-    {                                                                                                            \
-        global const float *rows_[TILE_ROWS];                                                                    \
-        FOR_TILE_ROWS(r_) rows_[r_] = (left) + min((row) + r_, (count)-1) * (step);                              \
-        TILE_PRODUCT(sum, 0, D, rows_[tr][ti], (panel) + ti * PANEL_STRIDE + (col));                             \
+#define ROWS_BY_PANEL(sum, left, step, count, row, panel, col)                       \
+    TILE_ZERO(sum);                                                                  \
+    {                                                                                \
+        global const float *rows_[TILE_ROWS];                                        \
+        FOR_TILE_ROWS(r_)                                                            \
+            rows_[r_] = (left) + min((row) + r_, (count)-1) * (step);                \
+        TILE_PRODUCT(sum, 0, D, rows_[tr][ti], (panel) + ti * PANEL_STRIDE + (col)); \
     }
 
 /* out[j] += sum over the rows of `left` of its column j times the row of scores, for the first `columns` columns. */
-#define COLUMNS_BY_SCORES(out, left, step, count, columns, scores)                                               \
-    FOR_TILES(j, col, 0, columns) {                                                                              \
-        floatv sum[TILE_ROWS][TILE_VECS];                                                                        \
-        FOR_TILE_ROWS(r) FOR_TILE_VECS(c) sum[r][c] = vloadv(c, (out) + (j + r) * PANEL_STRIDE + col);           \
-        TILE_PRODUCT(sum, 0, count,                                                                              \
+#define COLUMNS_BY_SCORES(out, left, step, count, columns, scores)                                                  \
+    FOR_TILES(j, col, 0, columns) {                                                                                 \
+        floatv sum[TILE_ROWS][TILE_VECS];                                                                           \
+        FOR_TILE_ROWS(r)                                                                                            \
+            FOR_TILE_VECS(c)                                                                                        \
+                sum[r][c] = vloadv(c, (out) + (j + r) * PANEL_STRIDE + col);                                        \
+        TILE_PRODUCT(sum, 0, count,                                                                                 \
                      (left)[ti * (step) + (COLUMNS % TILE_ROWS || PIECES > 1 ? min(j + tr, (columns)-1) : j + tr)], \
-                     (scores) + ti * PANEL_STRIDE + col);                                                        \
-        FOR_TILE_ROWS(r) FOR_TILE_VECS(c) vstorev(sum[r][c], c, (out) + (j + r) * PANEL_STRIDE + col);           \
+                     (scores) + ti * PANEL_STRIDE + col);                                                           \
+        FOR_TILE_ROWS(r)                                                                                            \
+            FOR_TILE_VECS(c)                                                                                        \
+                vstorev(sum[r][c], c, (out) + (j + r) * PANEL_STRIDE + col);                                        \
     }
 
-#define FILL(panel, count, value) FOR_LANE(i_, count) (panel)[i_] = (value)
+#define FILL(panel, count, value) \
+    FOR_LANE(i_, count)           \
+    (panel)[i_] = (value)
 
 #ifdef DROPOUT
 /* 1 where the queries from t on (the last one stands for those after it) keep key s; `rows` are theirs. */
@@ -140,13 +147,13 @@ kernel void window_attention_forward(global const float *restrict qkv, global co
     BARRIER();
     struct keys run;
     for (int s0 = max(t0 - W + 1, -before); s0 <= high; s0 += run.count) {
-        run = keys_from(s0, high, head + k_at, head + v_at, stride, ring_k + ring_at, ring_v + ring_at, ring_stride, slot, W);
+        run = keys_from(s0, high, head + k_at, head + v_at, stride, ring_k + ring_at, ring_v + ring_at, ring_stride,
+                        slot, W);
         int edge = s0 + run.count - 1 > t0 || high - s0 >= W;
         FOR_TILES(s, col, 0, run.count) {
             floatv sum[TILE_ROWS][TILE_VECS];
             ROWS_BY_PANEL(sum, run.k, run.step, run.count, s, queries, col);
-            FOR_TILE_ROWS(r) FOR_TILE_VECS(c)
-            {
+            FOR_TILE(r, c) {
                 sum[r][c] *= scale;
                 if (edge)
                     sum[r][c] = where_seen(sum[r][c], counting(t0 + col + c * VEC - s0 - s - r), W, -INFINITY);
@@ -174,18 +181,22 @@ kernel void window_attention_forward(global const float *restrict qkv, global co
         BARRIER();
         FOR_TILES(j, col, 0, columns) {
             floatv sum[TILE_ROWS][TILE_VECS];
-            FOR_TILE_ROWS(r) FOR_TILE_VECS(c)
+            FOR_TILE(r, c)
                 sum[r][c] = vloadv(c, out + (j + r) * PANEL + col) * vloadv(c, factor + col);
-            TILE_PRODUCT(sum, 0, run.count,
-                         run.v[ti * run.step + j0 + (COLUMNS % TILE_ROWS || PIECES > 1 ? min(j + tr, columns - 1) : j + tr)],
-                         scores + ti * PANEL + col);
-            FOR_TILE_ROWS(r) FOR_TILE_VECS(c) vstorev(sum[r][c], c, out + (j + r) * PANEL + col);
+            TILE_PRODUCT(
+                sum, 0, run.count,
+                run.v[ti * run.step + j0 + (COLUMNS % TILE_ROWS || PIECES > 1 ? min(j + tr, columns - 1) : j + tr)],
+                scores + ti * PANEL + col);
+            FOR_TILE(r, c)
+                vstorev(sum[r][c], c, out + (j + r) * PANEL + col);
         }
         BARRIER();
     }
-    UNPACK_TRANSPOSED(out, rows, columns, y + (b * T + t0 + pr) * (H * D) + h * D + j0, 1.0f / vloadv(0, total + column_));
+    UNPACK_TRANSPOSED(out, rows, columns, y + (b * T + t0 + pr) * (H * D) + h * D + j0,
+                      1.0f / vloadv(0, total + column_));
     if (lse && j0 == 0)
-        FOR_LANE(t, rows) lse[(b * H + h) * T + t0 + t] = top[t] + log(total[t]);
+        FOR_LANE(t, rows)
+            lse[(b * H + h) * T + t0 + t] = top[t] + log(total[t]);
 }
 
 /* dq, by panels of queries; delta [B,H,T] = dy.y is left for dk and dv. No positions before. Groups as above. */
@@ -234,8 +245,7 @@ kernel void window_attention_backward_queries(global const float *restrict qkv, 
         FOR_TILES(s, col, 0, run.count) {
             floatv sum[TILE_ROWS][TILE_VECS];
             ROWS_BY_PANEL(sum, run.k, run.step, run.count, s, queries, col);
-            FOR_TILE_ROWS(r) FOR_TILE_VECS(c)
-            {
+            FOR_TILE(r, c) {
                 floatv p = exp(scale * sum[r][c] - vloadv(c, top + col));
                 if (edge)
                     p = where_seen(p, counting(t0 + col + c * VEC - s0 - s - r), W, 0.0f);
@@ -245,8 +255,7 @@ kernel void window_attention_backward_queries(global const float *restrict qkv, 
         FOR_TILES(s, col, 0, run.count) {
             floatv sum[TILE_ROWS][TILE_VECS];
             ROWS_BY_PANEL(sum, run.v, run.step, run.count, s, douts, col);
-            FOR_TILE_ROWS(r) FOR_TILE_VECS(c)
-            {
+            FOR_TILE(r, c) {
                 local float *p = scores + (s + r) * PANEL + col;
 #ifdef DROPOUT
                 sum[r][c] *= grow * kept_by_queries(kept, words, t0 + col + c * VEC, T - 1, min(s0 + s + r, high));
@@ -263,7 +272,7 @@ kernel void window_attention_backward_queries(global const float *restrict qkv, 
 
 /* What query t + r does with the keys of vector c of its tile */
 #define KEPT_BY_ROW(c) \
-    kept_of_keys(kept + (unit + t0 + min(t + r, count - 1)) * words, min(s0 + col + (c) * VEC, 32 * words - VEC))
+    kept_of_keys(kept + (unit + t0 + min(t + r, count - 1)) * words, min(s0 + col + (c)*VEC, 32 * words - VEC))
 
 /* dk and dv, by panels of keys against blocks of queries. Groups: panels of keys, H * PIECES, B. */
 kernel void window_attention_backward_keys(global const float *restrict qkv, global const float *restrict lse,
@@ -292,8 +301,7 @@ kernel void window_attention_backward_keys(global const float *restrict qkv, glo
             ROWS_BY_PANEL(sum, q, stride, count, t, keys, col);
             FOR_TILE_ROWS(r) {
                 float top = lse[unit + t0 + min(t + r, count - 1)];
-                FOR_TILE_VECS(c)
-                {
+                FOR_TILE_VECS(c) {
                     floatv p = exp(scale * sum[r][c] - top);
                     if (edge)
                         p = where_seen(p, (float)(t0 + t + r) - counting(s0 + col + c * VEC), W, 0.0f);
@@ -313,8 +321,7 @@ kernel void window_attention_backward_keys(global const float *restrict qkv, glo
 #ifdef DROPOUT /* the scores are with dropout: those without once more */
             floatv score[TILE_ROWS][TILE_VECS];
             ROWS_BY_PANEL(score, q, stride, count, t, keys, col);
-            FOR_TILE_ROWS(r) FOR_TILE_VECS(c)
-            {
+            FOR_TILE(r, c) {
                 floatv p = exp(scale * score[r][c] - lse[unit + t0 + min(t + r, count - 1)]);
                 p = where_seen(p, (float)(t0 + t + r) - counting(s0 + col + c * VEC), W, 0.0f);
                 vstorev(p, c, scores + (t + r) * PANEL + col);
@@ -323,8 +330,7 @@ kernel void window_attention_backward_keys(global const float *restrict qkv, glo
 #endif
             FOR_TILE_ROWS(r) {
                 float dot = delta[unit + t0 + min(t + r, count - 1)];
-                FOR_TILE_VECS(c)
-                {
+                FOR_TILE_VECS(c) {
                     local float *p = scores + (t + r) * PANEL + col;
                     vstorev(vloadv(c, p) * (sum[r][c] - dot), c, p);
                 }
@@ -351,7 +357,8 @@ kernel void window_attention_append(global const float *restrict qkv, global flo
     }
 }
 
-/* ---- one position, T = 1: appended to the rings, then all `seen` slots of the rings from 0 on are its keys ------------ */
+/* ---- one position, T = 1: appended to the rings, then all `seen` slots of the rings from 0 on are its keys
+ * ------------ */
 
 #define STEP_KEYS 64 /* slots that a group takes */
 
@@ -365,7 +372,8 @@ static inline floatv dot_vector(global const float *a, global const float *b)
 }
 
 /* scores[s] = scale * q.k_s for `count` slots; -INFINITY for the others up to STEP_KEYS. */
-INLINE void step_scores(local float *scores, global const float *q, global const float *k, int stride, int count, float scale)
+INLINE void step_scores(local float *scores, global const float *q, global const float *k, int stride, int count,
+                        float scale)
 {
 #if LANES == 1
     for (int s0 = 0; s0 < STEP_KEYS; s0 += VEC) {
@@ -376,7 +384,8 @@ INLINE void step_scores(local float *scores, global const float *q, global const
         vstorev(select((floatv)-INFINITY, sum * scale, counting(s0) < (float)count), 0, scores + s0);
     }
 #else
-    FOR_LANE(s, STEP_KEYS) scores[s] = s < count ? scale * sum_of_vector(dot_vector(q, k + s * stride)) : -INFINITY;
+    FOR_LANE(s, STEP_KEYS)
+        scores[s] = s < count ? scale * sum_of_vector(dot_vector(q, k + s * stride)) : -INFINITY;
 #endif
 }
 
@@ -399,10 +408,10 @@ INLINE float step_softmax(local float *scores, local float *room, float *total)
     *total = sum_of_vector(sum);
 #else
     float top = -INFINITY, sum = 0.0f;
-    FOR_LANE(s, STEP_KEYS) top = max(top, scores[s]);
-    top = row_max(top, room);
     FOR_LANE(s, STEP_KEYS)
-    {
+        top = max(top, scores[s]);
+    top = row_max(top, room);
+    FOR_LANE(s, STEP_KEYS) {
         scores[s] = exp(scores[s] - top);
         sum += scores[s];
     }
@@ -412,7 +421,8 @@ INLINE float step_softmax(local float *scores, local float *room, float *total)
 }
 
 /* to[j] = factor * sum_s scores[s] v[s][j]. */
-INLINE void step_values(global float *to, local const float *scores, global const float *v, int stride, int count, float factor)
+INLINE void step_values(global float *to, local const float *scores, global const float *v, int stride, int count,
+                        float factor)
 {
     FOR_LANE_VECTORS(j, D) {
         floatv sum = 0.0f;
@@ -450,7 +460,8 @@ kernel void window_attention_step(global const float *restrict qkv, global float
         BARRIER();
         float top = step_softmax(scores, room, &total);
         BARRIER();
-        global float *to = part ? part + ((b * H + h) * (int)get_num_groups(0) + (int)get_group_id(0)) * (D + 2) : y + (b * H + h) * D;
+        global float *to =
+            part ? part + ((b * H + h) * (int)get_num_groups(0) + (int)get_group_id(0)) * (D + 2) : y + (b * H + h) * D;
         step_values(to, scores, v + h * D, H * D, count, part ? 1.0f : 1.0f / total);
         if (part && LANE == 0) {
             to[D] = top;
@@ -461,7 +472,8 @@ kernel void window_attention_step(global const float *restrict qkv, global float
 }
 
 /* y [B,H*D] of the parts. Groups: heads by shares, B. */
-kernel void window_attention_step_join(global const float *restrict part, global float *restrict y, int H, int parts, int share)
+kernel void window_attention_step_join(global const float *restrict part, global float *restrict y, int H, int parts,
+                                       int share)
 {
     int first = (int)get_group_id(0) * share, end = min(first + share, H), b = (int)get_group_id(1);
     for (int h = first; h < end; h++) {

@@ -11,8 +11,10 @@
 /* e^x - 1 */
 static inline floatv expm1_of(floatv x)
 {
-    floatv series = x * (1.0f + x * (1.0f / 2) * (1.0f + x * (1.0f / 3) * (1.0f + x * (1.0f / 4) *
-                    (1.0f + x * (1.0f / 5) * (1.0f + x * (1.0f / 6))))));
+    floatv series =
+        x * (1.0f +
+             x * (1.0f / 2) *
+                 (1.0f + x * (1.0f / 3) * (1.0f + x * (1.0f / 4) * (1.0f + x * (1.0f / 5) * (1.0f + x * (1.0f / 6))))));
     return select(exp_of(x) - 1.0f, series, fabs(x) < 0.35f);
 }
 
@@ -71,10 +73,9 @@ static inline void take(local float *restrict to, global const float *restrict f
 #endif
 
 /* Groups: blocks of COLUMNS values, B*H. `varies`: change is of each position. */
-kernel void wkv6_forward(global const float *restrict r, global const float *restrict k,
-                         global const float *restrict v, global const float *restrict change,
-                         global const float *restrict u, global float *restrict state, global float *restrict y, int T,
-                         int H, int varies)
+kernel void wkv6_forward(global const float *restrict r, global const float *restrict k, global const float *restrict v,
+                         global const float *restrict change, global const float *restrict u,
+                         global float *restrict state, global float *restrict y, int T, int H, int varies)
 {
     int bh = (int)get_group_id(1), j0 = (int)get_group_id(0) * COLUMNS, stride = H * N;
     int base = bh / H * T * stride + bh % H * N;

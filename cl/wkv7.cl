@@ -10,15 +10,18 @@
 
 #define MINE ((VECTORS(N) + LANES - 1) / LANES) /* vectors of a lane */
 #define FOR_MINE(j) _Pragma("unroll") for (int j = 0; j < MINE; j++)
-#define AT(j) ((LANE + (j) * LANES) * VEC) /* the column of the lane's vector j; beyond N: nothing there */
+#define AT(j) ((LANE + (j)*LANES) * VEC) /* the column of the lane's vector j; beyond N: nothing there */
 
 #define SLOWEST -0.60653066f /* -e^-1/2: the logarithm of the fastest decay */
 
 /* e^x - 1 for x from -0.61 to 0, to 2e-8 of itself: the series */
 static inline floatv small_expm1(floatv x)
 {
-    return x * (1.0f + x * (1.0f / 2) * (1.0f + x * (1.0f / 3) * (1.0f + x * (1.0f / 4) * (1.0f + x * (1.0f / 5) *
-           (1.0f + x * (1.0f / 6) * (1.0f + x * (1.0f / 7) * (1.0f + x * (1.0f / 8))))))));
+    floatv sum = 1.0f + x * (1.0f / 8);
+#pragma unroll
+    for (int n = 7; n > 1; n--)
+        sum = 1.0f + x * (1.0f / n) * sum;
+    return x * sum;
 }
 
 /* kappa = k k_k / |k k_k| per head, rate = sigmoid(a); w <- exp(-e^-1/2 sigmoid(w)) - 1, a <- kappa rate,
@@ -96,11 +99,14 @@ static inline void take(local float *restrict to, global const float *restrict f
 
 #if LANES == 1
 /* removed = kappa S, for the `rest` columns from S on */
-static inline void aim(floatv removed[VECS], global const float *restrict kappa, global const float *restrict S, int rest)
+static inline void aim(floatv removed[VECS], global const float *restrict kappa, global const float *restrict S,
+                       int rest)
 {
-    FOR_VECS(c) removed[c] = 0.0f;
+    FOR_VECS(c)
+        removed[c] = 0.0f;
     for (int i = 0; i < N; i++)
-        FOR_VECS(c) removed[c] = fma((floatv)kappa[i], load_some(S + i * N + c * VEC, rest - c * VEC), removed[c]);
+        FOR_VECS(c)
+            removed[c] = fma((floatv)kappa[i], load_some(S + i * N + c * VEC, rest - c * VEC), removed[c]);
 }
 #endif
 
@@ -127,12 +133,12 @@ kernel void wkv7_forward(global const float *restrict r, global const float *res
         }
         for (int i = 0; i < N; i++) {
             global float *row = S + i * N + j0;
-            float less = change[at + i], key = k[at + i], out = removal[at + i], receptance = r[at + i], ahead = next[i];
+            float less = change[at + i], key = k[at + i], out = removal[at + i], ahead = next[i];
             FOR_VECS(c) {
                 floatv old = load_some(row + c * VEC, rest - c * VEC);
                 floatv new = old + fma((floatv)key, value[c], fma((floatv)-out, removed[c], less * old));
                 store_some(new, row + c * VEC, rest - c * VEC);
-                sum[c] = fma((floatv)receptance, new, sum[c]);
+                sum[c] = fma((floatv)r[at + i], new, sum[c]);
                 after[c] = fma((floatv)ahead, new, after[c]);
             }
         }

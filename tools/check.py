@@ -74,6 +74,17 @@ def check_namesakes():
                 yield f"{name}: {other} is missing"
 
 
+def check_format():
+    """Every file is as .clang-format (of clang-format 14) lays it out."""
+    if not shutil.which("clang-format"):
+        print("   clang-format is not here: left out")
+        return
+    names = [name for name, _ in sources("*.c", "*.h", "*.cl")]
+    result = subprocess.run(["clang-format", "--dry-run", "-Werror", *names], cwd=ROOT, text=True, stderr=subprocess.PIPE)
+    yield from sorted({line.split(":")[0] + ": not laid out as .clang-format says: run clang-format -i"
+                       for line in result.stderr.splitlines() if ": error: " in line})
+
+
 def check_headers():
     """Every header compiles alone."""
     compiler = os.environ.get("CC", "cc")

@@ -15,18 +15,18 @@ __attribute__((format(printf, 2, 3))) int mr_fail_in(int code, const char *forma
 __attribute__((format(printf, 2, 3))) void mr_log(enum mr_log_level level, const char *format, ...);
 
 /* Returns from the calling function if the call failed. */
-#define MR_TRY(call)                                                                                         \
-    do {                                                                                                     \
-        int mr_try_result_ = (call);                                                                         \
-        if (mr_try_result_ < 0)                                                                              \
-            return mr_try_result_;                                                                           \
+#define MR_TRY(call)                 \
+    do {                             \
+        int mr_try_result_ = (call); \
+        if (mr_try_result_ < 0)      \
+            return mr_try_result_;   \
     } while (0)
 
 /* Stores the result in `err` and jumps to `fail` if the call failed. */
-#define MR_GO(call)                                                                                          \
-    do {                                                                                                     \
-        if ((err = (call)) < 0)                                                                              \
-            goto fail;                                                                                       \
+#define MR_GO(call)             \
+    do {                        \
+        if ((err = (call)) < 0) \
+            goto fail;          \
     } while (0)
 
 #endif

@@ -79,20 +79,19 @@ const char *mr_reader_path(const mr_reader *in)
 int mr_reader_read(const mr_reader *in, uint64_t offset, void *to, size_t size)
 {
     if (offset > in->size || size > in->size - offset)
-        return mr_fail(MR_EFILE, "%s ends at byte %llu, but bytes %llu to %llu are needed: it is cut short",
-                       in->path, (unsigned long long)in->size, (unsigned long long)offset,
-                       (unsigned long long)(offset + size));
+        return mr_fail(MR_EFILE, "%s ends at byte %llu, but bytes %llu to %llu are needed: it is cut short", in->path,
+                       (unsigned long long)in->size, (unsigned long long)offset, (unsigned long long)(offset + size));
     char *p = to;
     while (size) {
         ssize_t n = pread(in->fd, p, size < 1u << 30 ? size : 1u << 30, (off_t)offset);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return mr_fail(MR_EFILE, "%s cannot be read at byte %llu: %s", in->path,
-                           (unsigned long long)offset, strerror(errno));
+            return mr_fail(MR_EFILE, "%s cannot be read at byte %llu: %s", in->path, (unsigned long long)offset,
+                           strerror(errno));
         if (n == 0)
-            return mr_fail(MR_EFILE, "%s became shorter while it was read: it now ends at byte %llu",
-                           in->path, (unsigned long long)offset);
+            return mr_fail(MR_EFILE, "%s became shorter while it was read: it now ends at byte %llu", in->path,
+                           (unsigned long long)offset);
         p += n;
         size -= (size_t)n;
         offset += (uint64_t)n;
@@ -135,8 +134,8 @@ int mr_file_read(const char *path, size_t limit, struct mr_str *text)
     int err;
     char *buffer = NULL;
     if (in->size > limit) {
-        err = mr_fail(MR_EFILE, "%s has %llu bytes, where at most %zu are expected", path,
-                      (unsigned long long)in->size, limit);
+        err = mr_fail(MR_EFILE, "%s has %llu bytes, where at most %zu are expected", path, (unsigned long long)in->size,
+                      limit);
         goto fail;
     }
     if (!(buffer = mr_alloc((size_t)in->size, 1))) {

@@ -44,8 +44,7 @@ static const char *advice(int code)
 static int fail_errno(mr_writer *out, const char *what)
 {
     int code = errno;
-    return out->error =
-               mr_fail(MR_EFILE, "%s cannot be %s: %s%s", out->path, what, strerror(code), advice(code));
+    return out->error = mr_fail(MR_EFILE, "%s cannot be %s: %s%s", out->path, what, strerror(code), advice(code));
 }
 
 /* Opens and locks one candidate for the temporary file; *busy when another writer holds it. */

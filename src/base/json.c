@@ -16,8 +16,8 @@ int mr_json_parse(json_t **json, const char *text, size_t size, const char *what
     json_error_t error;
     *json = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
     if (!*json)
-        return mr_fail(MR_EFILE, "%s is not valid JSON: line %d, column %d: %s", what, error.line,
-                       error.column, error.text);
+        return mr_fail(MR_EFILE, "%s is not valid JSON: line %d, column %d: %s", what, error.line, error.column,
+                       error.text);
     return 0;
 }
 
@@ -35,8 +35,7 @@ int mr_json_save(const json_t *json, const char *path)
 {
     struct mr_str text = {0};
     char *dump = json_dumps(json, JSON_INDENT(2) | JSON_ENCODE_ANY);
-    int err =
-        dump ? mr_str_printf(&text, "%s\n", dump) : mr_fail(MR_ENOMEM, "%s: no memory for its text", path);
+    int err = dump ? mr_str_printf(&text, "%s\n", dump) : mr_fail(MR_ENOMEM, "%s: no memory for its text", path);
     if (!err)
         err = mr_file_write(path, text.text, text.size);
     free(dump);
@@ -61,8 +60,7 @@ json_t *mr_json_real(double value)
 
 int mr_json_set(json_t *object, const char *key, json_t *value)
 {
-    return json_object_set_new(object, key, value) ? mr_fail(MR_ENOMEM, "\"%s\" cannot be put into JSON", key)
-                                                   : 0;
+    return json_object_set_new(object, key, value) ? mr_fail(MR_ENOMEM, "\"%s\" cannot be put into JSON", key) : 0;
 }
 
 int mr_json_append(json_t *array, json_t *value)
@@ -119,8 +117,7 @@ int mr_json_int(const json_t *object, const char *key, int64_t low, int64_t high
     return value ? as_int(key, value, low, high, out) : missing_key(key);
 }
 
-int mr_json_int_or(const json_t *object, const char *key, int64_t low, int64_t high, int64_t missing,
-                   int64_t *out)
+int mr_json_int_or(const json_t *object, const char *key, int64_t low, int64_t high, int64_t missing, int64_t *out)
 {
     const json_t *value = lookup(object, key);
     *out = missing;

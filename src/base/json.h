@@ -30,8 +30,7 @@ int mr_json_append(json_t *array, json_t *value);
 /* object[key] of a type and range. It must be there; with _or it may be missing or null, which gives
  * `missing`. */
 int mr_json_int(const json_t *object, const char *key, int64_t low, int64_t high, int64_t *value);
-int mr_json_int_or(const json_t *object, const char *key, int64_t low, int64_t high, int64_t missing,
-                   int64_t *value);
+int mr_json_int_or(const json_t *object, const char *key, int64_t low, int64_t high, int64_t missing, int64_t *value);
 int mr_json_number(const json_t *object, const char *key, double *value);
 int mr_json_number_or(const json_t *object, const char *key, double missing, double *value);
 int mr_json_bool(const json_t *object, const char *key, bool *value);

@@ -69,8 +69,7 @@ void mr_progress_line(char *line, size_t size, int width, const char *label, uin
     }
     const char *gap = note && *note ? "  " : "";
     if (total)
-        snprintf(line, size, "%s [%s] %3d%%%s%s%s", label, bar, (int)(share * 100), gap, note ? note : "",
-                 tail);
+        snprintf(line, size, "%s [%s] %3d%%%s%s%s", label, bar, (int)(share * 100), gap, note ? note : "", tail);
     else
         snprintf(line, size, "%s%s%s  %s", label, gap, note ? note : "", mr_format_seconds(left, seconds));
     if (width > 0 && strlen(line) > (size_t)width)

@@ -20,8 +20,8 @@ struct mr_progress {
 void mr_progress_begin(struct mr_progress *p, FILE *to, const char *label, uint64_t total);
 /* Redraws at most ten times a second (and when done reaches total). note (printf style, or NULL) stands
  * behind the bar. */
-__attribute__((format(printf, 3, 4))) void mr_progress_update(struct mr_progress *p, uint64_t done,
-                                                              const char *note, ...);
+__attribute__((format(printf, 3, 4))) void mr_progress_update(struct mr_progress *p, uint64_t done, const char *note,
+                                                              ...);
 /* Clears the line, so that what is printed next stands alone. */
 void mr_progress_end(struct mr_progress *p);
 

@@ -15,12 +15,18 @@ struct mr_common {
     bool json, profile;
 };
 
-#define MR_JSON_OPTION(common)                                                                               \
-    {"json", MR_OPTION_FLAG, &(common)->json, NULL, "print JSON, one object a line, and nothing else on stdout"}
-#define MR_DEVICE_OPTION(common)                                                                             \
-    {"device", MR_OPTION_TEXT, &(common)->device, "D", "an index, a part of a name, gpu or cpu (the fastest)"}
-#define MR_PROFILE_OPTION(common)                                                                            \
-    {"profile", MR_OPTION_FLAG, &(common)->profile, NULL, "print the time of every kernel at the end"}
+#define MR_JSON_OPTION(common)                                                                                     \
+    {                                                                                                              \
+        "json", MR_OPTION_FLAG, &(common)->json, NULL, "print JSON, one object a line, and nothing else on stdout" \
+    }
+#define MR_DEVICE_OPTION(common)                                                                                 \
+    {                                                                                                            \
+        "device", MR_OPTION_TEXT, &(common)->device, "D", "an index, a part of a name, gpu or cpu (the fastest)" \
+    }
+#define MR_PROFILE_OPTION(common)                                                                        \
+    {                                                                                                    \
+        "profile", MR_OPTION_FLAG, &(common)->profile, NULL, "print the time of every kernel at the end" \
+    }
 #define MR_COMMON_OPTIONS(common) MR_DEVICE_OPTION(common), MR_JSON_OPTION(common), MR_PROFILE_OPTION(common)
 
 /* Opens the device that --device names, with the profile started if asked for. */
@@ -38,7 +44,8 @@ int mr_overrides(const struct mr_words *words, json_t **object);
 
 /* One command a file. argv[0] is the command's name; 0, MR_HELP_SHOWN or an error. */
 typedef int mr_command(int argc, char **argv);
-mr_command mr_command_devices, mr_command_prepare, mr_command_train, mr_command_eval, mr_command_generate, mr_command_logits,
-    mr_command_grad, mr_command_info, mr_command_convert, mr_command_new, mr_command_tokenize, mr_command_detokenize;
+mr_command mr_command_devices, mr_command_prepare, mr_command_train, mr_command_eval, mr_command_generate,
+    mr_command_logits, mr_command_grad, mr_command_info, mr_command_convert, mr_command_new, mr_command_tokenize,
+    mr_command_detokenize;
 
 #endif

@@ -22,7 +22,8 @@ static int check_paths(const struct request *r, int target)
     if (!mr_is_file(r->in) && !mr_is_folder(r->in))
         return mr_fail(MR_EFILE, "there is no file or folder %s", r->in);
     if (target == MR_TARGET_HF && mr_is_file(r->out))
-        return mr_fail(MR_EINVAL, "%s is a file, and the layout hf is a folder: name another place or use --to", r->out);
+        return mr_fail(MR_EINVAL, "%s is a file, and the layout hf is a folder: name another place or use --to",
+                       r->out);
     return 0;
 }
 
@@ -72,10 +73,16 @@ int mr_command_convert(int argc, char **argv)
         MR_JSON_OPTION(&r),
     };
     const struct mr_syntax syntax = {
-        .name = "convert", .words = "IN OUT",
-        .about = "Writes a model into another kind of file: .mrw, .safetensors, a Hugging Face folder (no ending), .pth (official\n"
+        .name = "convert",
+        .words = "IN OUT",
+        .about = "Writes a model into another kind of file: .mrw, .safetensors, a Hugging Face folder (no ending), "
+                 ".pth (official\n"
                  "RWKV), .pt (nanoGPT) or .bin. What cannot be kept is said first. Models may be larger than memory.",
-        .example = "microrwkv convert ckpt.pt out/ckpt.mrw", .options = options, .option_count = MR_COUNT(options), .min_words = 2, .max_words = 2};
+        .example = "microrwkv convert ckpt.pt out/ckpt.mrw",
+        .options = options,
+        .option_count = MR_COUNT(options),
+        .min_words = 2,
+        .max_words = 2};
     int err = mr_options_parse(&syntax, argc, argv, &words);
     if (!err)
         err = mr_overrides(&config, &r.overrides);

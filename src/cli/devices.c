@@ -62,9 +62,9 @@ static void tell_verdict(void *context, const struct mr_verdict *v)
     bool good = mr_verdict_good(v);
     const char *text = v->result < 0 ? mr_error_text() : "";
     if (a->json) {
-        int err = mr_print_json(json_pack("{si ss sb so sf ss}", "index", a->device->index, "family", v->family, "good", good,
-                                          "error", v->result < 0 ? json_null() : mr_json_real(v->error), "allowed",
-                                          v->allowed, "text", text));
+        int err = mr_print_json(json_pack("{si ss sb so sf ss}", "index", a->device->index, "family", v->family, "good",
+                                          good, "error", v->result < 0 ? json_null() : mr_json_real(v->error),
+                                          "allowed", v->allowed, "text", text));
         a->err = a->err ? a->err : err;
         return;
     }

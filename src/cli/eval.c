@@ -38,8 +38,8 @@ static int print_result(const struct request *r, const struct mr_evaluated *e)
 {
     json_t *bits = e->bits_per_byte < 0 ? json_null() : json_real(e->bits_per_byte);
     if (r->common.json)
-        return mr_print_json(json_pack("{sf sf so sI}", "loss", e->loss, "perplexity", exp(e->loss), "bits_per_byte", bits, "tokens",
-                                       (json_int_t)e->tokens));
+        return mr_print_json(json_pack("{sf sf so sI}", "loss", e->loss, "perplexity", exp(e->loss), "bits_per_byte",
+                                       bits, "tokens", (json_int_t)e->tokens));
     printf("loss %.4f, perplexity %.3f, ", e->loss, exp(e->loss));
     json_is_null(bits) ? printf("bits per byte unknown") : printf("%.4f bits per byte", e->bits_per_byte);
     printf(", %llu tokens\n", (unsigned long long)e->tokens);
@@ -60,10 +60,15 @@ static int run(struct request *r, const char *path, const json_t *overrides)
     MR_GO(mr_model_open(&model, rt, path, overrides, false, &file));
     MR_GO(check_tokenizer(data, &file, r->data));
     MR_GO(mr_token_data_find_bytes(data, file.tokenizer));
-    struct mr_evaluation how = {
-        .split = strcmp(r->split, "train") == 0 ? MR_SPLIT_TRAIN : MR_SPLIT_VAL, .iters = r->iters, .seed = r->seed, .stream = r->stream,
-        .block = r->block ? (int)r->block : model->cfg.block_size, .batch = r->stream ? 1 : (int)r->batch, .progress = on_progress,
-        .context = r, .stop = mr_catch_signals()};
+    struct mr_evaluation how = {.split = strcmp(r->split, "train") == 0 ? MR_SPLIT_TRAIN : MR_SPLIT_VAL,
+                                .iters = r->iters,
+                                .seed = r->seed,
+                                .stream = r->stream,
+                                .block = r->block ? (int)r->block : model->cfg.block_size,
+                                .batch = r->stream ? 1 : (int)r->batch,
+                                .progress = on_progress,
+                                .context = r,
+                                .stop = mr_catch_signals()};
     mr_progress_begin(&r->bar, stderr, "eval", 1);
     err = mr_evaluate(model, data, &how, &result);
     mr_progress_end(&r->bar);
@@ -93,9 +98,14 @@ int mr_command_eval(int argc, char **argv)
         {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
         MR_COMMON_OPTIONS(&r.common),
     };
-    const struct mr_syntax syntax = {.name = "eval", .words = "MODEL", .about = "Measures the loss of a model on prepared data.",
-        .example = "microrwkv eval out/best.mrw --data data/stories --iters 50",
-        .options = options, .option_count = MR_COUNT(options), .min_words = 1, .max_words = 1};
+    const struct mr_syntax syntax = {.name = "eval",
+                                     .words = "MODEL",
+                                     .about = "Measures the loss of a model on prepared data.",
+                                     .example = "microrwkv eval out/best.mrw --data data/stories --iters 50",
+                                     .options = options,
+                                     .option_count = MR_COUNT(options),
+                                     .min_words = 1,
+                                     .max_words = 1};
     int err = mr_options_parse(&syntax, argc, argv, &words);
     if (!err && !r.data)
         err = mr_fail(MR_EINVAL, "eval needs --data DIR: see eval --help");

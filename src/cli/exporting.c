@@ -21,13 +21,15 @@ int mr_exporting_options(const char *out, const char *to, const char *dtype, str
         if (strcmp(dtype, known[i]) == 0)
             options->dtype = mr_dtype_from_name(dtype);
     if (dtype && options->dtype < 0)
-        return mr_fail(MR_EINVAL, "there is no --dtype '%s': it is one of f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0", dtype);
+        return mr_fail(MR_EINVAL, "there is no --dtype '%s': it is one of f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0",
+                       dtype);
     if (dtype && !mr_target_holds(options->target, (enum mr_dtype)options->dtype))
         return mr_fail(MR_EINVAL, "the layout %s cannot hold %s", mr_target_name(options->target), dtype);
     return 0;
 }
 
-int mr_exporting_tokenizer(const char *spec, const char *in, const struct mr_model_file *file, const struct mr_config *cfg, json_t **json)
+int mr_exporting_tokenizer(const char *spec, const char *in, const struct mr_model_file *file,
+                           const struct mr_config *cfg, json_t **json)
 {
     mr_tokenizer *t = NULL;
     *json = NULL;
@@ -44,7 +46,8 @@ int mr_exporting_tokenizer(const char *spec, const char *in, const struct mr_mod
     size_t size = mr_tokenizer_vocab_size(t);
     int err = 0;
     if (size > (size_t)cfg->vocab_size)
-        err = mr_fail(MR_EFILE, "the tokenizer %s has %zu tokens, the model %s only %d", spec ? spec : "in the folder", size, in, cfg->vocab_size);
+        err = mr_fail(MR_EFILE, "the tokenizer %s has %zu tokens, the model %s only %d", spec ? spec : "in the folder",
+                      size, in, cfg->vocab_size);
     else if (!(*json = mr_tokenizer_to_json(t)))
         err = MR_ENOMEM;
     mr_tokenizer_close(t);
@@ -84,11 +87,12 @@ static int say_result(const struct mr_export *e, const char *out, uint64_t bytes
     char text[24];
     size_t parameters = mr_params_elements(&e->params);
     if (as_json)
-        return mr_print_json(json_pack("{ss ss ss sI sI sf sO}", "out", out, "layout", mr_target_name(e->target), "family",
-                                       mr_family_name(e->cfg.family), "parameters", (json_int_t)parameters, "bytes", (json_int_t)bytes, "seconds",
-                                       seconds, "not_kept", e->notes));
-    fprintf(stderr, "%s: %s of %.1f M parameters, %s of numbers in %.1f s (%.0f MB/s)\n", out, mr_family_name(e->cfg.family), 1e-6 * (double)parameters,
-            mr_format_bytes(text, bytes), seconds, 1e-6 * (double)bytes / (seconds > 1e-9 ? seconds : 1e-9));
+        return mr_print_json(json_pack("{ss ss ss sI sI sf sO}", "out", out, "layout", mr_target_name(e->target),
+                                       "family", mr_family_name(e->cfg.family), "parameters", (json_int_t)parameters,
+                                       "bytes", (json_int_t)bytes, "seconds", seconds, "not_kept", e->notes));
+    fprintf(stderr, "%s: %s of %.1f M parameters, %s of numbers in %.1f s (%.0f MB/s)\n", out,
+            mr_family_name(e->cfg.family), 1e-6 * (double)parameters, mr_format_bytes(text, bytes), seconds,
+            1e-6 * (double)bytes / (seconds > 1e-9 ? seconds : 1e-9));
     return 0;
 }
 
@@ -103,10 +107,12 @@ static uint64_t bytes_of(const struct mr_export *e)
     return all;
 }
 
-int mr_exporting_run(struct mr_export *e, mr_tensor_file *source, const char *out, const char *label, const json_t *tokenizer, bool as_json)
+int mr_exporting_run(struct mr_export *e, mr_tensor_file *source, const char *out, const char *label,
+                     const json_t *tokenizer, bool as_json)
 {
     struct view v = {.tokenizer = tokenizer};
-    struct mr_export_events events = {.context = &v, .progress = on_progress, .files = on_files, .stop = mr_catch_signals()};
+    struct mr_export_events events = {
+        .context = &v, .progress = on_progress, .files = on_files, .stop = mr_catch_signals()};
     if (tokenizer && !e->keeps_tokenizer && !(e->target == MR_TARGET_HF && mr_folder_tokenizer_writes(tokenizer)))
         MR_TRY(mr_export_note(e, "the tokenizer: give it with --tokenizer wherever %s is used", out));
     say_notes(e, out);

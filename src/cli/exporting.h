@@ -10,9 +10,11 @@
 int mr_exporting_options(const char *out, const char *to, const char *dtype, struct mr_export_options *options);
 
 /* The tokenizer that goes along: --tokenizer's, else the model's own; *json NULL: none. It must fit the model. */
-int mr_exporting_tokenizer(const char *spec, const char *in, const struct mr_model_file *file, const struct mr_config *cfg, json_t **json);
+int mr_exporting_tokenizer(const char *spec, const char *in, const struct mr_model_file *file,
+                           const struct mr_config *cfg, json_t **json);
 
 /* Says what is not kept, writes, says what was written (with `as_json` as JSON). */
-int mr_exporting_run(struct mr_export *e, mr_tensor_file *source, const char *out, const char *label, const json_t *tokenizer, bool as_json);
+int mr_exporting_run(struct mr_export *e, mr_tensor_file *source, const char *out, const char *label,
+                     const json_t *tokenizer, bool as_json);
 
 #endif

@@ -23,9 +23,9 @@ struct request {
 };
 
 struct answer {
-    struct mr_str text;  /* the prompt and what was generated */
-    size_t printed;      /* bytes of it already on stdout */
-    json_t *ids;         /* with --json */
+    struct mr_str text; /* the prompt and what was generated */
+    size_t printed;     /* bytes of it already on stdout */
+    json_t *ids;        /* with --json */
     int64_t count;
     double first_token_ms, total_s;
 };
@@ -133,15 +133,15 @@ static int report(const struct request *r, const struct answer *a)
             text = json_stringn(wide.text, wide.size);
             mr_str_free(&wide);
         }
-        MR_TRY(mr_print_json(json_pack("{so sO sf sf}", "text", text, "tokens", a->ids, "first_token_ms", a->first_token_ms,
-                                           "total_s", a->total_s)));
+        MR_TRY(mr_print_json(json_pack("{so sO sf sf}", "text", text, "tokens", a->ids, "first_token_ms",
+                                       a->first_token_ms, "total_s", a->total_s)));
     } else {
         putchar('\n');
     }
     if (fflush(stdout) != 0 || ferror(stdout))
         return mr_fail(MR_EFILE, "the text cannot be written to standard output");
-    fprintf(stderr, "length: %lld tokens, inference time: %.3f s, first token after %.1f ms\n", (long long)a->count, a->total_s,
-            a->first_token_ms);
+    fprintf(stderr, "length: %lld tokens, inference time: %.3f s, first token after %.1f ms\n", (long long)a->count,
+            a->total_s, a->first_token_ms);
     return 0;
 }
 
@@ -207,10 +207,14 @@ int mr_command_generate(int argc, char **argv)
         {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
         MR_COMMON_OPTIONS(&r.common),
     };
-    const struct mr_syntax syntax = {
-        .name = "generate", .words = "MODEL", .about = "continues a prompt",
-        .example = "microrwkv generate out/best.mrw --prompt 'One day' --max-tokens 300",
-        .options = options, .option_count = MR_COUNT(options), .min_words = 0, .max_words = 1};
+    const struct mr_syntax syntax = {.name = "generate",
+                                     .words = "MODEL",
+                                     .about = "continues a prompt",
+                                     .example = "microrwkv generate out/best.mrw --prompt 'One day' --max-tokens 300",
+                                     .options = options,
+                                     .option_count = MR_COUNT(options),
+                                     .min_words = 0,
+                                     .max_words = 1};
     int err = mr_options_parse(&syntax, argc, argv, &words);
     if (!err && !r.model_name && words.count != 1)
         err = mr_fail(MR_EINVAL, "generate needs a MODEL (or --model-name NAME): see generate --help");

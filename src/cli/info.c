@@ -89,7 +89,9 @@ static int add_tokenizer(const struct request *r, const struct mr_model_file *fi
         MR_TRY(mr_folder_tokenizer(&t, r->model));
     if (!t)
         return mr_json_set(out, "tokenizer", json_null());
-    int err = mr_json_set(out, "tokenizer", json_pack("{ss sI}", "kind", mr_tokenizer_name(t), "vocab_size", (json_int_t)mr_tokenizer_vocab_size(t)));
+    int err = mr_json_set(
+        out, "tokenizer",
+        json_pack("{ss sI}", "kind", mr_tokenizer_name(t), "vocab_size", (json_int_t)mr_tokenizer_vocab_size(t)));
     mr_tokenizer_close(t);
     return err;
 }
@@ -104,7 +106,8 @@ static int add_training(const struct mr_model_file *file, json_t *out)
 }
 
 /* {"f32": numbers, …}: how the parameters are stored. */
-static int add_precision(mr_tensor_file *file, const struct mr_naming *naming, const struct mr_params *params, json_t *out)
+static int add_precision(mr_tensor_file *file, const struct mr_naming *naming, const struct mr_params *params,
+                         json_t *out)
 {
     int64_t counts[MR_DTYPES] = {0};
     json_t *precision = json_object();
@@ -136,7 +139,8 @@ static int add_file(const struct request *r, mr_tensor_file *source, const struc
 
 static bool is_embedding(const char *name)
 {
-    return !strcmp(name, "emb.weight") || !strcmp(name, "transformer.wte.weight") || !strcmp(name, "transformer.wpe.weight");
+    return !strcmp(name, "emb.weight") || !strcmp(name, "transformer.wte.weight") ||
+           !strcmp(name, "transformer.wpe.weight");
 }
 
 static json_t *describe(const struct mr_config *cfg, const struct mr_params *params)
@@ -144,8 +148,9 @@ static json_t *describe(const struct mr_config *cfg, const struct mr_params *par
     size_t embeddings = 0, all = mr_params_elements(params);
     for (int i = 0; i < params->count; i++)
         embeddings += is_embedding(params->list[i]->name) ? params->list[i]->count : 0;
-    return json_pack("{ss ss so sI sI}", "family", mr_family_name(cfg->family), "mode", cfg->mode == MR_REFERENCE ? "reference" : "causal",
-                     "config", mr_config_json(cfg), "parameters", (json_int_t)all, "parameters_without_embeddings", (json_int_t)(all - embeddings));
+    return json_pack("{ss ss so sI sI}", "family", mr_family_name(cfg->family), "mode",
+                     cfg->mode == MR_REFERENCE ? "reference" : "causal", "config", mr_config_json(cfg), "parameters",
+                     (json_int_t)all, "parameters_without_embeddings", (json_int_t)(all - embeddings));
 }
 
 /* A file or folder that is there, or the name of a size. */
@@ -195,7 +200,8 @@ int mr_command_info(int argc, char **argv)
     struct mr_words words = {0}, config = {0};
     const struct mr_option options[] = {
         {"tensors", MR_OPTION_FLAG, &r.tensors, NULL, "list every tensor with its type, shape and statistics"},
-        {"plan", MR_OPTION_FLAG, &r.plan, NULL, "the memory of training and decoding it; MODEL may be a name such as gpt2-xl"},
+        {"plan", MR_OPTION_FLAG, &r.plan, NULL,
+         "the memory of training and decoding it; MODEL may be a name such as gpt2-xl"},
         {"batch", MR_OPTION_INT, &r.batch, "B", "texts at a time while training, for --plan (1)"},
         {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
         {"json", MR_OPTION_FLAG, &r.json, NULL, "print JSON, as it does anyway where stdout is no terminal"},
@@ -204,8 +210,10 @@ int mr_command_info(int argc, char **argv)
     const struct mr_syntax syntax = {
         .name = "info",
         .words = "MODEL",
-        .about = "Says what a model file holds: family, mode, config, parameters, precision, tokenizer, where its training stands,\n"
-                 "tensors, and the XXH3-128 digest over the bytes of all tensors in the order of their names. Needs no device.",
+        .about = "Says what a model file holds: family, mode, config, parameters, precision, tokenizer, where its "
+                 "training stands,\n"
+                 "tensors, and the XXH3-128 digest over the bytes of all tensors in the order of their names. Needs no "
+                 "device.",
         .example = "microrwkv info out/best.mrw --plan",
         .options = options,
         .option_count = MR_COUNT(options),

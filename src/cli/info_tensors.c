@@ -53,7 +53,10 @@ static json_t *row(const struct mr_file_tensor *t, const struct statistics *s)
         json_array_append_new(shape, json_integer(t->shape[d]));
     double n = (double)s->finite, mean = s->sum / n, variance = s->squares / n - mean * mean;
     json_t *object = json_pack("{ss ss so}", "name", t->name, "dtype", mr_dtype_name(t->dtype), "shape", shape);
-    const struct { const char *key; double value; } numbers[] = {
+    const struct {
+        const char *key;
+        double value;
+    } numbers[] = {
         {"min", s->low}, {"max", s->high}, {"mean", s->origin + mean}, {"std", variance > 0 ? sqrt(variance) : 0}};
     for (size_t i = 0; object && i < MR_COUNT(numbers); i++)
         json_object_set_new(object, numbers[i].key, s->finite ? json_real(numbers[i].value) : json_null());

@@ -60,7 +60,8 @@ static void print_shape(const json_t *shape, char *out, size_t size)
 {
     size_t used = (size_t)snprintf(out, size, "(");
     for (size_t i = 0; i < json_array_size(shape) && used < size; i++)
-        used += (size_t)snprintf(out + used, size - used, "%s%lld", i ? ", " : "", (long long)json_integer_value(json_array_get(shape, i)));
+        used += (size_t)snprintf(out + used, size - used, "%s%lld", i ? ", " : "",
+                                 (long long)json_integer_value(json_array_get(shape, i)));
     if (used < size)
         snprintf(out + used, size - used, ")");
 }
@@ -72,18 +73,21 @@ static void print_tensors(const json_t *list)
         int size = (int)strlen(json_string_value(json_object_get(json_array_get(list, i), "name")));
         width = size > width ? size : width;
     }
-    printf("\n%-*s %-5s %-16s %11s %11s %11s %11s %6s %6s\n", width, "tensor", "dtype", "shape", "min", "max", "mean", "std", "nan", "inf");
+    printf("\n%-*s %-5s %-16s %11s %11s %11s %11s %6s %6s\n", width, "tensor", "dtype", "shape", "min", "max", "mean",
+           "std", "nan", "inf");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *t = json_array_get(list, i);
         static const char *const keys[] = {"min", "max", "mean", "std"};
         char shape[96];
         print_shape(json_object_get(t, "shape"), shape, sizeof shape);
-        printf("%-*s %-5s %-16s", width, json_string_value(json_object_get(t, "name")), json_string_value(json_object_get(t, "dtype")), shape);
+        printf("%-*s %-5s %-16s", width, json_string_value(json_object_get(t, "name")),
+               json_string_value(json_object_get(t, "dtype")), shape);
         for (size_t k = 0; k < MR_COUNT(keys); k++) {
             const json_t *value = json_object_get(t, keys[k]);
             json_is_number(value) ? printf(" %11.4g", json_number_value(value)) : printf(" %11s", "-");
         }
-        printf(" %6lld %6lld\n", (long long)json_integer_value(json_object_get(t, "nan")), (long long)json_integer_value(json_object_get(t, "inf")));
+        printf(" %6lld %6lld\n", (long long)json_integer_value(json_object_get(t, "nan")),
+               (long long)json_integer_value(json_object_get(t, "inf")));
     }
 }
 
@@ -96,13 +100,18 @@ int mr_info_print(const json_t *info)
         printf(", mode %s", json_string_value(json_object_get(info, "mode")));
     putchar('\n');
     print_pairs("config", json_object_get(info, "config"));
-    printf("%-14s%.2f M, without embeddings %.2f M\n", "parameters", 1e-6 * json_number_value(json_object_get(info, "parameters")),
+    printf("%-14s%.2f M, without embeddings %.2f M\n", "parameters",
+           1e-6 * json_number_value(json_object_get(info, "parameters")),
            1e-6 * json_number_value(json_object_get(info, "parameters_without_embeddings")));
     print_pairs("precision", json_object_get(info, "precision"));
     if (tensors)
-        printf("%-14s%lld\n", "tensors", (long long)(json_is_array(tensors) ? (json_int_t)json_array_size(tensors) : json_integer_value(tensors)));
-    json_is_object(tokenizer) ? print_pairs("tokenizer", tokenizer) : (void)(tensors && printf("%-14snone inside\n", "tokenizer"));
-    json_is_object(training) ? print_pairs("training", training) : (void)(tensors && printf("%-14snothing said\n", "training"));
+        printf(
+            "%-14s%lld\n", "tensors",
+            (long long)(json_is_array(tensors) ? (json_int_t)json_array_size(tensors) : json_integer_value(tensors)));
+    json_is_object(tokenizer) ? print_pairs("tokenizer", tokenizer)
+                              : (void)(tensors && printf("%-14snone inside\n", "tokenizer"));
+    json_is_object(training) ? print_pairs("training", training)
+                             : (void)(tensors && printf("%-14snothing said\n", "training"));
     if (json_object_get(info, "digest"))
         printf("%-14s%s\n", "digest", json_string_value(json_object_get(info, "digest")));
     const char *key;

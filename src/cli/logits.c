@@ -95,11 +95,12 @@ static int check_request(const struct mr_config *cfg, const int32_t *tokens, int
     if (step && !has_state(cfg))
         return mr_fail(MR_EINVAL, "--step: a model in reference mode cannot be fed one token at a time");
     if (cfg->positions == MR_POSITIONS_LEARNED && count > cfg->block_size)
-        return mr_fail(MR_EFILE, "%d tokens are more than the %d positions that this model has learned (block_size)", count,
-                       cfg->block_size);
+        return mr_fail(MR_EFILE, "%d tokens are more than the %d positions that this model has learned (block_size)",
+                       count, cfg->block_size);
     for (int i = 0; i < count; i++)
         if (tokens[i] < 0 || tokens[i] >= cfg->vocab_size)
-            return mr_fail(MR_EFILE, "token %d at position %d is outside the vocabulary of %d", tokens[i], i, cfg->vocab_size);
+            return mr_fail(MR_EFILE, "token %d at position %d is outside the vocabulary of %d", tokens[i], i,
+                           cfg->vocab_size);
     return 0;
 }
 
@@ -114,7 +115,8 @@ static int run_logits(const struct request *r)
     MR_GO(mr_common_open(&r->common, &rt));
     MR_GO(mr_model_open(&model, rt, r->model, r->overrides, false, NULL));
     MR_GO(check_request(&model->cfg, tokens, count, r->step));
-    struct mr_file_tensor out = {.name = "logits", .dtype = MR_DTYPE_F32, .ndim = 2, .shape = {count, model->cfg.vocab_size}, .shares = -1};
+    struct mr_file_tensor out = {
+        .name = "logits", .dtype = MR_DTYPE_F32, .ndim = 2, .shape = {count, model->cfg.vocab_size}, .shares = -1};
     MR_GO(mr_safetensors_begin(&writer, r->out, &out, 1, NULL));
     MR_GO(compute_logits(model, tokens, count, r->step, writer));
     err = mr_tensor_writer_finish(writer);
@@ -144,7 +146,8 @@ static int read_batch(const char *path, struct batch *b)
     for (int i = 0; i < 2; i++) {
         int64_t at = mr_tensor_file_find(file, names[i]);
         const struct mr_file_tensor *t = at < 0 ? NULL : &file->tensors[at];
-        if (!t || t->ndim != 2 || t->shape[0] < 1 || t->shape[1] < 1 || t->shape[0] > 1 << 20 || t->shape[1] > 1 << 20) {
+        if (!t || t->ndim != 2 || t->shape[0] < 1 || t->shape[1] < 1 || t->shape[0] > 1 << 20 ||
+            t->shape[1] > 1 << 20) {
             err = mr_fail(MR_EFILE, "%s: needs an integer tensor '%s' of shape (B,T)", path, names[i]);
             goto fail;
         }
@@ -171,12 +174,15 @@ static int write_gradients(mr_model *model, const struct batch *b, float loss, c
     int count = model->params.count, err = MR_ENOMEM;
     mr_tensor_writer *writer = NULL;
     struct mr_file_tensor *list = mr_alloc((size_t)count + 2, sizeof *list);
-    char (*names)[MR_NAME + 8] = mr_alloc((size_t)count, sizeof *names);
+    char(*names)[MR_NAME + 8] = mr_alloc((size_t)count, sizeof *names);
     float *room = mr_alloc(PIECE, sizeof *room);
     if (!list || !names || !room)
         goto fail;
     list[0] = (struct mr_file_tensor){.name = "loss", .dtype = MR_DTYPE_F32, .ndim = 1, .shape = {1}, .shares = -1};
-    list[1] = (struct mr_file_tensor){.name = "logits", .dtype = MR_DTYPE_F32, .ndim = 3, .shares = -1,
+    list[1] = (struct mr_file_tensor){.name = "logits",
+                                      .dtype = MR_DTYPE_F32,
+                                      .ndim = 3,
+                                      .shares = -1,
                                       .shape = {b->rows, b->time, model->cfg.vocab_size}};
     for (int i = 0; i < count; i++) {
         const struct mr_param *p = model->params.list[i];
@@ -187,7 +193,8 @@ static int write_gradients(mr_model *model, const struct batch *b, float loss, c
     }
     MR_GO(mr_safetensors_begin(&writer, path, list, (size_t)count + 2, NULL));
     MR_GO(mr_tensor_writer_append_f32(writer, &loss, 1));
-    MR_GO(mr_tensor_writer_append_f32(writer, logits, (size_t)b->rows * (size_t)b->time * (size_t)model->cfg.vocab_size));
+    MR_GO(
+        mr_tensor_writer_append_f32(writer, logits, (size_t)b->rows * (size_t)b->time * (size_t)model->cfg.vocab_size));
     for (int i = 0; i < count; i++) {
         const struct mr_param *p = model->params.list[i];
         for (size_t at = 0; at < p->count; at += PIECE) {
@@ -243,8 +250,8 @@ fail:
 
 /* ---- both --------------------------------------------------------------------------------------------------- */
 
-static int parse_and_run(const struct mr_syntax *syntax, struct request *r, struct mr_words *config, int argc, char **argv,
-                         int (*run)(const struct request *))
+static int parse_and_run(const struct mr_syntax *syntax, struct request *r, struct mr_words *config, int argc,
+                         char **argv, int (*run)(const struct request *))
 {
     struct mr_words words = {0};
     int err = mr_options_parse(syntax, argc, argv, &words);
@@ -274,9 +281,14 @@ int mr_command_logits(int argc, char **argv)
         {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
         MR_COMMON_OPTIONS(&r.common),
     };
-    const struct mr_syntax syntax = {.name = "logits", .words = "MODEL", .about = "Writes the logits at every position of a text.",
-        .example = "microrwkv logits out/best.mrw --tokens 1,2,3 --out logits.safetensors",
-        .options = options, .option_count = MR_COUNT(options), .min_words = 1, .max_words = 1};
+    const struct mr_syntax syntax = {.name = "logits",
+                                     .words = "MODEL",
+                                     .about = "Writes the logits at every position of a text.",
+                                     .example = "microrwkv logits out/best.mrw --tokens 1,2,3 --out logits.safetensors",
+                                     .options = options,
+                                     .option_count = MR_COUNT(options),
+                                     .min_words = 1,
+                                     .max_words = 1};
     return parse_and_run(&syntax, &r, &config, argc, argv, run_logits);
 }
 
@@ -285,13 +297,20 @@ int mr_command_grad(int argc, char **argv)
     struct request r = {0};
     struct mr_words config = {0};
     const struct mr_option options[] = {
-        {"batch", MR_OPTION_TEXT, &r.batch, "F", "a .safetensors file with tokens and targets (B,T), int32; -1: no target"},
+        {"batch", MR_OPTION_TEXT, &r.batch, "F",
+         "a .safetensors file with tokens and targets (B,T), int32; -1: no target"},
         {"out", MR_OPTION_TEXT, &r.out, "G", "the .safetensors file to write: loss, logits, grad.*"},
         {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
         MR_COMMON_OPTIONS(&r.common),
     };
-    const struct mr_syntax syntax = {.name = "grad", .words = "MODEL", .about = "Writes loss, logits and all gradients of a batch.",
+    const struct mr_syntax syntax = {
+        .name = "grad",
+        .words = "MODEL",
+        .about = "Writes loss, logits and all gradients of a batch.",
         .example = "microrwkv grad model.safetensors --batch batch.safetensors --out gradients.safetensors",
-        .options = options, .option_count = MR_COUNT(options), .min_words = 1, .max_words = 1};
+        .options = options,
+        .option_count = MR_COUNT(options),
+        .min_words = 1,
+        .max_words = 1};
     return parse_and_run(&syntax, &r, &config, argc, argv, run_grad);
 }

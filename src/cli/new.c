@@ -64,12 +64,18 @@ int mr_command_new(int argc, char **argv)
         {"tokenizer", MR_OPTION_TEXT, &r.tokenizer, "T", "the tokenizer that the model shall carry"},
         MR_JSON_OPTION(&r),
     };
-    const struct mr_syntax syntax = {
-        .name = "new", .words = "NAME [key=value ...]",
-        .about = "Writes a model of random weights: microrwkv, nanorwkv, gpt2, gpt2-medium, gpt2-large, gpt2-xl, rwkv4-169m to rwkv4-14b,\n"
-                 "rwkv5-0b1 to rwkv5-7b, rwkv6-1b6 to rwkv6-14b, rwkv7-0b1 to rwkv7-13b3; key=value changes its configuration.",
-        .example = "microrwkv new rwkv6-1b6 n_layer=2 --seed 1 --out small.mrw",
-        .options = options, .option_count = MR_COUNT(options), .min_words = 1, .max_words = INT_MAX, .key_values = true};
+    const struct mr_syntax syntax = {.name = "new",
+                                     .words = "NAME [key=value ...]",
+                                     .about = "Writes a model of random weights: microrwkv, nanorwkv, gpt2, "
+                                              "gpt2-medium, gpt2-large, gpt2-xl, rwkv4-169m to rwkv4-14b,\n"
+                                              "rwkv5-0b1 to rwkv5-7b, rwkv6-1b6 to rwkv6-14b, rwkv7-0b1 to rwkv7-13b3; "
+                                              "key=value changes its configuration.",
+                                     .example = "microrwkv new rwkv6-1b6 n_layer=2 --seed 1 --out small.mrw",
+                                     .options = options,
+                                     .option_count = MR_COUNT(options),
+                                     .min_words = 1,
+                                     .max_words = INT_MAX,
+                                     .key_values = true};
     int err = mr_options_parse(&syntax, argc, argv, &words);
     if (!err)
         err = parse(&r, &words);

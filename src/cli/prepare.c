@@ -31,17 +31,20 @@ static int report(const struct mr_prepare *p, const struct mr_prepared *r, bool 
 {
     const char *file = r->tokenizer_file;
     if (json)
-        return mr_print_json(json_pack(
-            "{ss ss ss* sI sI s{sI sI} s{sI sI}}", "out", p->out, "tokenizer", r->tokenizer, "tokenizer_file", *file ? file : NULL,
-            "vocab_size", (json_int_t)r->vocab_size, "documents", (json_int_t)r->documents, "train", "tokens",
-            (json_int_t)r->tokens[0], "bytes", (json_int_t)r->bytes[0], "val", "tokens", (json_int_t)r->tokens[1], "bytes",
-            (json_int_t)r->bytes[1]));
-    fprintf(stderr, "%s: tokenizer %s, vocabulary %zu, documents %" PRIu64 ", tokens %" PRIu64 " for train and %" PRIu64 " for val\n",
+        return mr_print_json(json_pack("{ss ss ss* sI sI s{sI sI} s{sI sI}}", "out", p->out, "tokenizer", r->tokenizer,
+                                       "tokenizer_file", *file ? file : NULL, "vocab_size", (json_int_t)r->vocab_size,
+                                       "documents", (json_int_t)r->documents, "train", "tokens",
+                                       (json_int_t)r->tokens[0], "bytes", (json_int_t)r->bytes[0], "val", "tokens",
+                                       (json_int_t)r->tokens[1], "bytes", (json_int_t)r->bytes[1]));
+    fprintf(stderr,
+            "%s: tokenizer %s, vocabulary %zu, documents %" PRIu64 ", tokens %" PRIu64 " for train and %" PRIu64
+            " for val\n",
             p->out, r->tokenizer, r->vocab_size, r->documents, r->tokens[0], r->tokens[1]);
     if (*file)
         fprintf(stderr, "the trained tokenizer: --tokenizer bpe:%s\n", file);
     if (p->train_bpe > (int64_t)r->vocab_size)
-        fprintf(stderr, "it has only %zu of %" PRId64 " tokens: no other pair stands twice in the text\n", r->vocab_size, p->train_bpe);
+        fprintf(stderr, "it has only %zu of %" PRId64 " tokens: no other pair stands twice in the text\n",
+                r->vocab_size, p->train_bpe);
     return 0;
 }
 
@@ -50,7 +53,8 @@ static int check(const struct mr_prepare *p, int64_t stories)
     if (!p->out)
         return mr_fail(MR_EINVAL, "prepare: where to? --out DIR");
     if (!p->tokenizer && !p->train_bpe)
-        return mr_fail(MR_EINVAL, "prepare: which tokenizer? --tokenizer byte, char, gpt2:DIR, json:FILE, world:FILE or bpe:FILE");
+        return mr_fail(MR_EINVAL,
+                       "prepare: which tokenizer? --tokenizer byte, char, gpt2:DIR, json:FILE, world:FILE or bpe:FILE");
     if (p->tokenizer && p->train_bpe)
         return mr_fail(MR_EINVAL, "prepare: --tokenizer and --train-bpe exclude each other");
     if (stories < 0)
@@ -74,16 +78,21 @@ int mr_command_prepare(int argc, char **argv)
         {"val-fraction", MR_OPTION_FLOAT, &p.val_fraction, "X", "the last part of each input that goes to val (0.1)"},
         {"stories", MR_OPTION_INT, &stories, "N", "so many stories of the built-in generator as one more input"},
         {"seed", MR_OPTION_SEED, &p.seed, "S", "of the stories (1)"},
-        {"train-bpe", MR_OPTION_INT, &p.train_bpe, "SIZE", "train a tokenizer of SIZE tokens on the inputs: DIR/tokenizer.json"},
+        {"train-bpe", MR_OPTION_INT, &p.train_bpe, "SIZE",
+         "train a tokenizer of SIZE tokens on the inputs: DIR/tokenizer.json"},
         {"special", MR_OPTION_FLAG, &p.special, NULL, "<|endoftext|> within a line is the token, not text"},
         MR_JSON_OPTION(&common),
     };
     const struct mr_syntax syntax = {
-        .name = "prepare", .words = "[INPUT ...]",
+        .name = "prepare",
+        .words = "[INPUT ...]",
         .about = "Turns text into tokens for training. An INPUT is a text file, a folder of them, a .jsonl file (its\n"
                  "field \"text\"), any of them gzipped, or - for standard input. A line <|endoftext|> ends a document.",
         .example = "microrwkv prepare book.txt --tokenizer char --out data/book",
-        .options = options, .option_count = MR_COUNT(options), .min_words = 0, .max_words = INT_MAX};
+        .options = options,
+        .option_count = MR_COUNT(options),
+        .min_words = 0,
+        .max_words = INT_MAX};
     int err = mr_options_parse(&syntax, argc, argv, &inputs);
     if (!err) {
         p.inputs = inputs.word;

@@ -139,11 +139,13 @@ static int run(int argc, char **argv, bool back)
         {"special", MR_OPTION_FLAG, &special, NULL, "<|endoftext|> is the token, not text"},
         MR_JSON_OPTION(&common),
     };
-    const struct mr_syntax syntax = {
-        .name = back ? "detokenize" : "tokenize",
-        .about = back ? "Turns token ids on standard input into text." : "Turns text on standard input into token ids, one a line.",
-        .example = back ? "echo 72 105 | microrwkv detokenize --tokenizer byte" : "echo Hi | microrwkv tokenize --tokenizer byte",
-        .options = options, .option_count = back ? 1 : MR_COUNT(options)};
+    const struct mr_syntax syntax = {.name = back ? "detokenize" : "tokenize",
+                                     .about = back ? "Turns token ids on standard input into text."
+                                                   : "Turns text on standard input into token ids, one a line.",
+                                     .example = back ? "echo 72 105 | microrwkv detokenize --tokenizer byte"
+                                                     : "echo Hi | microrwkv tokenize --tokenizer byte",
+                                     .options = options,
+                                     .option_count = back ? 1 : MR_COUNT(options)};
     int err = mr_options_parse(&syntax, argc, argv, &words);
     if (!err && !spec)
         err = mr_fail(MR_EINVAL, "%s: which tokenizer? --tokenizer T", syntax.name);

@@ -23,12 +23,14 @@ static void on_start(void *context, const struct mr_config *model, size_t parame
 {
     struct view *v = context;
     v->bar.total = (uint64_t)v->cfg->max_iters; /* a resumed run has only now recalled it */
-    fprintf(stderr, "%s: %.2f M parameters, %d layers of width %d, vocabulary %d; data %s, out_dir %s\n", mr_family_name(model->family),
-            1e-6 * (double)parameters, model->n_layer, model->n_embd, model->vocab_size, v->cfg->dataset, v->cfg->out_dir);
+    fprintf(stderr, "%s: %.2f M parameters, %d layers of width %d, vocabulary %d; data %s, out_dir %s\n",
+            mr_family_name(model->family), 1e-6 * (double)parameters, model->n_layer, model->n_embd, model->vocab_size,
+            v->cfg->dataset, v->cfg->out_dir);
     if (iter)
         fprintf(stderr, "going on at iteration %lld, with the optimizer's state\n", (long long)iter);
     if (iter && iter >= v->cfg->max_iters && !v->cfg->eval_only)
-        fprintf(stderr, "max_iters=%d was reached before: give more, or begin anew from weights alone (best.mrw)\n", v->cfg->max_iters);
+        fprintf(stderr, "max_iters=%d was reached before: give more, or begin anew from weights alone (best.mrw)\n",
+                v->cfg->max_iters);
 }
 
 static void print(const struct view *v, json_t *object)
@@ -39,8 +41,8 @@ static void print(const struct view *v, json_t *object)
         json_decref(object);
 }
 
-static void on_iteration(void *context, int64_t iter, float loss, double lr, float grad_norm, double ms, double tokens_per_s,
-                         double seconds_left)
+static void on_iteration(void *context, int64_t iter, float loss, double lr, float grad_norm, double ms,
+                         double tokens_per_s, double seconds_left)
 {
     struct view *v = context;
     char left[24];
@@ -50,7 +52,8 @@ static void on_iteration(void *context, int64_t iter, float loss, double lr, flo
         print(v, json_pack("{sI sf sf sf sf sf}", "iter", (json_int_t)iter, "loss", (double)loss, "lr", lr, "grad_norm",
                            (double)grad_norm, "ms", ms, "tokens_per_s", tokens_per_s));
     else if (!v->bar.shown && iter % 100 == 0)
-        fprintf(stderr, "iteration %lld: loss %.4f, %.1f ms, %.0f tokens/s, %s left\n", (long long)iter, (double)loss, ms, tokens_per_s, left);
+        fprintf(stderr, "iteration %lld: loss %.4f, %.1f ms, %.0f tokens/s, %s left\n", (long long)iter, (double)loss,
+                ms, tokens_per_s, left);
 }
 
 static void on_evaluating(void *context, int done, int all)
@@ -63,7 +66,8 @@ static void on_evaluation(void *context, int64_t iter, double train_loss, double
 {
     struct view *v = context;
     mr_progress_end(&v->bar);
-    fprintf(stderr, "iteration %lld: train loss %.4f, val loss %.4f%s\n", (long long)iter, train_loss, val_loss, best ? " (the best so far)" : "");
+    fprintf(stderr, "iteration %lld: train loss %.4f, val loss %.4f%s\n", (long long)iter, train_loss, val_loss,
+            best ? " (the best so far)" : "");
     print(v, json_pack("{sI sf sf}", "iter", (json_int_t)iter, "train_loss", train_loss, "val_loss", val_loss));
 }
 
@@ -83,7 +87,8 @@ static int read_config(struct mr_train_config *cfg, const struct mr_words *words
         else if (i == 0)
             MR_TRY(mr_train_config_file(cfg, words->word[i]));
         else
-            return mr_fail(MR_EINVAL, "'%s' is not of the form key=value: one CONFIG may come first, then assignments", words->word[i]);
+            return mr_fail(MR_EINVAL, "'%s' is not of the form key=value: one CONFIG may come first, then assignments",
+                           words->word[i]);
     }
     return 0;
 }
@@ -119,10 +124,16 @@ int mr_command_train(int argc, char **argv)
     struct mr_train_config cfg = {0};
     const struct mr_option options[] = {MR_COMMON_OPTIONS(&common)};
     const struct mr_syntax syntax = {
-        .name = "train", .words = "[CONFIG] [key=value ...]",
+        .name = "train",
+        .words = "[CONFIG] [key=value ...]",
         .about = "Trains a model; CONFIG is a file of assignments, and nanoGPT's own are read as they are.",
-        .example = "microrwkv train dataset=stories out_dir=out n_layer=4 n_head=4 n_embd=128 block_size=64 batch_size=12",
-        .options = options, .option_count = MR_COUNT(options), .min_words = 0, .max_words = INT_MAX, .key_values = true};
+        .example =
+            "microrwkv train dataset=stories out_dir=out n_layer=4 n_head=4 n_embd=128 block_size=64 batch_size=12",
+        .options = options,
+        .option_count = MR_COUNT(options),
+        .min_words = 0,
+        .max_words = INT_MAX,
+        .key_values = true};
     int err = mr_options_parse(&syntax, argc, argv, &words);
     if (!err)
         err = mr_train_config_defaults(&cfg);

@@ -12,7 +12,7 @@ struct run {
     mr_token_data *data;
     const struct mr_evaluation *how;
     int32_t *tokens, *targets;
-    double sum;      /* of the losses of all predicted tokens */
+    double sum; /* of the losses of all predicted tokens */
     uint64_t tokens_done;
 };
 
@@ -45,8 +45,10 @@ static int run_sample(struct run *r, uint64_t *at, uint64_t count)
 {
     uint64_t windows = count - (uint64_t)r->how->block;
     for (int64_t i = 0; i < r->how->iters; i++) {
-        struct mr_philox draws = {.seed = r->how->seed, .step = (uint64_t)i,
-                                  .stream = r->how->split == MR_SPLIT_TRAIN ? MR_STREAM_EVAL_TRAIN : MR_STREAM_EVAL_VAL};
+        struct mr_philox draws = {.seed = r->how->seed,
+                                  .step = (uint64_t)i,
+                                  .stream =
+                                      r->how->split == MR_SPLIT_TRAIN ? MR_STREAM_EVAL_TRAIN : MR_STREAM_EVAL_VAL};
         for (int b = 0; b < r->how->batch; b++)
             at[b] = mr_philox_below(&draws, (uint64_t)b, windows);
         MR_TRY(run_batch(r, at, r->how->batch, r->how->block));
@@ -82,7 +84,8 @@ int mr_evaluate(mr_model *model, mr_token_data *data, const struct mr_evaluation
     size_t rows;
     int err;
     if (how->block < 1 || how->batch < 1 || (how->stream && (how->batch != 1 || how->iters)))
-        return mr_fail(MR_EINVAL, "a stream is evaluated whole, one text at a time; block and batch must be at least 1");
+        return mr_fail(MR_EINVAL,
+                       "a stream is evaluated whole, one text at a time; block and batch must be at least 1");
     if (count < 2 || (how->iters && count <= (uint64_t)how->block))
         return mr_fail(MR_EFILE, "the split %s has only %llu tokens: too few to evaluate", mr_split_name(how->split),
                        (unsigned long long)count);

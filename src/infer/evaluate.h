@@ -22,9 +22,9 @@ struct mr_evaluation {
 };
 
 struct mr_evaluated {
-    double loss;           /* mean cross-entropy in nats */
-    uint64_t tokens;       /* predicted */
-    double bits_per_byte;  /* negative: not known */
+    double loss;          /* mean cross-entropy in nats */
+    uint64_t tokens;      /* predicted */
+    double bits_per_byte; /* negative: not known */
 };
 
 /* Every token but the first of a window (of the text, with stream) is predicted once. */

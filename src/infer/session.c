@@ -21,12 +21,12 @@
 struct mr_session {
     mr_runtime *rt;
     mr_model *model;
-    mr_pass *pass;        /* with a state, CHUNK positions a call; or without, a whole block */
-    bool recomputes;      /* no state: the last block is read again */
+    mr_pass *pass;           /* with a state, CHUNK positions a call; or without, a whole block */
+    bool recomputes;         /* no state: the last block is read again */
     mr_tokenizer *tokenizer; /* NULL: ids only */
     mr_sampler *sampler;
-    float *logits;        /* [V] of the last token read */
-    int32_t *tokens;      /* all read so far, when they may be needed again */
+    float *logits;   /* [V] of the last token read */
+    int32_t *tokens; /* all read so far, when they may be needed again */
     size_t count, capacity;
     uint64_t drawn;
 };
@@ -42,13 +42,15 @@ static int open_pass(struct mr_session *s, bool recomputes)
     mr_pass_free(s->pass);
     s->pass = NULL;
     s->recomputes = recomputes;
-    struct mr_pass_options options = {.batch = 1, .time = recomputes ? cfg->block_size : CHUNK, .with_state = !recomputes};
+    struct mr_pass_options options = {
+        .batch = 1, .time = recomputes ? cfg->block_size : CHUNK, .with_state = !recomputes};
     if (limited(s) && options.time > cfg->block_size)
         options.time = cfg->block_size;
     return mr_pass_create(&s->pass, s->model, &options);
 }
 
-int mr_session_open_with(mr_session **out, mr_runtime *rt, const char *path, const json_t *overrides, const char *tokenizer)
+int mr_session_open_with(mr_session **out, mr_runtime *rt, const char *path, const json_t *overrides,
+                         const char *tokenizer)
 {
     int err = MR_ENOMEM;
     struct mr_model_file file = {0};
@@ -64,7 +66,8 @@ int mr_session_open_with(mr_session **out, mr_runtime *rt, const char *path, con
     else if (mr_is_folder(path))
         MR_GO(mr_folder_tokenizer(&s->tokenizer, path));
     if (s->tokenizer && mr_tokenizer_vocab_size(s->tokenizer) > (size_t)s->model->cfg.vocab_size) {
-        err = mr_fail(MR_EINVAL, "the tokenizer has %zu tokens, the model %s knows only %d: give the one it was trained with",
+        err = mr_fail(MR_EINVAL,
+                      "the tokenizer has %zu tokens, the model %s knows only %d: give the one it was trained with",
                       mr_tokenizer_vocab_size(s->tokenizer), path, s->model->cfg.vocab_size);
         goto fail;
     }
@@ -236,7 +239,9 @@ struct state_parts {
 static struct state_parts parts_of(const struct mr_session *s, size_t count)
 {
     size_t vocab = (size_t)s->model->cfg.vocab_size;
-    struct state_parts parts = {.state = mr_pass_state_size(s->pass), .logits = vocab * sizeof(float), .seen = vocab,
+    struct state_parts parts = {.state = mr_pass_state_size(s->pass),
+                                .logits = vocab * sizeof(float),
+                                .seen = vocab,
                                 .tokens = remembers(s) ? count * sizeof *s->tokens : 0};
     parts.total = sizeof(struct state_head) + parts.state + parts.logits + parts.seen + parts.tokens;
     return parts;
@@ -264,8 +269,10 @@ static int model_of(const struct mr_session *s, uint64_t *hash)
 static int check_has_state(const struct mr_session *s)
 {
     if (s->recomputes)
-        return mr_fail(MR_EINVAL, "there is no state to save or restore: a model in reference mode, or past its learned positions, "
-                                  "reads the text again for every token");
+        return mr_fail(
+            MR_EINVAL,
+            "there is no state to save or restore: a model in reference mode, or past its learned positions, "
+            "reads the text again for every token");
     return 0;
 }
 
@@ -329,7 +336,8 @@ int mr_session_restore(mr_session *s, const char *path)
     }
     if (mr_pass_position(s->pass) != (int64_t)head.count) {
         MR_GO(mr_session_reset(s));
-        err = mr_fail(MR_EFILE, "%s is no state of this model: its position is not %llu", path, (unsigned long long)head.count);
+        err = mr_fail(MR_EFILE, "%s is no state of this model: its position is not %llu", path,
+                      (unsigned long long)head.count);
         goto fail;
     }
     memcpy(s->logits, at += parts.state, parts.logits);

@@ -10,8 +10,8 @@
 enum { PIECE = 64, WINDOW_BITS = -15, MEMORY = 9 };
 
 /* With a constant width these become vector code. */
-static inline __attribute__((always_inline)) size_t
-shuffle_pieces(const uint8_t *restrict in, uint8_t *restrict out, size_t n, const size_t width)
+static inline __attribute__((always_inline)) size_t shuffle_pieces(const uint8_t *restrict in, uint8_t *restrict out,
+                                                                   size_t n, const size_t width)
 {
     size_t e = 0;
     for (; e + PIECE <= n; e += PIECE)
@@ -21,8 +21,8 @@ shuffle_pieces(const uint8_t *restrict in, uint8_t *restrict out, size_t n, cons
     return e;
 }
 
-static inline __attribute__((always_inline)) size_t
-unshuffle_pieces(const uint8_t *restrict in, uint8_t *restrict out, size_t n, const size_t width)
+static inline __attribute__((always_inline)) size_t unshuffle_pieces(const uint8_t *restrict in, uint8_t *restrict out,
+                                                                     size_t n, const size_t width)
 {
     size_t e = 0;
     for (; e + PIECE <= n; e += PIECE)
@@ -44,9 +44,7 @@ void mr_shuffle(const uint8_t *restrict in, uint8_t *restrict out, size_t size, 
 void mr_unshuffle(const uint8_t *restrict in, uint8_t *restrict out, size_t size, size_t width)
 {
     size_t n = size / width;
-    size_t e = width == 4   ? unshuffle_pieces(in, out, n, 4)
-               : width == 2 ? unshuffle_pieces(in, out, n, 2)
-                            : 0;
+    size_t e = width == 4 ? unshuffle_pieces(in, out, n, 4) : width == 2 ? unshuffle_pieces(in, out, n, 2) : 0;
     for (; e < n; e++)
         for (size_t b = 0; b < width; b++)
             out[e * width + b] = in[b * n + e];
@@ -96,8 +94,7 @@ int mr_chunk_pack(const uint8_t *raw, uint8_t *spare, size_t size, size_t width,
 {
     z_stream z = {.next_out = packed, .avail_out = (uInt)mr_chunk_bound(size)};
     mr_shuffle(raw, spare, size, width);
-    if (deflateInit2(&z, level, Z_DEFLATED, WINDOW_BITS, MEMORY,
-                     level == 1 ? Z_HUFFMAN_ONLY : Z_DEFAULT_STRATEGY))
+    if (deflateInit2(&z, level, Z_DEFLATED, WINDOW_BITS, MEMORY, level == 1 ? Z_HUFFMAN_ONLY : Z_DEFAULT_STRATEGY))
         return mr_fail(MR_ENOMEM, "out of memory for packing");
     int failed = deflate_planes(&z, spare, size, width, level);
     *packed_size = mr_chunk_bound(size) - z.avail_out;
@@ -105,8 +102,7 @@ int mr_chunk_pack(const uint8_t *raw, uint8_t *spare, size_t size, size_t width,
     return failed ? mr_fail(MR_EINVAL, "zlib cannot pack %zu bytes", size) : 0;
 }
 
-int mr_chunk_unpack(const uint8_t *packed, size_t packed_size, uint8_t *spare, uint8_t *raw, size_t size,
-                    size_t width)
+int mr_chunk_unpack(const uint8_t *packed, size_t packed_size, uint8_t *spare, uint8_t *raw, size_t size, size_t width)
 {
     z_stream z = {.next_in = (uint8_t *)(uintptr_t)packed, .avail_in = (uInt)packed_size};
     if (inflateInit2(&z, WINDOW_BITS))

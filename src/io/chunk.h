@@ -18,7 +18,6 @@ size_t mr_chunk_bound(size_t size);
 int mr_chunk_pack(const uint8_t *raw, uint8_t *spare, size_t size, size_t width, int level, uint8_t *packed,
                   size_t *packed_size);
 /* Unpacks exactly `size` bytes; spare has that size too. */
-int mr_chunk_unpack(const uint8_t *packed, size_t packed_size, uint8_t *spare, uint8_t *raw, size_t size,
-                    size_t width);
+int mr_chunk_unpack(const uint8_t *packed, size_t packed_size, uint8_t *spare, uint8_t *raw, size_t size, size_t width);
 
 #endif

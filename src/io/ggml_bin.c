@@ -55,8 +55,8 @@ static int read_header(struct ggml_bin *f)
     if (memcmp(header, MR_GGML_MAGIC, 4))
         return mr_fail(MR_EFILE, "%s does not begin with the magic number of .bin files", f->base.path);
     if (header[1] != VERSION_FIRST && header[1] != VERSION)
-        return mr_fail(MR_EFILE, "%s has version %d of its format; %d and %d are known", f->base.path,
-                       header[1], VERSION_FIRST, VERSION);
+        return mr_fail(MR_EFILE, "%s has version %d of its format; %d and %d are known", f->base.path, header[1],
+                       VERSION_FIRST, VERSION);
     for (int i = 0; i < 4; i++) {
         if (header[1 + i] <= 0)
             return mr_fail(MR_EFILE, "%s: %s is %d", f->base.path, keys[i], header[1 + i]);
@@ -79,8 +79,7 @@ static int read_tensor(struct ggml_bin *f, uint64_t *at)
     MR_TRY(mr_reader_read(f->in, *at, head, sizeof head));
     int ndim = head[0], dtype = dtype_of(head[2]);
     if (ndim < 0 || ndim > MR_MOST_DIMS || head[1] <= 0 || head[1] > LONGEST_NAME || dtype < 0)
-        return mr_fail(MR_EFILE,
-                       "%s: at byte %llu stands no tensor: %d dimensions, a name of %d bytes, data type %d",
+        return mr_fail(MR_EFILE, "%s: at byte %llu stands no tensor: %d dimensions, a name of %d bytes, data type %d",
                        path, where, ndim, head[1], head[2]);
     size_t length = (size_t)head[1], count, bytes;
     MR_TRY(mr_reader_read(f->in, *at + TENSOR, dims, 4 * (size_t)ndim));
@@ -94,8 +93,8 @@ static int read_tensor(struct ggml_bin *f, uint64_t *at)
     MR_TRY(mr_file_tensor_size(&f->base.tensors[f->base.count - 1], &count, &bytes));
     uint64_t left = mr_reader_size(f->in) - *at;
     if (bytes > left)
-        return mr_fail(MR_EFILE, "%s is cut short: tensor \"%s\" at byte %llu needs %zu bytes, %llu are left",
-                       path, f->base.tensors[f->base.count - 1].name, where, bytes, (unsigned long long)left);
+        return mr_fail(MR_EFILE, "%s is cut short: tensor \"%s\" at byte %llu needs %zu bytes, %llu are left", path,
+                       f->base.tensors[f->base.count - 1].name, where, bytes, (unsigned long long)left);
     *at += bytes;
     return 0;
 }
@@ -139,8 +138,8 @@ static const struct mr_tensor_writer_format writer_format = {
 static int check_tensor(const struct mr_file_tensor *t)
 {
     if (dtype_code((int)t->dtype) < 0)
-        return mr_fail(MR_EINVAL, ".bin files cannot hold %s, which tensor \"%s\" is",
-                       mr_dtype_name(t->dtype), t->name);
+        return mr_fail(MR_EINVAL, ".bin files cannot hold %s, which tensor \"%s\" is", mr_dtype_name(t->dtype),
+                       t->name);
     if (strlen(t->name) > LONGEST_NAME)
         return mr_fail(MR_EINVAL, "the name \"%.60s...\" is longer than %d bytes", t->name, LONGEST_NAME);
     for (int i = 0; i < t->ndim && i < MR_MOST_DIMS; i++)
@@ -167,8 +166,8 @@ static int make_header(const json_t *metadata, int32_t *header)
     return 0;
 }
 
-int mr_ggml_bin_begin(mr_tensor_writer **result, const char *path, const struct mr_file_tensor *tensors,
-                      size_t count, const json_t *metadata)
+int mr_ggml_bin_begin(mr_tensor_writer **result, const char *path, const struct mr_file_tensor *tensors, size_t count,
+                      const json_t *metadata)
 {
     int32_t header[HEADER / 4];
     mr_tensor_writer *w;

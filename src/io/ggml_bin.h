@@ -16,7 +16,7 @@ int mr_ggml_bin_open(mr_tensor_file **file, const char *path);
 
 /* metadata: n_vocab, n_embd, n_layer and data_type as above; version is 101 where it is not said; all else is
  * left out. */
-int mr_ggml_bin_begin(mr_tensor_writer **writer, const char *path, const struct mr_file_tensor *tensors,
-                      size_t count, const json_t *metadata);
+int mr_ggml_bin_begin(mr_tensor_writer **writer, const char *path, const struct mr_file_tensor *tensors, size_t count,
+                      const json_t *metadata);
 
 #endif

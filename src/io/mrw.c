@@ -67,10 +67,9 @@ static int unpack_one(void *context, size_t i)
     else
         err = mr_chunk_unpack(packed, k->packed, f->spare + f->start[i], f->raw + f->start[i], size,
                               mr_dtype_block_bytes(t->dtype));
-    return err ? mr_fail_in(err,
-                            "%s: chunk %zu (bytes %llu to %llu, tensor \"%s\") is damaged; use another copy",
-                            f->base.path, c, (unsigned long long)k->at,
-                            (unsigned long long)(k->at + k->packed), t->name)
+    return err ? mr_fail_in(err, "%s: chunk %zu (bytes %llu to %llu, tensor \"%s\") is damaged; use another copy",
+                            f->base.path, c, (unsigned long long)k->at, (unsigned long long)(k->at + k->packed),
+                            t->name)
                : 0;
 }
 
@@ -155,7 +154,7 @@ static int add_tensors(struct mrw *f, const json_t *list)
 {
     size_t i;
     json_t *entry;
-    json_array_foreach (list, i, entry) {
+    json_array_foreach(list, i, entry) {
         const char *name, *dtype_name;
         json_t *shape;
         int64_t dims[MR_MOST_DIMS] = {0};
@@ -165,8 +164,7 @@ static int add_tensors(struct mrw *f, const json_t *list)
         MR_TRY(named(f, mr_json_array(entry, "shape", &shape)));
         int dtype = mr_dtype_from_name(dtype_name);
         if (dtype < 0)
-            return mr_fail(MR_EFILE, "%s: tensor \"%s\" is of the unknown type %.32s", f->base.path, name,
-                           dtype_name);
+            return mr_fail(MR_EFILE, "%s: tensor \"%s\" is of the unknown type %.32s", f->base.path, name, dtype_name);
         size_t ndim = json_array_size(shape);
         for (size_t k = 0; k < ndim && k < MR_MOST_DIMS; k++) {
             const json_t *n = json_array_get(shape, k);
@@ -188,16 +186,14 @@ static int read_header(struct mrw *f, uint64_t *data)
     const char *path = f->base.path;
     uint64_t file_size = mr_reader_size(f->in);
     if (file_size < sizeof start)
-        return mr_fail(MR_EFILE, "%s has only %llu bytes: it is cut short", path,
-                       (unsigned long long)file_size);
+        return mr_fail(MR_EFILE, "%s has only %llu bytes: it is cut short", path, (unsigned long long)file_size);
     MR_TRY(mr_reader_read(f->in, 0, start, sizeof start));
     if (memcmp(start, MR_MRW_MAGIC, 8))
         return mr_fail(MR_EFILE, "%s is not a .mrw file: it begins otherwise", path);
     memcpy(&version, start + 8, 4);
     memcpy(&size, start + 12, 4);
     if (version != MR_MRW_VERSION)
-        return mr_fail(MR_EFILE,
-                       "%s is of format %u, and this program reads format %d: a newer program wrote it", path,
+        return mr_fail(MR_EFILE, "%s is of format %u, and this program reads format %d: a newer program wrote it", path,
                        version, MR_MRW_VERSION);
     if (file_size < sizeof start + 4 + (uint64_t)size)
         return mr_fail(MR_EFILE, "%s ends within its header: it is cut short or damaged", path);
@@ -211,8 +207,7 @@ static int read_header(struct mrw *f, uint64_t *data)
         goto fail;
     memcpy(&crc, text + size, 4);
     if (crc32_z(crc32_z(0, start, sizeof start), text, size) != crc) {
-        err = mr_fail(MR_EFILE, "%s: the header's checksum is wrong: the file is damaged; use another copy",
-                      path);
+        err = mr_fail(MR_EFILE, "%s: the header's checksum is wrong: the file is damaged; use another copy", path);
         goto fail;
     }
     MR_GO(mr_json_parse(&header, (char *)text, size, path));
@@ -248,8 +243,7 @@ static int place_chunks(struct mrw *f, const uint8_t *index, uint64_t at, uint64
         }
     }
     if (at != end)
-        return mr_fail(MR_EFILE, "%s: %llu bytes belong to no chunk", f->base.path,
-                       (unsigned long long)(end - at));
+        return mr_fail(MR_EFILE, "%s: %llu bytes belong to no chunk", f->base.path, (unsigned long long)(end - at));
     return 0;
 }
 
@@ -271,8 +265,7 @@ static int read_index(struct mrw *f, uint64_t data)
     if (count != f->chunk_count || count > room / 8)
         return mr_fail(MR_EFILE, "%s is damaged: its index has %llu entries where %zu belong", path,
                        (unsigned long long)count, f->chunk_count);
-    if (!(index = mr_realloc(NULL, f->chunk_count, 8)) ||
-        !(f->chunks = mr_alloc(f->chunk_count, sizeof *f->chunks)) ||
+    if (!(index = mr_realloc(NULL, f->chunk_count, 8)) || !(f->chunks = mr_alloc(f->chunk_count, sizeof *f->chunks)) ||
         !(f->owner = mr_alloc(f->chunk_count, sizeof *f->owner))) {
         err = MR_ENOMEM;
         goto fail;

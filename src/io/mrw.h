@@ -17,8 +17,8 @@ int mr_mrw_open(mr_tensor_file **file, const char *path);
 
 /* metadata: any JSON object (configuration, family, tokenizer, training state), or NULL. level: see
  * io/chunk.h. Chunks are packed by all cores. */
-int mr_mrw_begin(mr_tensor_writer **writer, const char *path, const struct mr_file_tensor *tensors,
-                 size_t count, const json_t *metadata, int level);
+int mr_mrw_begin(mr_tensor_writer **writer, const char *path, const struct mr_file_tensor *tensors, size_t count,
+                 const json_t *metadata, int level);
 
 /* Shared by reader and writer. */
 enum {

@@ -41,8 +41,8 @@ static int pack_one(void *context, size_t i)
     struct pending *p = &w->pending[i];
     if (!(p->packed = mr_realloc(NULL, mr_chunk_bound(p->size), 1)))
         return MR_ENOMEM;
-    MR_TRY(mr_chunk_pack(w->raw + p->start, w->spare + p->start, p->size, p->width, w->level, p->packed,
-                         &p->packed_size));
+    MR_TRY(
+        mr_chunk_pack(w->raw + p->start, w->spare + p->start, p->size, p->width, w->level, p->packed, &p->packed_size));
     p->crc = (uint32_t)crc32_z(0, p->packed, p->packed_size);
     return 0;
 }
@@ -133,15 +133,13 @@ static int put_tensor(json_t *list, const struct mr_file_tensor *t)
 }
 
 /* Everything before the chunks. */
-static int put_header(struct mr_str *start, const struct mr_file_tensor *tensors, size_t count,
-                      const json_t *metadata)
+static int put_header(struct mr_str *start, const struct mr_file_tensor *tensors, size_t count, const json_t *metadata)
 {
     int err;
     char *text = NULL;
     json_t *header = json_object(), *list = NULL;
     MR_GO(mr_json_set(header, "chunk_bytes", json_integer(MR_MRW_CHUNK)));
-    MR_GO(mr_json_set(header, "metadata",
-                      metadata ? json_incref((json_t *)(uintptr_t)metadata) : json_object()));
+    MR_GO(mr_json_set(header, "metadata", metadata ? json_incref((json_t *)(uintptr_t)metadata) : json_object()));
     MR_GO(mr_json_set(header, "tensors", list = json_array()));
     for (size_t i = 0; i < count; i++)
         MR_GO(put_tensor(list, &tensors[i]));
@@ -166,8 +164,8 @@ fail:
     return err;
 }
 
-int mr_mrw_begin(mr_tensor_writer **result, const char *path, const struct mr_file_tensor *tensors,
-                 size_t count, const json_t *metadata, int level)
+int mr_mrw_begin(mr_tensor_writer **result, const char *path, const struct mr_file_tensor *tensors, size_t count,
+                 const json_t *metadata, int level)
 {
     int err;
     struct mrw_writer *w = NULL;

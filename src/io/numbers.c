@@ -12,14 +12,12 @@ static const struct {
     const char *name;
     uint8_t block, bytes;
 } formats[MR_DTYPES] = {
-    [MR_DTYPE_F32] = {"f32", 1, 4},     [MR_DTYPE_F16] = {"f16", 1, 2},
-    [MR_DTYPE_BF16] = {"bf16", 1, 2},   [MR_DTYPE_F64] = {"f64", 1, 8},
-    [MR_DTYPE_I64] = {"i64", 1, 8},     [MR_DTYPE_I32] = {"i32", 1, 4},
-    [MR_DTYPE_I16] = {"i16", 1, 2},     [MR_DTYPE_I8] = {"i8", 1, 1},
-    [MR_DTYPE_U16] = {"u16", 1, 2},     [MR_DTYPE_U8] = {"u8", 1, 1},
-    [MR_DTYPE_BOOL] = {"bool", 1, 1},   [MR_DTYPE_Q4_0] = {"q4_0", 32, 18},
-    [MR_DTYPE_Q4_1] = {"q4_1", 32, 20}, [MR_DTYPE_Q5_0] = {"q5_0", 32, 22},
-    [MR_DTYPE_Q5_1] = {"q5_1", 32, 24}, [MR_DTYPE_Q8_0] = {"q8_0", 32, 34},
+    [MR_DTYPE_F32] = {"f32", 1, 4},     [MR_DTYPE_F16] = {"f16", 1, 2},     [MR_DTYPE_BF16] = {"bf16", 1, 2},
+    [MR_DTYPE_F64] = {"f64", 1, 8},     [MR_DTYPE_I64] = {"i64", 1, 8},     [MR_DTYPE_I32] = {"i32", 1, 4},
+    [MR_DTYPE_I16] = {"i16", 1, 2},     [MR_DTYPE_I8] = {"i8", 1, 1},       [MR_DTYPE_U16] = {"u16", 1, 2},
+    [MR_DTYPE_U8] = {"u8", 1, 1},       [MR_DTYPE_BOOL] = {"bool", 1, 1},   [MR_DTYPE_Q4_0] = {"q4_0", 32, 18},
+    [MR_DTYPE_Q4_1] = {"q4_1", 32, 20}, [MR_DTYPE_Q5_0] = {"q5_0", 32, 22}, [MR_DTYPE_Q5_1] = {"q5_1", 32, 24},
+    [MR_DTYPE_Q8_0] = {"q8_0", 32, 34},
 };
 
 enum { PIECE = 64 };
@@ -162,12 +160,12 @@ static void narrow(const float *from, uint8_t *to, size_t count, void (*piece)(c
     memcpy(to, out, 2 * count);
 }
 
-#define READ(type)                                                                                           \
-    for (size_t i = 0; i < count; i++) {                                                                     \
-        type value;                                                                                          \
-        memcpy(&value, in + i * sizeof value, sizeof value);                                                 \
-        to[i] = (float)value;                                                                                \
-    }                                                                                                        \
+#define READ(type)                                           \
+    for (size_t i = 0; i < count; i++) {                     \
+        type value;                                          \
+        memcpy(&value, in + i * sizeof value, sizeof value); \
+        to[i] = (float)value;                                \
+    }                                                        \
     return
 
 void mr_to_f32(enum mr_dtype dtype, const void *from, float *to, size_t count)
@@ -215,11 +213,11 @@ static int64_t to_integer(float x, double low, double high)
     return isnan(x) ? 0 : (int64_t)(r < low ? low : r > high ? high : r);
 }
 
-#define WRITE(type, low, high)                                                                               \
-    for (size_t i = 0; i < count; i++) {                                                                     \
-        type value = (type)to_integer(from[i], low, high);                                                   \
-        memcpy(out + i * sizeof value, &value, sizeof value);                                                \
-    }                                                                                                        \
+#define WRITE(type, low, high)                                \
+    for (size_t i = 0; i < count; i++) {                      \
+        type value = (type)to_integer(from[i], low, high);    \
+        memcpy(out + i * sizeof value, &value, sizeof value); \
+    }                                                         \
     return
 
 void mr_from_f32(enum mr_dtype dtype, const float *from, void *to, size_t count)

@@ -383,8 +383,8 @@ static int step(struct mr_pickle_machine *m, uint8_t code)
 
 static int run(struct mr_pickle_machine *m)
 {
-    static const enum mr_pickled_kind kinds[MR_PICKLE_SHARED] = {
-        MR_PICKLED_NONE, MR_PICKLED_BOOL, MR_PICKLED_BOOL, MR_PICKLED_MARK, MR_PICKLED_TUPLE};
+    static const enum mr_pickled_kind kinds[MR_PICKLE_SHARED] = {MR_PICKLED_NONE, MR_PICKLED_BOOL, MR_PICKLED_BOOL,
+                                                                 MR_PICKLED_MARK, MR_PICKLED_TUPLE};
     for (int i = 0; i < MR_PICKLE_SHARED; i++)
         if (!(m->shared[i] = mr_pickle_make(m, kinds[i])))
             return MR_ENOMEM;
@@ -408,11 +408,10 @@ int mr_pickle_read(struct mr_pickle *pickle, const uint8_t *bytes, size_t size, 
 {
     *pickle = (struct mr_pickle){.size = size};
     if (size > MR_PICKLE_LARGEST)
-        return mr_fail(MR_EFILE, "%s: a pickle of %zu bytes is larger than any that is known (%d)", what,
-                       size, MR_PICKLE_LARGEST);
+        return mr_fail(MR_EFILE, "%s: a pickle of %zu bytes is larger than any that is known (%d)", what, size,
+                       MR_PICKLE_LARGEST);
     bytes = size ? bytes : (const uint8_t *)""; /* of an empty file there are none */
-    struct mr_pickle_machine m = {
-        .pickle = pickle, .p = bytes, .start = bytes, .end = bytes + size, .what = what};
+    struct mr_pickle_machine m = {.pickle = pickle, .p = bytes, .start = bytes, .end = bytes + size, .what = what};
     int err = run(&m);
     free(m.stack.items);
     free(m.memo.items);

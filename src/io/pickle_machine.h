@@ -12,14 +12,7 @@ struct mr_pickle_pointers {
 };
 
 /* Values that are made once and shared. */
-enum mr_pickle_shared {
-    MR_PICKLE_NONE,
-    MR_PICKLE_YES,
-    MR_PICKLE_NO,
-    MR_PICKLE_MARK,
-    MR_PICKLE_UNIT,
-    MR_PICKLE_SHARED
-};
+enum mr_pickle_shared { MR_PICKLE_NONE, MR_PICKLE_YES, MR_PICKLE_NO, MR_PICKLE_MARK, MR_PICKLE_UNIT, MR_PICKLE_SHARED };
 
 struct mr_pickle_machine {
     struct mr_pickle *pickle;
@@ -31,8 +24,7 @@ struct mr_pickle_machine {
 };
 
 /* An error at the present byte. */
-__attribute__((format(printf, 2, 3))) int mr_pickle_fail(const struct mr_pickle_machine *m,
-                                                         const char *format, ...);
+__attribute__((format(printf, 2, 3))) int mr_pickle_fail(const struct mr_pickle_machine *m, const char *format, ...);
 /* A new value, or NULL. */
 struct mr_pickled *mr_pickle_make(struct mr_pickle_machine *m, enum mr_pickled_kind kind);
 /* MR_ENOMEM for NULL. */

@@ -56,8 +56,7 @@ static int push_name(struct mr_pickle_machine *m, const char *module, size_t mod
                 value->name = (uint32_t)i;
             return mr_pickle_push(m, value);
         }
-    return mr_pickle_fail(
-        m, "it asks for '%s', which is not plain data or a tensor; refused, nothing was run", full);
+    return mr_pickle_fail(m, "it asks for '%s', which is not plain data or a tensor; refused, nothing was run", full);
 }
 
 static int read_line(struct mr_pickle_machine *m, const char **text, size_t *size)
@@ -97,8 +96,8 @@ int mr_pickle_persistent(struct mr_pickle_machine *m)
         return mr_pickle_fail(m, "a storage is not described as torch does it");
     struct mr_pickled **it = id->items, *value;
     if (it[0]->kind != MR_PICKLED_TEXT || it[0]->size != 7 || memcmp(it[0]->text, "storage", 7) ||
-        it[1]->kind != MR_PICKLED_NAME || names[it[1]->name].use != NAME_STORAGE ||
-        it[2]->kind != MR_PICKLED_TEXT || it[4]->kind != MR_PICKLED_INT || it[4]->integer < 0)
+        it[1]->kind != MR_PICKLED_NAME || names[it[1]->name].use != NAME_STORAGE || it[2]->kind != MR_PICKLED_TEXT ||
+        it[4]->kind != MR_PICKLED_INT || it[4]->integer < 0)
         return mr_pickle_fail(m, "a storage is not described as torch does it");
     struct mr_pickled_storage *storage = mr_alloc(1, sizeof *storage);
     if (!storage || !(value = mr_pickle_make(m, MR_PICKLED_STORAGE))) {
@@ -131,8 +130,7 @@ static int rebuild_tensor(struct mr_pickle_machine *m, const struct mr_pickled *
     if (it[2]->count > MR_PICKLED_DIMS)
         return mr_pickle_fail(m, "a tensor has %u dimensions, where at most %d are possible", it[2]->count,
                               MR_PICKLED_DIMS);
-    struct mr_pickled_tensor t = {
-        .storage = it[0]->storage, .ndim = (int)it[2]->count, .offset = it[1]->integer};
+    struct mr_pickled_tensor t = {.storage = it[0]->storage, .ndim = (int)it[2]->count, .offset = it[1]->integer};
     MR_TRY(read_dims(m, it[2], t.shape));
     MR_TRY(read_dims(m, it[3], t.stride));
     int64_t last = t.offset, step;
@@ -143,8 +141,7 @@ static int rebuild_tensor(struct mr_pickle_machine *m, const struct mr_pickled *
                                          __builtin_add_overflow(last, step, &last)));
     }
     if (wrong || (!empty && last >= t.storage->count))
-        return mr_pickle_fail(m, "a tensor reaches beyond its storage of %lld numbers",
-                              (long long)t.storage->count);
+        return mr_pickle_fail(m, "a tensor reaches beyond its storage of %lld numbers", (long long)t.storage->count);
     if (!(value = mr_pickle_make(m, MR_PICKLED_TENSOR)))
         return MR_ENOMEM;
     if (!(value->tensor = mr_alloc(1, sizeof t)))

@@ -56,18 +56,16 @@ static int add_entry(struct safetensors *f, const char *name, const json_t *entr
     while (k < DTYPES && strcmp(dtypes[k].name, dtype))
         k++;
     if (k == DTYPES)
-        return mr_fail(MR_EFILE, "%s: tensor \"%s\" is of type %.32s, which is not known here", path, name,
-                       dtype);
+        return mr_fail(MR_EFILE, "%s: tensor \"%s\" is of type %.32s, which is not known here", path, name, dtype);
     int64_t dims[MR_MOST_DIMS] = {0};
     size_t ndim = json_array_size(shape);
     for (size_t i = 0; i < ndim && i < MR_MOST_DIMS; i++)
         if ((dims[i] = number_at(shape, i)) < 0)
-            return mr_fail(MR_EFILE, "%s: the shape of tensor \"%s\" is not made of whole numbers", path,
-                           name);
+            return mr_fail(MR_EFILE, "%s: the shape of tensor \"%s\" is not made of whole numbers", path, name);
     int64_t begin = number_at(offsets, 0), end = number_at(offsets, 1);
     if (begin < 0 || end < begin || (uint64_t)end > data_size)
-        return mr_fail(MR_EFILE, "%s: tensor \"%s\" lies outside of the file (bytes %lld to %lld of %llu)",
-                       path, name, (long long)begin, (long long)end, (unsigned long long)data_size);
+        return mr_fail(MR_EFILE, "%s: tensor \"%s\" lies outside of the file (bytes %lld to %lld of %llu)", path, name,
+                       (long long)begin, (long long)end, (unsigned long long)data_size);
     MR_TRY(mr_tensor_file_add(&f->base, name, strlen(name), dtypes[k].dtype,
                               ndim > MR_MOST_DIMS ? MR_MOST_DIMS + 1 : (int)ndim, dims, (uint64_t)begin));
     size_t count, bytes;
@@ -100,8 +98,7 @@ static int check_layout(const struct safetensors *f, uint64_t data_size)
     for (size_t i = 0; i < n; i++) {
         size_t count, bytes = 0;
         mr_file_tensor_size(&f->base.tensors[i], &count, &bytes);
-        list[i] = (struct extent){f->base.tensors[i].place, f->base.tensors[i].place + bytes,
-                                  f->base.tensors[i].name};
+        list[i] = (struct extent){f->base.tensors[i].place, f->base.tensors[i].place + bytes, f->base.tensors[i].name};
     }
     qsort(list, n, sizeof *list, by_begin);
     uint64_t at = 0;
@@ -126,7 +123,7 @@ static int parse(struct safetensors *f, json_t *header, uint64_t data_size)
 {
     const char *name;
     json_t *entry;
-    json_object_foreach (header, name, entry) {
+    json_object_foreach(header, name, entry) {
         if (strcmp(name, "__metadata__")) {
             MR_TRY(add_entry(f, name, entry, data_size));
             continue;
@@ -135,7 +132,7 @@ static int parse(struct safetensors *f, json_t *header, uint64_t data_size)
         json_t *value;
         if (!json_is_object(entry))
             return mr_fail(MR_EFILE, "%s: its __metadata__ is not an object", f->base.path);
-        json_object_foreach (entry, key, value) {
+        json_object_foreach(entry, key, value) {
             if (!json_is_string(value))
                 return mr_fail(MR_EFILE, "%s: \"%s\" of its __metadata__ is not a text", f->base.path, key);
         }
@@ -157,10 +154,9 @@ int mr_safetensors_open(mr_tensor_file **file, const char *path)
     uint64_t size = mr_reader_size(f->in);
     MR_GO(mr_reader_read(f->in, 0, &header_size, 8));
     if (header_size > LARGEST_HEADER || header_size > size - 8) {
-        err = mr_fail(MR_EFILE, "%s: its header would have %llu bytes, which %s", path,
-                      (unsigned long long)header_size,
-                      header_size > LARGEST_HEADER ? "is no safetensors file"
-                                                   : "is more than the file: it is cut short");
+        err =
+            mr_fail(MR_EFILE, "%s: its header would have %llu bytes, which %s", path, (unsigned long long)header_size,
+                    header_size > LARGEST_HEADER ? "is no safetensors file" : "is more than the file: it is cut short");
         goto fail;
     }
     f->data = 8 + header_size;
@@ -199,7 +195,7 @@ static int put_metadata(json_t *header, const json_t *metadata)
     const char *key;
     MR_TRY(mr_json_set(header, "__metadata__", texts));
     MR_TRY(mr_json_set(texts, "format", json_string("pt")));
-    json_object_foreach ((json_t *)(uintptr_t)metadata, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)metadata, key, value) {
         if (json_is_string(value)) {
             MR_TRY(mr_json_set(texts, key, json_incref(value)));
             continue;
@@ -221,8 +217,8 @@ static int put_entry(json_t *header, const struct mr_file_tensor *t, uint64_t *a
     while (k < DTYPES && dtypes[k].dtype != t->dtype)
         k++;
     if (k == DTYPES)
-        return mr_fail(MR_EINVAL, "safetensors files cannot hold %s, which tensor \"%s\" is",
-                       mr_dtype_name(t->dtype), t->name);
+        return mr_fail(MR_EINVAL, "safetensors files cannot hold %s, which tensor \"%s\" is", mr_dtype_name(t->dtype),
+                       t->name);
     size_t count, bytes;
     MR_TRY(mr_file_tensor_size(t, &count, &bytes));
     json_t *entry = json_object(), *shape = NULL, *offsets = NULL;

@@ -59,8 +59,8 @@ static int open_shard(struct shards *f, const char *name, int (*open)(mr_tensor_
     if (list)
         f->list = list;
     if (!err && !mr_is_file(path))
-        err = mr_fail(MR_EFILE, "%s: the shard %s is missing; all shards belong beside their index",
-                      f->base.path, name);
+        err =
+            mr_fail(MR_EFILE, "%s: the shard %s is missing; all shards belong beside their index", f->base.path, name);
     if (!err)
         err = open(&f->list[f->count], path);
     free(path);
@@ -88,7 +88,7 @@ static int check_map(const struct shards *f, const json_t *map)
 {
     const char *name;
     json_t *shard;
-    json_object_foreach ((json_t *)(uintptr_t)map, name, shard) {
+    json_object_foreach((json_t *)(uintptr_t)map, name, shard) {
         int64_t i = mr_tensor_file_find(&f->base, name);
         json_int_t number = json_integer_value(json_object_get(f->numbers, json_string_value(shard)));
         if (i < 0 || f->base.tensors[i].place >> 32 != (uint64_t)number)
@@ -114,7 +114,7 @@ int mr_shards_open(mr_tensor_file **file, const char *index, int (*open)(mr_tens
         mr_fail_in(err = MR_EFILE, "%s", index);
         goto fail;
     }
-    json_object_foreach (map, name, shard) {
+    json_object_foreach(map, name, shard) {
         if (!json_is_string(shard)) {
             err = mr_fail(MR_EFILE, "%s: the weight_map names no file for tensor \"%s\"", index, name);
             goto fail;

@@ -8,8 +8,7 @@
 
 /* One file of all tensors, shard after shard; the metadata is the index's own. `open` opens a shard. A shard
  * or tensor that is missing, or a tensor in two shards, is an error that names it. */
-int mr_shards_open(mr_tensor_file **file, const char *index,
-                   int (*open)(mr_tensor_file **file, const char *path));
+int mr_shards_open(mr_tensor_file **file, const char *index, int (*open)(mr_tensor_file **file, const char *path));
 
 /* The path of a file in the same folder as `path`; the caller frees it. NULL: out of memory. */
 char *mr_path_beside(const char *path, const char *name);

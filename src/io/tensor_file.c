@@ -13,8 +13,8 @@ enum { PIECE = 1 << 16 }; /* elements converted at a time */
 int mr_file_tensor_size(const struct mr_file_tensor *t, size_t *count, size_t *bytes)
 {
     if (t->ndim < 0 || t->ndim > MR_MOST_DIMS || (unsigned)t->dtype >= MR_DTYPES)
-        return mr_fail(MR_EFILE, "tensor \"%s\" has %d dimensions, where at most %d are possible", t->name,
-                       t->ndim, MR_MOST_DIMS);
+        return mr_fail(MR_EFILE, "tensor \"%s\" has %d dimensions, where at most %d are possible", t->name, t->ndim,
+                       MR_MOST_DIMS);
     size_t block = mr_dtype_block(t->dtype), n = 1;
     bool empty = false;
     for (int i = 0; i < t->ndim; i++) {
@@ -121,8 +121,8 @@ static bool is_text(const uint8_t *s, size_t size)
     return true;
 }
 
-int mr_tensor_file_add(mr_tensor_file *file, const char *name, size_t name_size, enum mr_dtype dtype,
-                       int ndim, const int64_t *shape, uint64_t place)
+int mr_tensor_file_add(mr_tensor_file *file, const char *name, size_t name_size, enum mr_dtype dtype, int ndim,
+                       const int64_t *shape, uint64_t place)
 {
     if (!name_size || !is_text((const uint8_t *)name, name_size))
         return mr_fail(MR_EFILE, "%s: the name of tensor %zu is not text", file->path, file->count);
@@ -163,8 +163,7 @@ int mr_tensor_file_read(mr_tensor_file *file, size_t i, uint64_t offset, size_t 
     MR_TRY(mr_file_tensor_size(&file->tensors[i], &count, &bytes));
     if (offset > bytes || size > bytes - offset)
         return mr_fail(MR_EINVAL, "%s: tensor \"%s\" has %zu bytes, not %llu to %llu", file->path,
-                       file->tensors[i].name, bytes, (unsigned long long)offset,
-                       (unsigned long long)(offset + size));
+                       file->tensors[i].name, bytes, (unsigned long long)offset, (unsigned long long)(offset + size));
     return size ? file->format->read(file, i, offset, size, to) : 0;
 }
 
@@ -178,9 +177,8 @@ static int element_range(const mr_tensor_file *file, size_t i, uint64_t offset, 
     size_t block = mr_dtype_block(t->dtype), all, all_bytes;
     MR_TRY(mr_file_tensor_size(t, &all, &all_bytes));
     if (offset > all || count > all - offset || offset % block || count % block)
-        return mr_fail(MR_EINVAL, "%s: tensor \"%s\" has no elements %llu to %llu (of %zu, blocks of %zu)",
-                       file->path, t->name, (unsigned long long)offset, (unsigned long long)(offset + count),
-                       all, block);
+        return mr_fail(MR_EINVAL, "%s: tensor \"%s\" has no elements %llu to %llu (of %zu, blocks of %zu)", file->path,
+                       t->name, (unsigned long long)offset, (unsigned long long)(offset + count), all, block);
     *first = offset / block * mr_dtype_block_bytes(t->dtype);
     *bytes = count / block * mr_dtype_block_bytes(t->dtype);
     return 0;
@@ -198,8 +196,7 @@ int mr_tensor_file_read_f32(mr_tensor_file *file, size_t i, uint64_t offset, siz
     uint8_t *raw = mr_alloc(most / mr_dtype_block(dtype) + 1, mr_dtype_block_bytes(dtype));
     int err = raw ? 0 : MR_ENOMEM;
     while (count && !err) {
-        size_t n = count < most ? count : most,
-               size = n / mr_dtype_block(dtype) * mr_dtype_block_bytes(dtype);
+        size_t n = count < most ? count : most, size = n / mr_dtype_block(dtype) * mr_dtype_block_bytes(dtype);
         err = mr_tensor_file_read(file, i, at, size, raw);
         if (!err)
             mr_to_f32(dtype, raw, to, n);
@@ -245,8 +242,8 @@ int mr_tensor_file_read_i32(mr_tensor_file *file, size_t i, uint64_t offset, siz
         for (size_t k = 0; k < n; k++) {
             int64_t value = integer_at(t->dtype, raw + k * wide);
             if (value < INT32_MIN || value > INT32_MAX)
-                return mr_fail(MR_EFILE, "%s: tensor \"%s\" holds %lld, more than 32 bits", file->path,
-                               t->name, (long long)value);
+                return mr_fail(MR_EFILE, "%s: tensor \"%s\" holds %lld, more than 32 bits", file->path, t->name,
+                               (long long)value);
             to[k] = (int32_t)value;
         }
         at += n * wide;
@@ -258,8 +255,7 @@ int mr_tensor_file_read_i32(mr_tensor_file *file, size_t i, uint64_t offset, siz
 
 static int compare_names(const void *a, const void *b)
 {
-    return strcmp((*(const struct mr_file_tensor *const *)a)->name,
-                  (*(const struct mr_file_tensor *const *)b)->name);
+    return strcmp((*(const struct mr_file_tensor *const *)a)->name, (*(const struct mr_file_tensor *const *)b)->name);
 }
 
 int mr_tensor_file_digest(mr_tensor_file *file, char hex[33])

@@ -71,8 +71,8 @@ int mr_tensor_file_digest(mr_tensor_file *file, char hex[33]);
  * file->tensors. Errors name the file. */
 int mr_tensor_file_create(mr_tensor_file **file, size_t size, const struct mr_tensor_file_format *format,
                           const char *path);
-int mr_tensor_file_add(mr_tensor_file *file, const char *name, size_t name_size, enum mr_dtype dtype,
-                       int ndim, const int64_t *shape, uint64_t place);
+int mr_tensor_file_add(mr_tensor_file *file, const char *name, size_t name_size, enum mr_dtype dtype, int ndim,
+                       const int64_t *shape, uint64_t place);
 
 /* ---- writing ---- */
 
@@ -117,9 +117,8 @@ void mr_tensor_writer_abort(mr_tensor_writer *writer); /* NULL is fine */
 
 /* For formats: `size` zeroed bytes that begin with a struct mr_tensor_writer; checks and copies the list,
  * opens the file. After the format wrote its header it calls mr_tensor_writer_start. */
-int mr_tensor_writer_create(mr_tensor_writer **writer, size_t size,
-                            const struct mr_tensor_writer_format *format, const char *path,
-                            const struct mr_file_tensor *tensors, size_t count);
+int mr_tensor_writer_create(mr_tensor_writer **writer, size_t size, const struct mr_tensor_writer_format *format,
+                            const char *path, const struct mr_file_tensor *tensors, size_t count);
 int mr_tensor_writer_start(mr_tensor_writer *writer);
 
 #endif

@@ -41,12 +41,10 @@ static int open_one(mr_tensor_file **file, const char *path)
     if (memcmp(head, "PK\3\4", 4) == 0 || memcmp(head, "PK\5\6", 4) == 0)
         return mr_torch_open(file, path);
     if (head[0] == 0x80 && head[1] <= 5)
-        return mr_fail(
-            MR_EFILE,
-            "%s is a bare pickle%s; load it with a newer torch and save it again, which makes a zip file",
-            path, memcmp(head + 2, OLD_TORCH, 12) ? "" : ", as torch wrote before version 1.6");
-    return mr_fail(MR_EFILE, "%s is of no known format: it is neither .mrw nor safetensors, torch or .bin",
-                   path);
+        return mr_fail(MR_EFILE,
+                       "%s is a bare pickle%s; load it with a newer torch and save it again, which makes a zip file",
+                       path, memcmp(head + 2, OLD_TORCH, 12) ? "" : ", as torch wrote before version 1.6");
+    return mr_fail(MR_EFILE, "%s is of no known format: it is neither .mrw nor safetensors, torch or .bin", path);
 }
 
 /* A file that has no config itself may have one beside it. */
@@ -83,8 +81,8 @@ static int open_file(mr_tensor_file **result, const char *path)
 
 static int open_folder(mr_tensor_file **file, const char *folder)
 {
-    static const char *const names[] = {"model.safetensors", "model.safetensors.index.json",
-                                        "pytorch_model.bin", "pytorch_model.bin.index.json"};
+    static const char *const names[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
+                                        "pytorch_model.bin.index.json"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct mr_str path = {0};
         int err = mr_str_printf(&path, "%s/%s", folder, names[i]);

@@ -23,8 +23,7 @@ static int check(const struct mr_tensor_writer_format *format, const struct mr_f
         return mr_fail(MR_EINVAL, "tensor \"%s\" shares with one that does not stand before it", t->name);
     MR_TRY(mr_file_tensor_size(&list[t->shares], &count2, &bytes2));
     if (t->dtype != list[t->shares].dtype || count != count2)
-        return mr_fail(MR_EINVAL, "tensors \"%s\" and \"%s\" cannot share: they differ", t->name,
-                       list[t->shares].name);
+        return mr_fail(MR_EINVAL, "tensors \"%s\" and \"%s\" cannot share: they differ", t->name, list[t->shares].name);
     return 0;
 }
 
@@ -36,15 +35,14 @@ static int check_names(const struct mr_file_tensor *list, size_t count)
     MR_TRY(mr_tensor_file_create(&names, sizeof *names, &none, "the list of tensors"));
     int err = 0;
     for (size_t i = 0; i < count && !err; i++)
-        err = mr_tensor_file_add(names, list[i].name, strlen(list[i].name), list[i].dtype, list[i].ndim,
-                                 list[i].shape, 0);
+        err = mr_tensor_file_add(names, list[i].name, strlen(list[i].name), list[i].dtype, list[i].ndim, list[i].shape,
+                                 0);
     mr_tensor_file_close(names);
     return err < 0 && err != MR_ENOMEM ? MR_EINVAL : err;
 }
 
-int mr_tensor_writer_create(mr_tensor_writer **result, size_t size,
-                            const struct mr_tensor_writer_format *format, const char *path,
-                            const struct mr_file_tensor *tensors, size_t count)
+int mr_tensor_writer_create(mr_tensor_writer **result, size_t size, const struct mr_tensor_writer_format *format,
+                            const char *path, const struct mr_file_tensor *tensors, size_t count)
 {
     int err;
     mr_tensor_writer *w = mr_alloc(size, 1);
@@ -187,8 +185,8 @@ int mr_tensor_writer_copy(mr_tensor_writer *w, mr_tensor_file *file, size_t i)
     const struct mr_file_tensor *from = &file->tensors[i], *to = &w->tensors[w->current];
     MR_TRY(mr_file_tensor_size(to, &wanted, &unused));
     if (count != wanted)
-        return mr_fail(MR_EINVAL, "%s: \"%s\" has %zu elements, \"%s\" %zu", w->path, to->name, wanted,
-                       from->name, count);
+        return mr_fail(MR_EINVAL, "%s: \"%s\" has %zu elements, \"%s\" %zu", w->path, to->name, wanted, from->name,
+                       count);
     bool same = from->dtype == to->dtype;
     size_t total = same ? bytes : count, step = same ? PIECE * sizeof(float) : PIECE;
     float *piece = mr_alloc(PIECE, sizeof *piece);
@@ -211,8 +209,7 @@ int mr_tensor_writer_finish(mr_tensor_writer *w)
 {
     int err = w->error;
     if (!err && w->current < w->count)
-        err = mr_fail(MR_EINVAL, "%s: the numbers of \"%s\" are not complete", w->path,
-                      w->tensors[w->current].name);
+        err = mr_fail(MR_EINVAL, "%s: the numbers of \"%s\" are not complete", w->path, w->tensors[w->current].name);
     if (!err && w->format->finish)
         err = w->format->finish(w);
     if (!err) {

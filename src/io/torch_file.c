@@ -52,8 +52,7 @@ static int entry_size(const struct torch_file *f, int64_t entry, uint64_t *size)
         !(st.valid & ZIP_STAT_COMP_METHOD) || !(st.valid & ZIP_STAT_NAME))
         return mr_fail(MR_EFILE, "%s: its file %lld cannot be examined", f->base.path, (long long)entry);
     if (st.comp_method != ZIP_CM_STORE || (st.valid & ZIP_STAT_ENCRYPTION_METHOD && st.encryption_method))
-        return mr_fail(MR_EFILE,
-                       "%s: %s is compressed or encrypted, which torch never does; save the file anew",
+        return mr_fail(MR_EFILE, "%s: %s is compressed or encrypted, which torch never does; save the file anew",
                        f->base.path, st.name);
     if (st.size > f->size || (st.valid & ZIP_STAT_COMP_SIZE && st.comp_size != st.size))
         return mr_fail(MR_EFILE, "%s: %s would have %llu bytes, more than are there", f->base.path, st.name,
@@ -67,8 +66,8 @@ static int read_failed(struct torch_file *f, int64_t entry, uint64_t offset, int
 {
     const char *name = zip_get_name(f->zip, (zip_uint64_t)entry, ZIP_FL_ENC_RAW);
     const char *why = !result ? "it ends there" : f->open ? zip_file_strerror(f->open) : zip_strerror(f->zip);
-    int err = mr_fail(MR_EFILE, "%s: %s cannot be read at byte %llu: %s", f->base.path,
-                      name ? name : "a file of it", (unsigned long long)offset, why);
+    int err = mr_fail(MR_EFILE, "%s: %s cannot be read at byte %llu: %s", f->base.path, name ? name : "a file of it",
+                      (unsigned long long)offset, why);
     close_entry(f);
     return err;
 }
@@ -131,8 +130,8 @@ static int load_extent(struct torch_file *f, size_t i, const struct mr_pickled_t
 }
 
 /* Collects elements first..first+n-1 of a tensor with strides: runs along the last dimension. */
-static void gather(const struct mr_pickled_tensor *t, const uint8_t *extent, size_t width, uint64_t first,
-                   size_t n, uint8_t *to)
+static void gather(const struct mr_pickled_tensor *t, const uint8_t *extent, size_t width, uint64_t first, size_t n,
+                   uint8_t *to)
 {
     int last = t->ndim - 1;
     uint64_t row = last >= 0 ? (uint64_t)t->shape[last] : 1;
@@ -256,8 +255,7 @@ static int add_view(struct torch_file *f, size_t index)
                        (int)(s->key->size < 64 ? s->key->size : 64), s->key->text, view->name);
     MR_TRY(entry_size(f, view->entry, &size));
     if ((uint64_t)s->count > size / width)
-        return mr_fail(MR_EFILE,
-                       "%s: the storage of tensor \"%s\" has %llu bytes, where %lld numbers of %zu belong",
+        return mr_fail(MR_EFILE, "%s: the storage of tensor \"%s\" has %llu bytes, where %lld numbers of %zu belong",
                        f->base.path, view->name, (unsigned long long)size, (long long)s->count, width);
     /* a broadcast view may be larger than its storage, but not without limit */
     if (count > (size_t)s->count + MR_TORCH_BROADCAST)

@@ -19,7 +19,7 @@ int mr_torch_open(mr_tensor_file **file, const char *path);
  * the tensors "optimizer.state.N.*" by the integer N, and what metadata["optimizer"] says, the betas as a
  * tuple), then the rest of the metadata and of the tensors. So what mr_torch_open gives can be written again.
  * Tensors may share. */
-int mr_torch_begin(mr_tensor_writer **writer, const char *path, const struct mr_file_tensor *tensors,
-                   size_t count, const json_t *metadata);
+int mr_torch_begin(mr_tensor_writer **writer, const char *path, const struct mr_file_tensor *tensors, size_t count,
+                   const json_t *metadata);
 
 #endif

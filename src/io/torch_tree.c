@@ -89,8 +89,7 @@ static int key_text(struct walk *w, const struct mr_pickled *key, struct mr_str 
     default:
         break;
     }
-    return mr_fail(MR_EFILE, "%s: a key below \"%s\" is not a simple one", w->path,
-                   w->name.text ? w->name.text : "");
+    return mr_fail(MR_EFILE, "%s: a key below \"%s\" is not a simple one", w->path, w->name.text ? w->name.text : "");
 }
 
 /* One item, under the key that was appended to the name from `from` on. */
@@ -148,10 +147,7 @@ static int visit(struct walk *w, const struct mr_pickled *v, json_t **json)
 {
     if (w->depth > MR_PICKLE_DEPTH)
         return mr_fail(MR_EFILE, "%s: its values are nested more than %d deep", w->path, MR_PICKLE_DEPTH);
-    MR_TRY(spend(w, 1,
-                 v->kind == MR_PICKLED_TEXT     ? v->size
-                 : v->kind == MR_PICKLED_TENSOR ? w->name.size
-                                                : 0));
+    MR_TRY(spend(w, 1, v->kind == MR_PICKLED_TEXT ? v->size : v->kind == MR_PICKLED_TENSOR ? w->name.size : 0));
     switch (v->kind) {
     case MR_PICKLED_NONE:
     case MR_PICKLED_BYTES:
@@ -168,8 +164,7 @@ static int visit(struct walk *w, const struct mr_pickled *v, json_t **json)
         break;
     case MR_PICKLED_TEXT:
         if (!(*json = json_stringn(v->text, v->size)))
-            return mr_fail(MR_EFILE, "%s: the text at \"%s\" is not UTF-8", w->path,
-                           w->name.text ? w->name.text : "");
+            return mr_fail(MR_EFILE, "%s: the text at \"%s\" is not UTF-8", w->path, w->name.text ? w->name.text : "");
         break;
     case MR_PICKLED_LIST:
     case MR_PICKLED_TUPLE:
@@ -190,8 +185,7 @@ static int visit(struct walk *w, const struct mr_pickled *v, json_t **json)
 
 static struct walk begin(struct mr_torch_tree *tree, const struct mr_pickle *pickle, const char *path)
 {
-    return (struct walk){
-        .tree = tree, .path = path, .steps = pickle->size + 1000, .text = 4 * pickle->size + 65536};
+    return (struct walk){.tree = tree, .path = path, .steps = pickle->size + 1000, .text = 4 * pickle->size + 65536};
 }
 
 int mr_torch_tree_read(struct mr_torch_tree *tree, size_t size, const char *path, json_t *metadata)

@@ -94,7 +94,7 @@ static int put_array(struct mr_str *s, const json_t *array, const char *begin, c
     size_t i;
     json_t *item;
     MR_TRY(put(s, begin));
-    json_array_foreach (array, i, item)
+    json_array_foreach(array, i, item)
         MR_TRY(put_json(s, item));
     return put(s, end);
 }
@@ -144,7 +144,7 @@ static int put_entries(struct mr_str *s, const json_t *object, const char *but)
 {
     const char *key;
     json_t *value;
-    json_object_foreach ((json_t *)(uintptr_t)object, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)object, key, value) {
         if (!but || strcmp(key, but))
             MR_TRY(put_entry(s, key, value));
     }
@@ -200,7 +200,7 @@ static int list_numbers(const struct pickler *p, const json_t *known, int64_t *l
         if ((list[(*n)++] = leading_number(name + strlen(state_prefix), '.')) < 0)
             return mr_fail(MR_EINVAL, "tensor \"%s\" is not named as optimizer.state.N.KEY", name);
     }
-    json_object_foreach ((json_t *)(uintptr_t)known, key, value)
+    json_object_foreach((json_t *)(uintptr_t)known, key, value)
         if ((list[(*n)++] = leading_number(key, 0)) < 0)
             return mr_fail(MR_EINVAL, "\"%s\" of the optimizer's state is not a number", key);
     qsort(list, *n, sizeof *list, by_number);
@@ -250,8 +250,7 @@ static int put_outermost(struct pickler *p, const json_t *metadata, const char *
     for (size_t i = 0; i < p->count; i++) {
         const char *own = p->tensors[i].name;
         if (name ? strcmp(own, name)
-                 : begins_with(own, model_prefix) || begins_with(own, state_prefix) ||
-                       json_object_get(metadata, own))
+                 : begins_with(own, model_prefix) || begins_with(own, state_prefix) || json_object_get(metadata, own))
             continue;
         *found = true;
         MR_TRY(put_text(p->out, own, strlen(own)));
@@ -263,8 +262,7 @@ static int put_outermost(struct pickler *p, const json_t *metadata, const char *
 static int put_checkpoint(struct pickler *p, const json_t *metadata)
 {
     struct mr_str *s = p->out;
-    const json_t *model = json_object_get(metadata, "model"),
-                 *optimizer = json_object_get(metadata, "optimizer");
+    const json_t *model = json_object_get(metadata, "model"), *optimizer = json_object_get(metadata, "optimizer");
     bool has_model = any_tensor(p, model_prefix),
          has_state = any_tensor(p, state_prefix) || json_object_get(optimizer, "state"), found = false;
     const char *key;
@@ -284,7 +282,7 @@ static int put_checkpoint(struct pickler *p, const json_t *metadata)
         MR_TRY(put_entries(s, optimizer, "state"));
         MR_TRY(put(s, "u"));
     }
-    json_object_foreach ((json_t *)(uintptr_t)metadata, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)metadata, key, value) {
         if ((has_model && !strcmp(key, "model")) || (has_state && !strcmp(key, "optimizer")))
             continue;
         found = false;
@@ -355,8 +353,8 @@ static const struct mr_tensor_writer_format format = {.name = "torch",
                                                       .finish = finish,
                                                       .close = close_writer};
 
-int mr_torch_begin(mr_tensor_writer **result, const char *path, const struct mr_file_tensor *tensors,
-                   size_t count, const json_t *metadata)
+int mr_torch_begin(mr_tensor_writer **result, const char *path, const struct mr_file_tensor *tensors, size_t count,
+                   const json_t *metadata)
 {
     int err;
     struct torch_writer *w = NULL;
@@ -364,13 +362,11 @@ int mr_torch_begin(mr_tensor_writer **result, const char *path, const struct mr_
     struct pickler p = {&pickle, tensors, count};
     for (size_t i = 0; i < count; i++)
         if (!mr_pickle_storage_name(tensors[i].dtype))
-            return mr_fail(MR_EINVAL,
-                           "%s cannot be written: torch files cannot hold %s, which tensor \"%s\" is", path,
+            return mr_fail(MR_EINVAL, "%s cannot be written: torch files cannot hold %s, which tensor \"%s\" is", path,
                            mr_dtype_name(tensors[i].dtype), tensors[i].name);
     MR_GO(put_pickle(&p, metadata));
     if (pickle.size > MR_PICKLE_LARGEST) {
-        err = mr_fail(MR_EINVAL,
-                      "%s cannot be written: its data.pkl would have %zu bytes, where at most %d are read",
+        err = mr_fail(MR_EINVAL, "%s cannot be written: its data.pkl would have %zu bytes, where at most %d are read",
                       path, pickle.size, MR_PICKLE_LARGEST);
         goto fail;
     }

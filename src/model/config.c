@@ -65,10 +65,25 @@ static const struct key {
 void mr_config_defaults(struct mr_config *cfg, int family)
 {
     *cfg = (struct mr_config){
-        .family = family, .n_layer = 12, .n_head = 12, .n_embd = 768, .block_size = 1024, .vocab_size = 50304,
-        .mode = MR_CAUSAL, .positions = MR_POSITIONS_LEARNED, .branch_norm = MR_BRANCH_NORM_NONE,
-        .moe = MR_MOE_DENSE, .aux = MR_AUX_NONE, .aux_weight = 0.01, .num_experts = 4, .num_active_experts = 4,
-        .expert_dim = 512, .expert_capacity_scale = 1.2, .window = 256, .groups = 4, .head_size = 64,
+        .family = family,
+        .n_layer = 12,
+        .n_head = 12,
+        .n_embd = 768,
+        .block_size = 1024,
+        .vocab_size = 50304,
+        .mode = MR_CAUSAL,
+        .positions = MR_POSITIONS_LEARNED,
+        .branch_norm = MR_BRANCH_NORM_NONE,
+        .moe = MR_MOE_DENSE,
+        .aux = MR_AUX_NONE,
+        .aux_weight = 0.01,
+        .num_experts = 4,
+        .num_active_experts = 4,
+        .expert_dim = 512,
+        .expert_capacity_scale = 1.2,
+        .window = 256,
+        .groups = 4,
+        .head_size = 64,
         .ln_x_eps = 64e-5,
     };
     if (family == MR_MICRORWKV) {
@@ -92,8 +107,8 @@ int mr_family_by_name(const char *name)
     for (int i = 0; i < MR_FAMILIES; i++)
         if (strcmp(name, family_names[i]) == 0)
             return i;
-    return mr_fail(MR_EINVAL, "there is no family '%s': it is one of microrwkv, nanorwkv, gpt2, rwkv4, rwkv5, rwkv6, rwkv7",
-                   name);
+    return mr_fail(MR_EINVAL,
+                   "there is no family '%s': it is one of microrwkv, nanorwkv, gpt2, rwkv4, rwkv5, rwkv6, rwkv7", name);
 }
 
 const char *mr_config_key(int i)
@@ -163,7 +178,8 @@ int mr_config_set(struct mr_config *cfg, const char *key, const json_t *value, b
     const char *names[KEYS];
     for (int i = 0; i < KEYS; i++)
         names[i] = keys[i].name;
-    return mr_fail(MR_EINVAL, "there is no configuration key '%s': did you mean %s?", key, mr_nearest(key, names, KEYS));
+    return mr_fail(MR_EINVAL, "there is no configuration key '%s': did you mean %s?", key,
+                   mr_nearest(key, names, KEYS));
 }
 
 int mr_config_set_all(struct mr_config *cfg, const json_t *object)
@@ -212,7 +228,8 @@ static int check_micro(const struct mr_config *c)
                        c->expert_capacity_scale);
     if (c->mode == MR_REFERENCE) {
         if (c->n_embd % (4 * c->n_head))
-            return mr_fail(MR_EINVAL, "n_embd %d is not a multiple of 4 * n_head %d, as mode=reference needs", c->n_embd, c->n_head);
+            return mr_fail(MR_EINVAL, "n_embd %d is not a multiple of 4 * n_head %d, as mode=reference needs",
+                           c->n_embd, c->n_head);
         if (c->moe != MR_MOE_DENSE || c->aux != MR_AUX_NONE)
             return mr_fail(MR_EINVAL, "mode=reference goes with moe=dense and aux=none only");
         return 0;
@@ -220,7 +237,8 @@ static int check_micro(const struct mr_config *c)
     if (c->window < 1 || c->groups < 1)
         return mr_fail(MR_EINVAL, "window %d and groups %d must be at least 1", c->window, c->groups);
     if (c->n_embd % ((int64_t)c->groups * c->n_head))
-        return mr_fail(MR_EINVAL, "n_embd %d is not a multiple of groups %d * n_head %d", c->n_embd, c->groups, c->n_head);
+        return mr_fail(MR_EINVAL, "n_embd %d is not a multiple of groups %d * n_head %d", c->n_embd, c->groups,
+                       c->n_head);
     if (c->aux != MR_AUX_NONE && (c->aux == MR_AUX_BALANCE) != (c->moe == MR_MOE_TOPK))
         return mr_fail(MR_EINVAL, "aux=diversity goes with moe=dense, aux=balance with moe=topk: set one of them");
     return 0;
@@ -244,8 +262,14 @@ static int check_rwkv(const struct mr_config *c)
 
 int mr_config_check(const struct mr_config *c)
 {
-    const struct { const char *name; int value; } sizes[] = {
-        {"n_layer", c->n_layer}, {"n_embd", c->n_embd}, {"block_size", c->block_size}, {"vocab_size", c->vocab_size}, {"n_head", c->n_head}};
+    const struct {
+        const char *name;
+        int value;
+    } sizes[] = {{"n_layer", c->n_layer},
+                 {"n_embd", c->n_embd},
+                 {"block_size", c->block_size},
+                 {"vocab_size", c->vocab_size},
+                 {"n_head", c->n_head}};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         if (sizes[i].value < 1)
             return mr_fail(MR_EINVAL, "%s is %d: it must be at least 1", sizes[i].name, sizes[i].value);

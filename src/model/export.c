@@ -22,7 +22,7 @@ struct run {
     const struct mr_export_events *events;
     mr_tensor_file *source;
     mr_tensor_writer *writer;
-    uint64_t done, all; /* bytes of the file to come */
+    uint64_t done, all;  /* bytes of the file to come */
     size_t block, width; /* of the tensor in work, where its bytes are taken as they are; else 0 */
     const struct mr_file_tensor *tensor;
 };
@@ -97,7 +97,8 @@ static int begin(const struct mr_export *e, const char *path, mr_tensor_writer *
     }
 }
 
-static int write_file(const struct mr_export *e, mr_tensor_file *source, const char *path, const struct mr_export_events *events)
+static int write_file(const struct mr_export *e, mr_tensor_file *source, const char *path,
+                      const struct mr_export_events *events)
 {
     struct run r = {.e = e, .events = events, .source = source};
     for (size_t i = 0; i < e->count; i++) {
@@ -120,7 +121,8 @@ static int write_file(const struct mr_export *e, mr_tensor_file *source, const c
 /* ---- folders ----------------------------------------------------------------------------------------------------- */
 
 /* The files of a Hugging Face model into a folder that exists. */
-static int write_files(const struct mr_export *e, mr_tensor_file *source, const char *folder, const struct mr_export_events *events)
+static int write_files(const struct mr_export *e, mr_tensor_file *source, const char *folder,
+                       const struct mr_export_events *events)
 {
     struct mr_str weights = {0}, config = {0};
     int err;
@@ -139,8 +141,14 @@ fail:
 /* Removes a folder of ours that did not become whole. */
 static void remove_folder(const char *folder)
 {
-    static const char *const names[] = {"model.safetensors", "config.json", "vocab.json", "merges.txt", "tokenizer.json",
-                                        "tokenizer_config.json", "rwkv_vocab_v20230424.txt", NULL};
+    static const char *const names[] = {"model.safetensors",
+                                        "config.json",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "rwkv_vocab_v20230424.txt",
+                                        NULL};
     char path[4200];
     for (int i = 0; names[i]; i++)
         if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, names[i]) < sizeof path)
@@ -149,7 +157,8 @@ static void remove_folder(const char *folder)
 }
 
 /* A new folder is written beside its place and then renamed; in one that exists each file is replaced. */
-static int write_folder(const struct mr_export *e, mr_tensor_file *source, const char *path, const struct mr_export_events *events)
+static int write_folder(const struct mr_export *e, mr_tensor_file *source, const char *path,
+                        const struct mr_export_events *events)
 {
     char target[4096], temporary[4130];
     size_t size = strlen(path);
@@ -172,7 +181,8 @@ static int write_folder(const struct mr_export *e, mr_tensor_file *source, const
     return err;
 }
 
-int mr_export_run(const struct mr_export *e, mr_tensor_file *source, const char *path, const struct mr_export_events *events)
+int mr_export_run(const struct mr_export *e, mr_tensor_file *source, const char *path,
+                  const struct mr_export_events *events)
 {
     if (e->target == MR_TARGET_HF)
         return write_folder(e, source, path, events);

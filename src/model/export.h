@@ -59,8 +59,8 @@ struct mr_export_options {
 };
 
 /* MR_EINVAL: the target has no names for the family or cannot hold the dtype. */
-int mr_export_plan(struct mr_export *e, mr_tensor_file *source, const struct mr_naming *naming, const struct mr_config *cfg,
-                   const struct mr_export_options *options);
+int mr_export_plan(struct mr_export *e, mr_tensor_file *source, const struct mr_naming *naming,
+                   const struct mr_config *cfg, const struct mr_export_options *options);
 void mr_export_free(struct mr_export *e); /* {0} is fine */
 int mr_export_note(struct mr_export *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -76,7 +76,8 @@ struct mr_export_events {
 };
 
 /* Writes it: the path appears whole or not at all. */
-int mr_export_run(const struct mr_export *e, mr_tensor_file *source, const char *path, const struct mr_export_events *events);
+int mr_export_run(const struct mr_export *e, mr_tensor_file *source, const char *path,
+                  const struct mr_export_events *events);
 
 /* ---- its parts ------------------------------------------------------------------------------------------------ */
 

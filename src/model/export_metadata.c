@@ -13,8 +13,9 @@
 /* Keys of metadata that have a meaning here; all others are kept as they are. */
 static bool is_reserved(const char *key)
 {
-    static const char *const keys[] = {"family", "mode", "config", "training", "tokenizer", "checkpoint", "format", "model_args", "optimizer",
-                                       "iter_num", "best_val_loss", "version", "layout", "n_vocab", "n_embd", "n_layer", "data_type", NULL};
+    static const char *const keys[] = {"family", "mode",       "config",    "training", "tokenizer",     "checkpoint",
+                                       "format", "model_args", "optimizer", "iter_num", "best_val_loss", "version",
+                                       "layout", "n_vocab",    "n_embd",    "n_layer",  "data_type",     NULL};
     for (int i = 0; keys[i]; i++)
         if (strcmp(key, keys[i]) == 0)
             return true;
@@ -93,7 +94,8 @@ static int for_safetensors(struct mr_export *e, mr_tensor_file *source, const js
 static json_t *model_args(const struct mr_config *cfg, const json_t *script)
 {
     static const char *const plain[] = {"n_layer", "n_head", "n_embd", "block_size", "bias", "vocab_size", "dropout"};
-    json_t *args = json_object_get(script, "model_args") ? json_deep_copy(json_object_get(script, "model_args")) : json_object();
+    json_t *args =
+        json_object_get(script, "model_args") ? json_deep_copy(json_object_get(script, "model_args")) : json_object();
     json_t *ours = mr_config_json(cfg);
     if (cfg->family == MR_MICRORWKV)
         json_object_update(args, ours);
@@ -111,7 +113,8 @@ static json_t *param_groups(const struct mr_params *params, const json_t *given)
         return NULL;
     free(numbers);
     double lr = 6e-4, decay = 1e-1, beta1 = 0.9, beta2 = 0.95;
-    if (mr_json_number_or(given, "learning_rate", lr, &lr) < 0 || mr_json_number_or(given, "weight_decay", decay, &decay) < 0 ||
+    if (mr_json_number_or(given, "learning_rate", lr, &lr) < 0 ||
+        mr_json_number_or(given, "weight_decay", decay, &decay) < 0 ||
         mr_json_number_or(given, "beta1", beta1, &beta1) < 0 || mr_json_number_or(given, "beta2", beta2, &beta2) < 0)
         return NULL;
     json_t *groups = json_array();
@@ -119,9 +122,10 @@ static json_t *param_groups(const struct mr_params *params, const json_t *given)
         json_t *list = json_array();
         for (int i = g ? decayed : 0; i < (g ? params->count : decayed); i++)
             json_array_append_new(list, json_integer(i));
-        json_array_append_new(groups, json_pack("{sf sf s[ff] sf sb sn sb sb sb sn so}", "weight_decay", g ? 0.0 : decay, "lr", lr, "betas", beta1,
-                                                beta2, "eps", 1e-8, "amsgrad", 0, "foreach", "maximize", 0, "capturable", 0, "differentiable", 0,
-                                                "fused", "params", list));
+        json_array_append_new(groups,
+                              json_pack("{sf sf s[ff] sf sb sn sb sb sb sn so}", "weight_decay", g ? 0.0 : decay, "lr",
+                                        lr, "betas", beta1, beta2, "eps", 1e-8, "amsgrad", 0, "foreach", "maximize", 0,
+                                        "capturable", 0, "differentiable", 0, "fused", "params", list));
     }
     return groups;
 }
@@ -140,7 +144,8 @@ static int add_optimizer(struct mr_export *e, const json_t *script, const json_t
     json_t *copy = json_is_object(optimizer) ? json_deep_copy(optimizer) : json_object();
     if (json_object_get(copy, "state"))
         json_object_del(copy, "state"); /* what it has is in the tensors */
-    if (!json_object_get(copy, "param_groups") && mr_json_set(copy, "param_groups", param_groups(&e->params, given)) < 0) {
+    if (!json_object_get(copy, "param_groups") &&
+        mr_json_set(copy, "param_groups", param_groups(&e->params, given)) < 0) {
         json_decref(copy);
         return MR_EFILE;
     }
@@ -160,17 +165,21 @@ static int for_nanogpt(struct mr_export *e, mr_tensor_file *source, const json_t
     if (training)
         MR_GO(mr_json_set(e->metadata, "iter_num", json_incref(json_object_get(training, "iter"))));
     const json_t *said = json_object_get(script, "config");
-    config = json_is_object(said) ? json_deep_copy(said) : json_is_object(given) ? json_deep_copy(given) : json_object();
+    config = json_is_object(said)    ? json_deep_copy(said)
+             : json_is_object(given) ? json_deep_copy(given)
+                                     : json_object();
     if (e->cfg.family == MR_GPT2 && e->cfg.gelu == MR_GELU_TANH) {
         json_object_set_new(config, "gelu", json_string("tanh"));
-        MR_GO(mr_export_note(e, "the tanh form of GELU, for nanoGPT itself: it computes the erf form whatever the file says"));
+        MR_GO(mr_export_note(
+            e, "the tanh form of GELU, for nanoGPT itself: it computes the erf form whatever the file says"));
     }
     MR_GO(mr_json_set(e->metadata, "config", config));
     config = NULL;
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)script, key, value)
-        if (!json_object_get(e->metadata, key) && strcmp(key, "optimizer") != 0 && strcmp(key, "best_val_loss") != 0 && strcmp(key, "model") != 0)
+        if (!json_object_get(e->metadata, key) && strcmp(key, "optimizer") != 0 && strcmp(key, "best_val_loss") != 0 &&
+            strcmp(key, "model") != 0)
             MR_GO(mr_json_set(e->metadata, key, json_incref(value)));
     if (training && !script) /* of a run here: what a script does not count */
         MR_GO(mr_json_set(e->metadata, "training", json_incref(training)));
@@ -184,21 +193,27 @@ fail:
 
 static json_t *gpt2_config(const struct mr_config *c)
 {
-    return json_pack("{ss s[s] ss si si si si si si sf sf sf sf sf sb sb si si}", "model_type", "gpt2", "architectures", "GPT2LMHeadModel",
-                     "activation_function", c->gelu == MR_GELU_TANH ? "gelu_new" : "gelu", "n_layer", c->n_layer, "n_head", c->n_head, "n_embd",
-                     c->n_embd, "n_positions", c->block_size, "n_ctx", c->block_size, "vocab_size", c->vocab_size, "layer_norm_epsilon", 1e-5,
-                     "initializer_range", 0.02, "resid_pdrop", c->dropout, "embd_pdrop", c->dropout, "attn_pdrop", c->dropout,
-                     "scale_attn_weights", 1, "tie_word_embeddings", 1, "bos_token_id", c->vocab_size - 1, "eos_token_id", c->vocab_size - 1);
+    return json_pack("{ss s[s] ss si si si si si si sf sf sf sf sf sb sb si si}", "model_type", "gpt2", "architectures",
+                     "GPT2LMHeadModel", "activation_function", c->gelu == MR_GELU_TANH ? "gelu_new" : "gelu", "n_layer",
+                     c->n_layer, "n_head", c->n_head, "n_embd", c->n_embd, "n_positions", c->block_size, "n_ctx",
+                     c->block_size, "vocab_size", c->vocab_size, "layer_norm_epsilon", 1e-5, "initializer_range", 0.02,
+                     "resid_pdrop", c->dropout, "embd_pdrop", c->dropout, "attn_pdrop", c->dropout,
+                     "scale_attn_weights", 1, "tie_word_embeddings", 1, "bos_token_id", c->vocab_size - 1,
+                     "eos_token_id", c->vocab_size - 1);
 }
 
 static json_t *rwkv_config(const struct mr_config *c)
 {
-    static const char *const types[] = {"rwkv", "rwkv5", "rwkv6"}, *const classes[] = {"RwkvForCausalLM", "Rwkv5ForCausalLM", "Rwkv6ForCausalLM"};
+    static const char *const types[] = {"rwkv", "rwkv5", "rwkv6"}, *const classes[] = {"RwkvForCausalLM",
+                                                                                       "Rwkv5ForCausalLM",
+                                                                                       "Rwkv6ForCausalLM"};
     int version = c->family - MR_RWKV4;
-    json_t *config = json_pack("{ss s[s] si si si si si si sf si si si sb sb}", "model_type", types[version], "architectures", classes[version],
-                               "hidden_size", c->n_embd, "attention_hidden_size", c->n_embd, "num_hidden_layers", c->n_layer, "intermediate_size",
-                               mr_ffn_width(c), "vocab_size", c->vocab_size, "context_length", c->block_size, "layer_norm_epsilon", 1e-5,
-                               "rescale_every", 6, "bos_token_id", 0, "eos_token_id", 0, "tie_word_embeddings", 0, "use_cache", 1);
+    json_t *config =
+        json_pack("{ss s[s] si si si si si si sf si si si sb sb}", "model_type", types[version], "architectures",
+                  classes[version], "hidden_size", c->n_embd, "attention_hidden_size", c->n_embd, "num_hidden_layers",
+                  c->n_layer, "intermediate_size", mr_ffn_width(c), "vocab_size", c->vocab_size, "context_length",
+                  c->block_size, "layer_norm_epsilon", 1e-5, "rescale_every", 6, "bos_token_id", 0, "eos_token_id", 0,
+                  "tie_word_embeddings", 0, "use_cache", 1);
     if (config && version > 0) { /* as published, num_attention_heads is the width of a head */
         json_object_set_new(config, "head_size", json_integer(c->head_size));
         json_object_set_new(config, "num_attention_heads", json_integer(c->head_size));
@@ -213,7 +228,8 @@ static int for_folder(struct mr_export *e)
     if (!e->config)
         return mr_fail(MR_ENOMEM, "out of memory: no config.json can be made");
     if (e->cfg.family == MR_GPT2 && !e->cfg.bias)
-        MR_TRY(mr_export_note(e, "that it has no biases: Hugging Face's gpt2 always has them, and starts those that are missing at 0"));
+        MR_TRY(mr_export_note(
+            e, "that it has no biases: Hugging Face's gpt2 always has them, and starts those that are missing at 0"));
     int dtype = MR_DTYPE_F32;
     for (size_t i = 0; i < e->count; i++)
         if (e->tensors[i].ndim >= 2 && e->tensors[i].dtype != MR_DTYPE_F32)
@@ -233,7 +249,8 @@ static int for_bin(struct mr_export *e, const struct mr_export_options *options)
     MR_TRY(mr_json_set(e->metadata, "n_vocab", json_integer(e->cfg.vocab_size)));
     MR_TRY(mr_json_set(e->metadata, "n_embd", json_integer(e->cfg.n_embd)));
     MR_TRY(mr_json_set(e->metadata, "n_layer", json_integer(e->cfg.n_layer)));
-    return mr_json_set(e->metadata, "data_type", json_string(mr_dtype_name(dtype < 0 ? MR_DTYPE_F32 : (enum mr_dtype)dtype)));
+    return mr_json_set(e->metadata, "data_type",
+                       json_string(mr_dtype_name(dtype < 0 ? MR_DTYPE_F32 : (enum mr_dtype)dtype)));
 }
 
 /* These say nothing but tensors: what was another value than the usual one is lost. */
@@ -241,7 +258,8 @@ static int note_config(struct mr_export *e)
 {
     double usual = e->cfg.rwkv51 && e->target == MR_TARGET_BIN ? 1e-5 : 64e-5;
     if (e->cfg.family >= MR_RWKV5 && (e->cfg.ln_x_eps < usual * 0.999 || e->cfg.ln_x_eps > usual * 1.001))
-        return mr_export_note(e, "ln_x_eps %g: such a file is read with %g, so give --config ln_x_eps=%g with it", e->cfg.ln_x_eps, usual, e->cfg.ln_x_eps);
+        return mr_export_note(e, "ln_x_eps %g: such a file is read with %g, so give --config ln_x_eps=%g with it",
+                              e->cfg.ln_x_eps, usual, e->cfg.ln_x_eps);
     return 0;
 }
 

@@ -79,7 +79,8 @@ static struct mr_output *find_output(struct mr_export *e, const char *name)
 /* What rwkv programs quantise: matrices, but not the embedding, the head and RWKV-7's low-rank pairs. */
 static bool quantises(const struct mr_config *cfg, const struct mr_param *p)
 {
-    static const char *const never[] = {"emb.weight", "head.weight", "transformer.wte.weight", "transformer.wpe.weight", NULL};
+    static const char *const never[] = {"emb.weight", "head.weight", "transformer.wte.weight", "transformer.wpe.weight",
+                                        NULL};
     const char *leaf = strrchr(p->name, '.');
     for (int i = 0; never[i]; i++)
         if (strcmp(p->name, never[i]) == 0)
@@ -242,7 +243,7 @@ static int add_own_moments(struct planner *pl)
     char name[MR_NAME + 16];
     for (int which = 0; which < 2; which++) {
         for (int i = 0; i < pl->e->params.count; i++) {
-            snprintf(name, sizeof name, "adamw.%c.%s", "mv"[which], pl->e->params.list[i]->name);
+            snprintf(name, sizeof name, "adamw.%c.%s", "mv"[which], pl -> e -> params.list[i]->name);
             MR_TRY(add_moment(pl, name, i, which));
         }
     }
@@ -310,8 +311,10 @@ static int add_moments(struct planner *pl)
 /* A .mrw of a .bin keeps its names and forms, so that nothing is lost between the two. */
 static int layout_of(const struct mr_config *cfg, int target, const struct mr_naming *source)
 {
-    static const char *const hints[] = {[MR_TARGET_HF] = "gpt2, rwkv4, rwkv5 and rwkv6", [MR_TARGET_RWKV] = "rwkv4, rwkv5, rwkv6 and rwkv7",
-                                        [MR_TARGET_NANOGPT] = "microrwkv, nanorwkv and gpt2", [MR_TARGET_BIN] = "rwkv4, rwkv5, rwkv6 and rwkv7"};
+    static const char *const hints[] = {[MR_TARGET_HF] = "gpt2, rwkv4, rwkv5 and rwkv6",
+                                        [MR_TARGET_RWKV] = "rwkv4, rwkv5, rwkv6 and rwkv7",
+                                        [MR_TARGET_NANOGPT] = "microrwkv, nanorwkv and gpt2",
+                                        [MR_TARGET_BIN] = "rwkv4, rwkv5, rwkv6 and rwkv7"};
     bool rwkv = cfg->family >= MR_RWKV4;
     switch (target) {
     case MR_TARGET_HF:
@@ -334,7 +337,8 @@ static int layout_of(const struct mr_config *cfg, int target, const struct mr_na
     default:
         return MR_LAYOUT_OWN;
     }
-    return mr_fail(MR_EINVAL, "the layout %s has no names for %s%s: it is for %s; .mrw and .safetensors hold every family",
+    return mr_fail(MR_EINVAL,
+                   "the layout %s has no names for %s%s: it is for %s; .mrw and .safetensors hold every family",
                    mr_target_name(target), mr_family_name(cfg->family), cfg->rwkv51 ? " (5.1)" : "", hints[target]);
 }
 
@@ -375,14 +379,17 @@ static int note_others(struct planner *pl)
     size_t prefix = strlen(pl->naming->prefix);
     for (size_t i = 0; i < pl->source->count; i++) {
         const char *name = pl->source->tensors[i].name;
-        bool ours = strncmp(name, "adamw.", 6) == 0 || strncmp(name, "optimizer.", 10) == 0 || strcmp(name, "best_val_loss") == 0;
+        bool ours = strncmp(name, "adamw.", 6) == 0 || strncmp(name, "optimizer.", 10) == 0 ||
+                    strcmp(name, "best_val_loss") == 0;
         bool part = strncmp(name, pl->naming->prefix, prefix) == 0 && mr_is_model_name(pl->naming, name + prefix);
         if (ours || part)
             continue;
         if (count++ < 4)
             snprintf(list + strlen(list), sizeof list - strlen(list), "%s%.60s", count > 1 ? ", " : "", name);
     }
-    return count ? mr_export_note(pl->e, "%d tensors that are no part of the model: %s%s", count, list, count > 4 ? ", …" : "") : 0;
+    return count ? mr_export_note(pl->e, "%d tensors that are no part of the model: %s%s", count, list,
+                                  count > 4 ? ", …" : "")
+                 : 0;
 }
 
 /* Logarithms cost digits. */
@@ -398,17 +405,20 @@ static int note_forms(struct planner *pl)
         form = change == MR_EXP ? "exp(x)" : change == MR_NEGATIVE_EXP ? "-exp(x)" : "exp(-exp(x))";
         count++;
     }
-    return count ? mr_export_note(pl->e, "the last digits of %d vectors: .bin files hold %s where other files hold x", count, form) : 0;
+    return count ? mr_export_note(pl->e, "the last digits of %d vectors: .bin files hold %s where other files hold x",
+                                  count, form)
+                 : 0;
 }
 
 static int note_dtypes(struct planner *pl)
 {
     for (int i = 0; i < MR_DTYPES; i++)
         if (pl->widened[i])
-            MR_TRY(mr_export_note(pl->e, "%s of %d tensors, which become f32: %s cannot hold them so", mr_dtype_name((enum mr_dtype)i),
-                                  pl->widened[i], mr_target_name(pl->e->target)));
+            MR_TRY(mr_export_note(pl->e, "%s of %d tensors, which become f32: %s cannot hold them so",
+                                  mr_dtype_name((enum mr_dtype)i), pl->widened[i], mr_target_name(pl->e->target)));
     if (pl->odd_rows)
-        return mr_export_note(pl->e, "%d matrices are not quantised: their rows are not whole blocks of 32", pl->odd_rows);
+        return mr_export_note(pl->e, "%d matrices are not quantised: their rows are not whole blocks of 32",
+                              pl->odd_rows);
     return 0;
 }
 
@@ -420,7 +430,8 @@ static int plan(struct planner *pl)
         return layout;
     e->layout = layout;
     if (dtype >= 0 && !mr_target_holds(e->target, (enum mr_dtype)dtype))
-        return mr_fail(MR_EINVAL, "the layout %s cannot hold %s", mr_target_name(e->target), mr_dtype_name((enum mr_dtype)dtype));
+        return mr_fail(MR_EINVAL, "the layout %s cannot hold %s", mr_target_name(e->target),
+                       mr_dtype_name((enum mr_dtype)dtype));
     pl->rules = mr_layout_rules(layout, &e->cfg);
     MR_TRY(mr_model_declare(&e->params, &e->cfg));
     MR_TRY(mr_check_names(pl->source, pl->naming, &e->params, &e->cfg));
@@ -438,8 +449,8 @@ static int plan(struct planner *pl)
     return mr_export_metadata(e, pl->source, pl->options);
 }
 
-int mr_export_plan(struct mr_export *e, mr_tensor_file *source, const struct mr_naming *naming, const struct mr_config *cfg,
-                   const struct mr_export_options *options)
+int mr_export_plan(struct mr_export *e, mr_tensor_file *source, const struct mr_naming *naming,
+                   const struct mr_config *cfg, const struct mr_export_options *options)
 {
     struct planner pl = {.e = e, .source = source, .naming = naming, .options = options};
     *e = (struct mr_export){.target = options->target, .cfg = *cfg, .notes = json_array()};

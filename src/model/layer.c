@@ -43,10 +43,12 @@ int mr_shared(struct mr_planner *planner, const mr_tensor **where, const char *n
             return MR_ENOMEM;
         (*last)->name = name;
         (*last)->count = count;
-        MR_TRY(mr_plan_add(planner->plan, planner->training ? MR_ACTIVATIONS : MR_BUFFERS, &(*last)->tensor, MR_F32, count));
+        MR_TRY(mr_plan_add(planner->plan, planner->training ? MR_ACTIVATIONS : MR_BUFFERS, &(*last)->tensor, MR_F32,
+                           count));
     }
     if ((*last)->count != count)
-        return mr_fail(MR_EINVAL, "two layers want the shared tensor %s to have %zu and %zu elements", name, (*last)->count, count);
+        return mr_fail(MR_EINVAL, "two layers want the shared tensor %s to have %zu and %zu elements", name,
+                       (*last)->count, count);
     *where = &(*last)->tensor;
     return 0;
 }
@@ -60,7 +62,8 @@ int mr_norm_declare(struct mr_params *params, const char *prefix, int dim, bool 
     return 0;
 }
 
-int mr_linear_declare(struct mr_params *params, const char *prefix, const char *name, int out, int in, bool bias, double std)
+int mr_linear_declare(struct mr_params *params, const char *prefix, const char *name, int out, int in, bool bias,
+                      double std)
 {
     char full[MR_NAME];
     snprintf(full, sizeof full, "%s.weight", name);
@@ -90,15 +93,16 @@ int mr_linear_find(struct mr_linear *linear, const struct mr_params *params, con
 
 int mr_linear_apply(struct mr_pass *pass, const struct mr_linear *linear, const mr_tensor *x, const mr_tensor *y)
 {
-    return mr_linear_forward(pass->rt, x, &linear->weight->value, linear->bias ? &linear->bias->value : NULL, y, pass->rows,
-                             linear->in, linear->out);
+    return mr_linear_forward(pass->rt, x, &linear->weight->value, linear->bias ? &linear->bias->value : NULL, y,
+                             pass->rows, linear->in, linear->out);
 }
 
 int mr_linear_reverse(struct mr_pass *pass, const struct mr_linear *linear, const mr_tensor *x, const mr_tensor *dy,
                       const mr_tensor *dx, bool accumulate)
 {
     if (dx)
-        MR_TRY(mr_linear_backward_input(pass->rt, dy, &linear->weight->value, dx, pass->rows, linear->in, linear->out, accumulate));
+        MR_TRY(mr_linear_backward_input(pass->rt, dy, &linear->weight->value, dx, pass->rows, linear->in, linear->out,
+                                        accumulate));
     return mr_linear_backward_weight(pass->rt, x, dy, &linear->weight->grad, linear->bias ? &linear->bias->grad : NULL,
                                      &pass->reduce, pass->rows, linear->in, linear->out);
 }

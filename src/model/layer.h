@@ -32,7 +32,8 @@ struct mr_layer {
      * one; T = 1 with state is the decoding step and takes the tuned kernels. May add to the pass's loss. */
     int (*forward)(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y);
     /* dx = d loss / dx (written) from dy, after forward with the same x; parameter gradients are added. */
-    int (*backward)(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx);
+    int (*backward)(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+                    const mr_tensor *dx);
 };
 
 /* One use of a layer in one pass: two uses of one name share parameters and have their own state. */
@@ -57,7 +58,7 @@ struct mr_branch {
 struct mr_family {
     /* The branches of a block; ends with an empty one. */
     const struct mr_branch *(*block)(const struct mr_config *cfg);
-    const char *block_prefix; /* printf format of the block's number */
+    const char *block_prefix;                 /* printf format of the block's number */
     const char *embedding, *positions, *head; /* positions NULL: none; head NULL: tied to the embedding */
     const char *final_norm;                   /* prefix of ln_f */
     const char *first_norm;                   /* prefix of a layer norm right after the embedding, or NULL */
@@ -68,10 +69,9 @@ const struct mr_family *mr_family(const struct mr_config *cfg);
 /* The layers. */
 extern const struct mr_layer mr_layer_rms_norm, mr_layer_time_mix_x051a, mr_layer_channel_mix,
     mr_layer_window_attention, mr_layer_grouped_attention, mr_layer_reference_sliding, mr_layer_reference_grouped,
-    mr_layer_mixture, mr_layer_mixture_topk, mr_layer_layer_norm,
-    mr_layer_gpt2_attention, mr_layer_gpt2_mlp,
-    mr_layer_rwkv4_time_mix, mr_layer_rwkv5_time_mix, mr_layer_rwkv6_time_mix,
-    mr_layer_rwkv7_time_mix, mr_layer_rwkv_channel_mix;
+    mr_layer_mixture, mr_layer_mixture_topk, mr_layer_layer_norm, mr_layer_gpt2_attention, mr_layer_gpt2_mlp,
+    mr_layer_rwkv4_time_mix, mr_layer_rwkv5_time_mix, mr_layer_rwkv6_time_mix, mr_layer_rwkv7_time_mix,
+    mr_layer_rwkv_channel_mix;
 
 /* ---- helpers for layers -------------------------------------------------------------------------------- */
 
@@ -95,7 +95,8 @@ struct mr_linear {
 };
 
 /* Declares prefix + name + ".weight" (out,in), normal(0, std), and ".bias", zero. */
-int mr_linear_declare(struct mr_params *params, const char *prefix, const char *name, int out, int in, bool bias, double std);
+int mr_linear_declare(struct mr_params *params, const char *prefix, const char *name, int out, int in, bool bias,
+                      double std);
 int mr_linear_find(struct mr_linear *linear, const struct mr_params *params, const char *prefix, const char *name);
 int mr_linear_apply(struct mr_pass *pass, const struct mr_linear *linear, const mr_tensor *x, const mr_tensor *y);
 /* dx (NULL: not wanted) is written, or added to; the parameters' gradients are added to. */

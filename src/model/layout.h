@@ -26,12 +26,12 @@ struct mr_name_rule {
 };
 
 enum mr_layout_id {
-    MR_LAYOUT_OWN,      /* transformer.h.N.…, blocks.N.att.…: .mrw, nanoGPT, MicroRWKV, official RWKV */
-    MR_LAYOUT_HF_RWKV,  /* rwkv.blocks.N.attention.… */
-    MR_LAYOUT_HF_GPT2,  /* transformer.h.N.…, four weights transposed */
-    MR_LAYOUT_GPT2,     /* h.N.…, transposed likewise: the released files */
-    MR_LAYOUT_BARE,     /* h.N.…, nothing transposed */
-    MR_LAYOUT_BIN,      /* official RWKV names, some tensors transformed */
+    MR_LAYOUT_OWN,     /* transformer.h.N.…, blocks.N.att.…: .mrw, nanoGPT, MicroRWKV, official RWKV */
+    MR_LAYOUT_HF_RWKV, /* rwkv.blocks.N.attention.… */
+    MR_LAYOUT_HF_GPT2, /* transformer.h.N.…, four weights transposed */
+    MR_LAYOUT_GPT2,    /* h.N.…, transposed likewise: the released files */
+    MR_LAYOUT_BARE,    /* h.N.…, nothing transposed */
+    MR_LAYOUT_BIN,     /* official RWKV names, some tensors transformed */
 };
 
 /* The rules of a layout for a model, ending with {NULL}. */

@@ -61,7 +61,8 @@ static int keep(struct mr_model_file *file, mr_tensor_file *source)
     return mr_training_of(source, &file->training);
 }
 
-static int config_of(mr_tensor_file *source, const char *path, const json_t *overrides, struct mr_config *cfg, struct mr_naming *naming)
+static int config_of(mr_tensor_file *source, const char *path, const json_t *overrides, struct mr_config *cfg,
+                     struct mr_naming *naming)
 {
     int err = mr_recognise(source, overrides, cfg, naming);
     if (!err && overrides)
@@ -110,8 +111,8 @@ static int write_piece(void *context, const void *bytes, size_t count)
     return mr_write(d->rt, d->to, at, count, bytes);
 }
 
-static int read_tensor(mr_runtime *rt, mr_tensor_file *source, size_t i, const struct mr_place *place, const struct mr_param *p,
-                       const mr_tensor *to)
+static int read_tensor(mr_runtime *rt, mr_tensor_file *source, size_t i, const struct mr_place *place,
+                       const struct mr_param *p, const mr_tensor *to)
 {
     struct destination d = {rt, to, 0};
     struct mr_recipe recipe;
@@ -154,7 +155,8 @@ fail:
     return err;
 }
 
-int mr_model_open(mr_model **out, mr_runtime *rt, const char *path, const json_t *overrides, bool trains, struct mr_model_file *file)
+int mr_model_open(mr_model **out, mr_runtime *rt, const char *path, const json_t *overrides, bool trains,
+                  struct mr_model_file *file)
 {
     mr_tensor_file *source = NULL;
     mr_model *model = NULL;

@@ -10,7 +10,8 @@
 
 static int declare_embeddings(struct mr_params *params, const struct mr_config *cfg, const struct mr_family *family)
 {
-    struct mr_param *p = mr_declare(params, "", family->embedding, mr_shape((size_t)cfg->vocab_size, (size_t)cfg->n_embd));
+    struct mr_param *p =
+        mr_declare(params, "", family->embedding, mr_shape((size_t)cfg->vocab_size, (size_t)cfg->n_embd));
     if (!p)
         return MR_EINVAL;
     p->std = 0.02;
@@ -62,8 +63,10 @@ bool mr_model_trainable(const struct mr_config *cfg)
 int mr_model_check_trainable(const struct mr_config *cfg)
 {
     return mr_model_trainable(cfg) ? 0
-                                   : mr_fail(MR_EINVAL, "a model of the family %s cannot be trained here, only evaluated and run: "
-                                                        "microrwkv, nanorwkv and gpt2 can", mr_family_name(cfg->family));
+                                   : mr_fail(MR_EINVAL,
+                                             "a model of the family %s cannot be trained here, only evaluated and run: "
+                                             "microrwkv, nanorwkv and gpt2 can",
+                                             mr_family_name(cfg->family));
 }
 
 /* Gradients and moments have the layout of the parameters, those with weight decay first: the optimizer works on

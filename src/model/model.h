@@ -35,10 +35,10 @@ int mr_model_plan(struct mr_params *params, mr_plan *plan, bool trains);
 int mr_model_zero_gradients(mr_model *model);
 
 struct mr_pass_options {
-    int batch, time;  /* the most that one call holds */
-    bool training;    /* forward keeps what backward needs */
-    bool with_state;  /* calls continue where the last one ended, until mr_pass_reset */
-    bool force;       /* see mr_plan_allocate */
+    int batch, time; /* the most that one call holds */
+    bool training;   /* forward keeps what backward needs */
+    bool with_state; /* calls continue where the last one ended, until mr_pass_reset */
+    bool force;      /* see mr_plan_allocate */
 };
 
 typedef struct mr_pass mr_pass;

@@ -66,7 +66,8 @@ static int unknown_names(const mr_tensor_file *source)
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%.90s", i ? ", " : "", source->tensors[i].name);
     if (!source->count)
         return mr_fail(MR_EFILE, "it holds no tensors");
-    return mr_fail(MR_EFILE, "the names of its tensors are of no known model: %s%s", list, source->count > shown ? ", …" : "");
+    return mr_fail(MR_EFILE, "the names of its tensors are of no known model: %s%s", list,
+                   source->count > shown ? ", …" : "");
 }
 
 int mr_naming_of(mr_tensor_file *source, struct mr_naming *naming)
@@ -101,7 +102,8 @@ int64_t mr_naming_find(mr_tensor_file *source, const struct mr_naming *naming, c
 
 bool mr_may_be_missing(const struct mr_config *cfg, const char *name)
 {
-    return cfg->family == MR_RWKV7 && (!strcmp(name, "blocks.0.att.v0") || !strcmp(name, "blocks.0.att.v1") || !strcmp(name, "blocks.0.att.v2"));
+    return cfg->family == MR_RWKV7 &&
+           (!strcmp(name, "blocks.0.att.v0") || !strcmp(name, "blocks.0.att.v1") || !strcmp(name, "blocks.0.att.v2"));
 }
 
 struct listing {
@@ -130,12 +132,14 @@ static bool is_buffer(const struct mr_config *cfg, const char *name)
     size_t size = strlen(name);
     if (strcmp(name, "lm_head.weight") == 0)
         return cfg->family < MR_RWKV4;
-    return cfg->family == MR_GPT2 && ((size > 10 && !strcmp(name + size - 10, ".attn.bias")) || (size > 17 && !strcmp(name + size - 17, ".attn.masked_bias")));
+    return cfg->family == MR_GPT2 && ((size > 10 && !strcmp(name + size - 10, ".attn.bias")) ||
+                                      (size > 17 && !strcmp(name + size - 17, ".attn.masked_bias")));
 }
 
 bool mr_is_model_name(const struct mr_naming *naming, const char *name)
 {
-    static const char *const starts[] = {"transformer.", "blocks.", "rwkv.", "lm_head.", "emb.", "head.", "ln_out.", NULL};
+    static const char *const starts[] = {"transformer.", "blocks.", "rwkv.",   "lm_head.",
+                                         "emb.",         "head.",   "ln_out.", NULL};
     static const char *const bare[] = {"wte.", "wpe.", "h.", "ln_f.", "lm_head.", NULL};
     const char *const *s = naming->layout == MR_LAYOUT_BARE || naming->layout == MR_LAYOUT_GPT2 ? bare : starts;
     while (*s && strncmp(name, *s, strlen(*s)) != 0)
@@ -143,13 +147,14 @@ bool mr_is_model_name(const struct mr_naming *naming, const char *name)
     return *s != NULL;
 }
 
-static void list_unknown(const mr_tensor_file *source, const struct mr_naming *naming, const struct mr_config *cfg, const bool *used,
-                         struct listing *unknown)
+static void list_unknown(const mr_tensor_file *source, const struct mr_naming *naming, const struct mr_config *cfg,
+                         const bool *used, struct listing *unknown)
 {
     size_t prefix = strlen(naming->prefix);
     for (size_t i = 0; i < source->count; i++) {
         const char *name = source->tensors[i].name;
-        if (used[i] || strncmp(name, naming->prefix, prefix) != 0 || !mr_is_model_name(naming, name + prefix) || is_buffer(cfg, name + prefix))
+        if (used[i] || strncmp(name, naming->prefix, prefix) != 0 || !mr_is_model_name(naming, name + prefix) ||
+            is_buffer(cfg, name + prefix))
             continue;
         list(unknown, name);
     }
@@ -162,14 +167,16 @@ static int check_tied(mr_tensor_file *source, const struct mr_naming *naming)
     float a[SAMPLE], b[SAMPLE];
     char name[96];
     snprintf(name, sizeof name, "%slm_head.weight", naming->prefix);
-    int64_t head = mr_tensor_file_find(source, name), embedding = mr_naming_find(source, naming, "transformer.wte.weight", NULL);
+    int64_t head = mr_tensor_file_find(source, name),
+            embedding = mr_naming_find(source, naming, "transformer.wte.weight", NULL);
     if (head < 0 || embedding < 0)
         return 0;
     int64_t shares[2] = {source->tensors[head].shares, source->tensors[embedding].shares};
     if (shares[0] == embedding || shares[1] == head || (shares[0] >= 0 && shares[0] == shares[1]))
         return 0;
     int64_t count = mr_tensor_elements(&source->tensors[embedding]), n = count < SAMPLE ? count : SAMPLE;
-    bool same = mr_tensor_elements(&source->tensors[head]) == count && mr_dtype_block(source->tensors[head].dtype) == 1 &&
+    bool same = mr_tensor_elements(&source->tensors[head]) == count &&
+                mr_dtype_block(source->tensors[head].dtype) == 1 &&
                 mr_dtype_block(source->tensors[embedding].dtype) == 1;
     for (int end = 0; same && end < 2; end++) {
         uint64_t at = end ? (uint64_t)(count - n) : 0;
@@ -177,10 +184,13 @@ static int check_tied(mr_tensor_file *source, const struct mr_naming *naming)
         MR_TRY(mr_tensor_file_read_f32(source, (size_t)embedding, at, (size_t)n, b));
         same = memcmp(a, b, (size_t)n * sizeof *a) == 0;
     }
-    return same ? 0 : mr_fail(MR_EFILE, "%s differs from the embedding: a head of its own is not part of this family", name);
+    return same
+               ? 0
+               : mr_fail(MR_EFILE, "%s differs from the embedding: a head of its own is not part of this family", name);
 }
 
-int mr_check_names(mr_tensor_file *source, const struct mr_naming *naming, const struct mr_params *params, const struct mr_config *cfg)
+int mr_check_names(mr_tensor_file *source, const struct mr_naming *naming, const struct mr_params *params,
+                   const struct mr_config *cfg)
 {
     struct listing missing = {{0}, 0}, unknown = {{0}, 0};
     char more_missing[32], more_unknown[32];
@@ -192,20 +202,23 @@ int mr_check_names(mr_tensor_file *source, const struct mr_naming *naming, const
         int64_t at = mr_naming_find(source, naming, params->list[i]->name, NULL);
         if (at >= 0)
             used[at] = true;
-        else if (!mr_may_be_missing(cfg, params->list[i]->name) && mr_layout_place(naming->rules, params->list[i]->name, 0, &place))
+        else if (!mr_may_be_missing(cfg, params->list[i]->name) &&
+                 mr_layout_place(naming->rules, params->list[i]->name, 0, &place))
             list(&missing, place.name);
     }
     list_unknown(source, naming, cfg, used, &unknown);
     free(used);
     const char *family = mr_family_name(cfg->family);
     if (missing.count && unknown.count)
-        return mr_fail(MR_EFILE, "%d tensors of a %s model are missing: %s%s; %d that it does not have are there: %s%s", missing.count, family,
-                       missing.text, more(&missing, more_missing), unknown.count, unknown.text, more(&unknown, more_unknown));
+        return mr_fail(MR_EFILE, "%d tensors of a %s model are missing: %s%s; %d that it does not have are there: %s%s",
+                       missing.count, family, missing.text, more(&missing, more_missing), unknown.count, unknown.text,
+                       more(&unknown, more_unknown));
     if (missing.count)
-        return mr_fail(MR_EFILE, "%d tensors of a %s model are missing: %s%s", missing.count, family, missing.text, more(&missing, more_missing));
+        return mr_fail(MR_EFILE, "%d tensors of a %s model are missing: %s%s", missing.count, family, missing.text,
+                       more(&missing, more_missing));
     if (unknown.count)
-        return mr_fail(MR_EFILE, "%d tensors are there that a %s model of its configuration does not have: %s%s", unknown.count, family,
-                       unknown.text, more(&unknown, more_unknown));
+        return mr_fail(MR_EFILE, "%d tensors are there that a %s model of its configuration does not have: %s%s",
+                       unknown.count, family, unknown.text, more(&unknown, more_unknown));
     return cfg->family < MR_RWKV4 ? check_tied(source, naming) : 0;
 }
 

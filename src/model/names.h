@@ -19,7 +19,8 @@ struct mr_naming {
 int mr_recognise(mr_tensor_file *source, const json_t *overrides, struct mr_config *cfg, struct mr_naming *naming);
 
 /* The tensor that holds parameter `name`, and in what form (place may be NULL); -1: none. */
-int64_t mr_naming_find(mr_tensor_file *source, const struct mr_naming *naming, const char *name, struct mr_place *place);
+int64_t mr_naming_find(mr_tensor_file *source, const struct mr_naming *naming, const char *name,
+                       struct mr_place *place);
 
 /* That the file has all parameters and, where the model's names are, no other tensors: those are listed (MR_EFILE).
  * Tensors elsewhere are none of the model's business. */

@@ -81,8 +81,8 @@ static int upload(struct mr_pass *pass, const int32_t *tokens)
     const struct mr_config *cfg = pass->cfg;
     for (int i = 0; i < pass->rows; i++)
         if (tokens[i] < 0 || tokens[i] >= cfg->vocab_size)
-            return mr_fail(MR_EINVAL, "token %d at position %d is outside the vocabulary of %d", tokens[i], i % pass->time,
-                           cfg->vocab_size);
+            return mr_fail(MR_EINVAL, "token %d at position %d is outside the vocabulary of %d", tokens[i],
+                           i % pass->time, cfg->vocab_size);
     MR_TRY(mr_write(pass->rt, &pass->tokens, 0, (size_t)pass->rows, tokens));
     if (!pass->backward)
         return 0;
@@ -104,11 +104,13 @@ static int embed(struct mr_pass *pass)
     const struct mr_family *family = mr_family(cfg);
     struct mr_param *wpe = positions(pass);
     const mr_tensor *to = family->first_norm ? &pass->embedded : &pass->x[0];
-    MR_TRY(mr_embedding_forward(pass->rt, &pass->tokens, &find(pass, "", family->embedding)->value, wpe ? &wpe->value : NULL, to,
-                                pass->batch, pass->time, cfg->n_embd, (int)(wpe ? pass->position : 0)));
+    MR_TRY(mr_embedding_forward(pass->rt, &pass->tokens, &find(pass, "", family->embedding)->value,
+                                wpe ? &wpe->value : NULL, to, pass->batch, pass->time, cfg->n_embd,
+                                (int)(wpe ? pass->position : 0)));
     MR_TRY(mr_pass_dropout(pass, EMBEDDING_SITE, to, (size_t)pass->rows * cfg->n_embd));
     if (family->first_norm)
-        MR_TRY(norm_forward(pass, family->first_norm, &pass->embedded, &pass->x[0], &pass->first_mean, &pass->first_rstd));
+        MR_TRY(
+            norm_forward(pass, family->first_norm, &pass->embedded, &pass->x[0], &pass->first_mean, &pass->first_rstd));
     return 0;
 }
 
@@ -132,8 +134,8 @@ static int start_call(struct mr_pass *pass, int batch, int time, bool backward, 
 {
     const struct mr_pass_options *o = &pass->options;
     if (batch < 1 || time < 1 || batch > o->batch || time > o->time || (backward && !o->training))
-        return mr_fail(MR_EINVAL, "a call of %d texts of %d tokens does not fit a pass planned for %d of %d%s", batch, time, o->batch,
-                       o->time, backward && !o->training ? ", without backward" : "");
+        return mr_fail(MR_EINVAL, "a call of %d texts of %d tokens does not fit a pass planned for %d of %d%s", batch,
+                       time, o->batch, o->time, backward && !o->training ? ", without backward" : "");
     if (!o->with_state)
         pass->position = 0;
     if (positions(pass) && pass->position + time > pass->cfg->block_size)
@@ -186,7 +188,10 @@ static struct mr_param *head(struct mr_pass *pass)
 static int head_forward(struct mr_pass *pass, int row, int rows)
 {
     const struct mr_config *cfg = pass->cfg;
-    struct mr_gemm g = {.m = rows, .n = cfg->vocab_size, .k = cfg->n_embd, .trans_b = true,
+    struct mr_gemm g = {.m = rows,
+                        .n = cfg->vocab_size,
+                        .k = cfg->n_embd,
+                        .trans_b = true,
                         .offset_a = (size_t)row * (size_t)cfg->n_embd};
     return mr_gemm(pass->rt, &g, &pass->final, &head(pass)->value, &pass->logits);
 }
@@ -198,7 +203,8 @@ static int head_backward(struct mr_pass *pass, int row, int rows)
     size_t at = (size_t)row * (size_t)cfg->n_embd;
     struct mr_gemm input = {.m = rows, .n = cfg->n_embd, .k = cfg->vocab_size, .offset_c = at};
     MR_TRY(mr_gemm(pass->rt, &input, &pass->logits, &head(pass)->value, &pass->dfinal));
-    struct mr_gemm weight = {.m = cfg->vocab_size, .n = cfg->n_embd, .k = rows, .trans_a = true, .beta = 1, .offset_b = at};
+    struct mr_gemm weight = {
+        .m = cfg->vocab_size, .n = cfg->n_embd, .k = rows, .trans_a = true, .beta = 1, .offset_b = at};
     return mr_gemm(pass->rt, &weight, &pass->logits, &pass->final, &head(pass)->grad);
 }
 
@@ -208,8 +214,8 @@ int mr_pass_loss(mr_pass *pass, const int32_t *targets, float *logits)
     pass->valid_targets = 0;
     for (int i = 0; i < pass->rows; i++) {
         if (targets[i] < -1 || targets[i] >= pass->cfg->vocab_size)
-            return mr_fail(MR_EINVAL, "target %d at position %d is outside the vocabulary of %d", targets[i], i % pass->time,
-                           pass->cfg->vocab_size);
+            return mr_fail(MR_EINVAL, "target %d at position %d is outside the vocabulary of %d", targets[i],
+                           i % pass->time, pass->cfg->vocab_size);
         pass->valid_targets += targets[i] >= 0;
     }
     float inverse = pass->valid_targets ? pass->loss_scale / (float)pass->valid_targets : 0;
@@ -219,8 +225,8 @@ int mr_pass_loss(mr_pass *pass, const int32_t *targets, float *logits)
         MR_TRY(head_forward(pass, row, rows));
         if (logits)
             MR_TRY(mr_read(pass->rt, &pass->logits, 0, (size_t)rows * vocab, logits + (size_t)row * vocab));
-        MR_TRY(mr_cross_entropy(pass->rt, &pass->logits, &pass->targets, &pass->row_loss, row, rows, pass->cfg->vocab_size,
-                                inverse, pass->backward));
+        MR_TRY(mr_cross_entropy(pass->rt, &pass->logits, &pass->targets, &pass->row_loss, row, rows,
+                                pass->cfg->vocab_size, inverse, pass->backward));
         if (pass->backward)
             MR_TRY(head_backward(pass, row, rows));
     }
@@ -236,7 +242,8 @@ int mr_pass_backward(mr_pass *pass)
     const struct mr_branch *block = family->block(cfg);
     int branches = pass->branches * cfg->n_layer;
     size_t n = (size_t)pass->rows * (size_t)cfg->n_embd;
-    MR_TRY(norm_backward(pass, family->final_norm, &pass->x[branches], &pass->final_mean, &pass->final_rstd, &pass->dfinal, &pass->dx));
+    MR_TRY(norm_backward(pass, family->final_norm, &pass->x[branches], &pass->final_mean, &pass->final_rstd,
+                         &pass->dfinal, &pass->dx));
     struct mr_node *node = pass->nodes + pass->node_count - 1;
     for (int b = branches - 1; b >= 0; b--) {
         int links = chain_length(&block[b % pass->branches]);
@@ -251,7 +258,8 @@ int mr_pass_backward(mr_pass *pass)
     }
     const mr_tensor *dembedded = &pass->dx;
     if (family->first_norm) {
-        MR_TRY(norm_backward(pass, family->first_norm, &pass->embedded, &pass->first_mean, &pass->first_rstd, &pass->dx, &pass->y));
+        MR_TRY(norm_backward(pass, family->first_norm, &pass->embedded, &pass->first_mean, &pass->first_rstd, &pass->dx,
+                             &pass->y));
         dembedded = &pass->y;
     }
     MR_TRY(mr_pass_dropout(pass, EMBEDDING_SITE, dembedded, n));

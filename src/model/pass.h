@@ -33,21 +33,21 @@ struct mr_pass {
     int node_count, branches, links;
 
     /* On the device. R = B*T. */
-    mr_tensor tokens, order, first;           /* i32 [R], [R], [R+1] */
-    mr_tensor targets;                        /* i32 [R] */
-    mr_tensor embedded;                       /* [R,C], before first_norm */
-    mr_tensor *x;                             /* [R,C] before each branch and after the last; one when not training */
-    mr_tensor *mid;                           /* [R,C] between the links of a branch */
-    mr_tensor y;                              /* [R,C] a branch's output */
-    mr_tensor final, final_mean, final_rstd;  /* ln_f(x) [R,C] */
+    mr_tensor tokens, order, first;          /* i32 [R], [R], [R+1] */
+    mr_tensor targets;                       /* i32 [R] */
+    mr_tensor embedded;                      /* [R,C], before first_norm */
+    mr_tensor *x;                            /* [R,C] before each branch and after the last; one when not training */
+    mr_tensor *mid;                          /* [R,C] between the links of a branch */
+    mr_tensor y;                             /* [R,C] a branch's output */
+    mr_tensor final, final_mean, final_rstd; /* ln_f(x) [R,C] */
     mr_tensor first_mean, first_rstd;
-    mr_tensor dx, dmid[2], dfinal;            /* [R,C] */
-    mr_tensor logits;                         /* [slice_rows, V] */
+    mr_tensor dx, dmid[2], dfinal; /* [R,C] */
+    mr_tensor logits;              /* [slice_rows, V] */
     int slice_rows;
-    mr_tensor row_loss, cross_entropy, aux;   /* [R], [1], [1] */
-    mr_tensor reduce;                         /* scratch of the reductions over rows */
-    struct mr_shared_tensor *shared;          /* what layers hand on to each other */
-    mr_tensor **states;                       /* every tensor of the state, in the order of planning */
+    mr_tensor row_loss, cross_entropy, aux; /* [R], [1], [1] */
+    mr_tensor reduce;                       /* scratch of the reductions over rows */
+    struct mr_shared_tensor *shared;        /* what layers hand on to each other */
+    mr_tensor **states;                     /* every tensor of the state, in the order of planning */
     int state_count;
 };
 

@@ -34,7 +34,8 @@ static int build_nodes(struct mr_pass *pass)
     pass->node_count = count_nodes(pass);
     pass->nodes = mr_alloc((size_t)pass->node_count, sizeof *pass->nodes);
     size_t streams = pass->options.training ? (size_t)pass->branches * pass->cfg->n_layer + 1 : 1;
-    size_t mids = (size_t)(pass->links - 1) * (pass->options.training ? (size_t)pass->branches * pass->cfg->n_layer : 1);
+    size_t mids =
+        (size_t)(pass->links - 1) * (pass->options.training ? (size_t)pass->branches * pass->cfg->n_layer : 1);
     pass->x = mr_alloc(streams, sizeof *pass->x);
     pass->mid = mr_alloc(mids, sizeof *pass->mid);
     if (!pass->nodes || !pass->x || !pass->mid)
@@ -103,7 +104,8 @@ static size_t reduce_scratch(const struct mr_pass *pass, const struct mr_params 
     return most ? most : 1;
 }
 
-static int plan_head(struct mr_pass *pass, mr_plan *plan, const struct mr_params *params, const mr_runtime *rt, size_t rows)
+static int plan_head(struct mr_pass *pass, mr_plan *plan, const struct mr_params *params, const mr_runtime *rt,
+                     size_t rows)
 {
     size_t vocab = (size_t)pass->cfg->vocab_size, slice = SLICE / vocab;
     slice = slice < 1 ? 1 : slice > rows ? rows : slice;
@@ -129,10 +131,13 @@ int mr_pass_plan(struct mr_pass *pass, mr_plan *plan, const struct mr_params *pa
     const struct mr_pass_options *o = &pass->options;
     size_t rows, rows_dim;
     if (o->batch < 1 || o->time < 1)
-        return mr_fail(MR_EINVAL, "a batch of %d texts of %d tokens cannot be run: both must be at least 1", o->batch, o->time);
-    if (!mr_mul((size_t)o->batch, (size_t)o->time, &rows) || rows > 1 << 24 || !mr_mul(rows, (size_t)pass->cfg->n_embd, &rows_dim))
-        return mr_fail(MR_EINVAL, "batch %d times %d positions is more than one pass can hold: try a smaller batch_size",
-                       o->batch, o->time);
+        return mr_fail(MR_EINVAL, "a batch of %d texts of %d tokens cannot be run: both must be at least 1", o->batch,
+                       o->time);
+    if (!mr_mul((size_t)o->batch, (size_t)o->time, &rows) || rows > 1 << 24 ||
+        !mr_mul(rows, (size_t)pass->cfg->n_embd, &rows_dim))
+        return mr_fail(MR_EINVAL,
+                       "batch %d times %d positions is more than one pass can hold: try a smaller batch_size", o->batch,
+                       o->time);
     if (o->training)
         MR_TRY(mr_model_check_trainable(pass->cfg));
     MR_TRY(build_nodes(pass));
@@ -144,8 +149,15 @@ int mr_pass_plan(struct mr_pass *pass, mr_plan *plan, const struct mr_params *pa
     }
     MR_TRY(plan_stream(pass, plan, rows_dim));
     MR_TRY(plan_head(pass, plan, params, rt, rows));
-    struct mr_planner planner = {.plan = plan, .params = params, .cfg = pass->cfg, .rt = rt, .pass = pass,
-        .batch = o->batch, .time = o->time, .training = o->training, .with_state = o->with_state};
+    struct mr_planner planner = {.plan = plan,
+                                 .params = params,
+                                 .cfg = pass->cfg,
+                                 .rt = rt,
+                                 .pass = pass,
+                                 .batch = o->batch,
+                                 .time = o->time,
+                                 .training = o->training,
+                                 .with_state = o->with_state};
     for (int i = 0; i < pass->node_count; i++) {
         mr_plan_scratch_reset(plan);
         MR_TRY(pass->nodes[i].layer->plan(&pass->nodes[i], &planner));
@@ -229,7 +241,8 @@ int mr_pass_state_read(mr_pass *pass, void *state)
 int mr_pass_state_restore(mr_pass *pass, const void *state, size_t size)
 {
     if (size != mr_pass_state_size(pass))
-        return mr_fail(MR_EINVAL, "a state of %zu bytes does not fit this model, whose state has %zu", size, mr_pass_state_size(pass));
+        return mr_fail(MR_EINVAL, "a state of %zu bytes does not fit this model, whose state has %zu", size,
+                       mr_pass_state_size(pass));
     const char *at = state;
     int64_t position;
     memcpy(&position, at, sizeof position);

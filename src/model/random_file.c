@@ -33,7 +33,10 @@ static int draw(void *context, size_t i)
 
 static int read_bytes(mr_tensor_file *base, size_t i, uint64_t offset, size_t size, void *to)
 {
-    struct range r = {.file = (const struct random_file *)base, .index = (int)i, .first = offset / sizeof(float), .count = size / sizeof(float)};
+    struct range r = {.file = (const struct random_file *)base,
+                      .index = (int)i,
+                      .first = offset / sizeof(float),
+                      .count = size / sizeof(float)};
     if (offset % sizeof(float) || size % sizeof(float))
         return mr_fail(MR_EINVAL, "%s: only whole numbers can be drawn", base->path);
     if (!(r.to = mr_alloc(r.count, sizeof *r.to)))

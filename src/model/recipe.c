@@ -21,7 +21,8 @@ static int wrong_shape(const struct mr_file_tensor *t, const struct mr_param *p)
         snprintf(have + strlen(have), sizeof have - strlen(have), "%s%lld", i ? "," : "", (long long)t->shape[i]);
     for (int i = 0; i < p->ndim; i++)
         snprintf(want + strlen(want), sizeof want - strlen(want), "%s%zu", i ? "," : "", p->shape[i]);
-    return mr_fail(MR_EFILE, "the tensor %s has the shape (%s), the model's configuration wants (%s)", t->name, have, want);
+    return mr_fail(MR_EFILE, "the tensor %s has the shape (%s), the model's configuration wants (%s)", t->name, have,
+                   want);
 }
 
 /* The dimensions that are not 1: those may come and go, (1,1,C) is (C). */
@@ -150,7 +151,8 @@ static int straight(const struct run *r)
 }
 
 /* out[c, r] = in[r, c] of elements of `width` bytes, tile by tile; a row of in is `pitch` elements. */
-static void transpose(const char *in, size_t rows, size_t columns, size_t pitch, char *out, size_t out_pitch, size_t width)
+static void transpose(const char *in, size_t rows, size_t columns, size_t pitch, char *out, size_t out_pitch,
+                      size_t width)
 {
     for (size_t r0 = 0; r0 < rows; r0 += TILE)
         for (size_t c0 = 0; c0 < columns; c0 += TILE)
@@ -176,12 +178,16 @@ static int transposed(const struct run *r)
 {
     const struct mr_recipe *recipe = r->recipe;
     size_t most = WHOLE / r->width / recipe->rows, step = PIECE / recipe->columns ? PIECE / recipe->columns : 1;
-    size_t columns = most < 1 ? 1 : most < recipe->columns ? most : recipe->columns, size = recipe->rows * recipe->columns;
+    size_t columns = most < 1                 ? 1
+                     : most < recipe->columns ? most
+                                              : recipe->columns,
+           size = recipe->rows * recipe->columns;
     char *room = mr_alloc(step * recipe->columns, r->width), *out = mr_alloc(columns * recipe->rows, r->width);
     int err = room && out ? 0 : MR_ENOMEM;
     for (size_t matrix = 0; !err && matrix < recipe->count; matrix += size)
         for (size_t first = 0; !err && first < recipe->columns; first += columns)
-            err = band(r, recipe->first + matrix, first, recipe->columns - first < columns ? recipe->columns - first : columns, room, out);
+            err = band(r, recipe->first + matrix, first,
+                       recipe->columns - first < columns ? recipe->columns - first : columns, room, out);
     free(room);
     free(out);
     return err;

@@ -8,10 +8,10 @@
 #include "model/layout.h"
 
 struct mr_recipe {
-    size_t tensor;         /* of the source */
-    size_t first, count;   /* its elements from `first` on */
-    size_t rows, columns;  /* rows > 0: matrices [rows, columns], one behind the other, come out transposed */
-    int undo, apply;       /* enum mr_change: elementwise, first undo then apply */
+    size_t tensor;        /* of the source */
+    size_t first, count;  /* its elements from `first` on */
+    size_t rows, columns; /* rows > 0: matrices [rows, columns], one behind the other, come out transposed */
+    int undo, apply;      /* enum mr_change: elementwise, first undo then apply */
 };
 
 /* Parameter `p`, found in tensor `tensor` at `place`. MR_EFILE: the tensor's shape is not the parameter's. */
@@ -23,6 +23,7 @@ typedef int mr_recipe_sink(void *context, const void *bytes, size_t count);
 
 /* Runs the recipe: floats in pieces. With `raw` (only where undo and apply are MR_SAME) bytes as stored, bit for
  * bit. */
-int mr_recipe_run(mr_tensor_file *source, const struct mr_recipe *recipe, bool raw, mr_recipe_sink *sink, void *context);
+int mr_recipe_run(mr_tensor_file *source, const struct mr_recipe *recipe, bool raw, mr_recipe_sink *sink,
+                  void *context);
 
 #endif

@@ -87,7 +87,8 @@ static int micro_sizes(const struct view *v, struct mr_config *cfg)
 /* Sizes that shapes tell: all but the heads of attention. */
 static int sizes(const struct view *v, struct mr_config *cfg)
 {
-    const struct mr_file_tensor *wpe = find(v, "transformer.wpe.weight"), *decay = find(v, "transformer.h.0.tmix.time_decay");
+    const struct mr_file_tensor *wpe = find(v, "transformer.wpe.weight"),
+                                *decay = find(v, "transformer.h.0.tmix.time_decay");
     MR_TRY(embedding(v, "transformer.wte.weight", cfg));
     if (wpe && wpe->ndim == 2)
         MR_TRY(set_size(cfg, "block_size", wpe->shape[0]));
@@ -117,8 +118,10 @@ static int recognise_own(const struct view *v, struct mr_config *cfg, struct mr_
     else if (find(v, "transformer.h.0.attn.c_attn.weight"))
         mr_config_defaults(cfg, MR_GPT2);
     else
-        return mr_fail(MR_EFILE, "it has an embedding like GPT-2's, but its first block is of no known family: the tensors begin with %s",
-                       v->source->tensors[0].name);
+        return mr_fail(
+            MR_EFILE,
+            "it has an embedding like GPT-2's, but its first block is of no known family: the tensors begin with %s",
+            v->source->tensors[0].name);
     if (cfg->family == MR_GPT2 && is_transposed(v)) {
         cfg->gelu = MR_GELU_TANH; /* the released weights */
         naming->layout = naming->layout == MR_LAYOUT_BARE ? MR_LAYOUT_GPT2 : MR_LAYOUT_HF_GPT2;
@@ -130,7 +133,8 @@ static int recognise_own(const struct view *v, struct mr_config *cfg, struct mr_
 
 static int no_version(const struct view *v)
 {
-    return mr_fail(MR_EFILE, "its tensors are those of an RWKV, but of no version that is known (4, 5.1, 5.2, 6 or 7)%s",
+    return mr_fail(MR_EFILE,
+                   "its tensors are those of an RWKV, but of no version that is known (4, 5.1, 5.2, 6 or 7)%s",
                    find(v, "blocks.0.att.gate.weight") ? ": a gate goes with time_faaaa or time_maa_x" : "");
 }
 
@@ -156,7 +160,9 @@ static int version(const struct view *v, struct mr_config *cfg)
 /* The heads: (H,N) of a tensor with a number for each channel, or one number for each head. */
 static int heads(const struct view *v, struct mr_config *cfg)
 {
-    const char *name = cfg->family == MR_RWKV7 ? "blocks.0.att.r_k" : cfg->rwkv51 ? "blocks.0.att.time_decay" : "blocks.0.att.time_faaaa";
+    const char *name = cfg->family == MR_RWKV7 ? "blocks.0.att.r_k"
+                       : cfg->rwkv51           ? "blocks.0.att.time_decay"
+                                               : "blocks.0.att.time_faaaa";
     const struct mr_file_tensor *t = find(v, name);
     int64_t count = t ? mr_tensor_elements(t) : 0, heads = cfg->rwkv51 ? count : 0;
     if (count && !cfg->rwkv51 && t->ndim >= 2)
@@ -164,7 +170,8 @@ static int heads(const struct view *v, struct mr_config *cfg)
     if (!heads)
         return 0; /* the usual width, if it fits */
     if (cfg->n_embd % heads)
-        return mr_fail(MR_EFILE, "%s has %lld heads, which do not divide the width %d", name, (long long)heads, cfg->n_embd);
+        return mr_fail(MR_EFILE, "%s has %lld heads, which do not divide the width %d", name, (long long)heads,
+                       cfg->n_embd);
     cfg->head_size = (int)(cfg->n_embd / heads);
     return 0;
 }
@@ -172,14 +179,15 @@ static int heads(const struct view *v, struct mr_config *cfg)
 static void low_ranks(const struct view *v, struct mr_config *cfg)
 {
     static const char *const six[] = {"blocks.0.att.time_maa_w1", "blocks.0.att.time_decay_w1", NULL};
-    static const char *const seven[] = {"blocks.0.att.w1", "blocks.0.att.a1", "blocks.0.att.v1", "blocks.0.att.g1", NULL};
+    static const char *const seven[] = {"blocks.0.att.w1", "blocks.0.att.a1", "blocks.0.att.v1", "blocks.0.att.g1",
+                                        NULL};
     if (cfg->family < MR_RWKV6)
         return;
     const char *const *names = cfg->family == MR_RWKV6 ? six : seven;
     for (int i = 0; names[i]; i++)
         cfg->lora_dim[i] = width_of(elements(v, names[i]), cfg->n_embd);
     if (cfg->family == MR_RWKV6)
-        cfg->lora_dim[0] /= 5; /* five mixtures side by side */
+        cfg->lora_dim[0] /= 5;                        /* five mixtures side by side */
     if (cfg->family == MR_RWKV7 && !cfg->lora_dim[2]) /* block 0 does not use its own, and may lack it */
         cfg->lora_dim[2] = width_of(elements(v, "blocks.1.att.v1"), cfg->n_embd);
 }
@@ -207,7 +215,10 @@ static int default_heads(struct mr_config *cfg, const json_t *overrides)
 {
     if (cfg->family == MR_GPT2 && !cfg->n_head && !json_object_get(overrides, "n_head")) {
         if (cfg->n_embd % 64)
-            return mr_fail(MR_EINVAL, "nothing tells the number of heads, and 64 does not divide the width %d: give --config n_head=N", cfg->n_embd);
+            return mr_fail(
+                MR_EINVAL,
+                "nothing tells the number of heads, and 64 does not divide the width %d: give --config n_head=N",
+                cfg->n_embd);
         cfg->n_head = cfg->n_embd / 64;
     }
     if (cfg->family == MR_RWKV4)
@@ -215,11 +226,14 @@ static int default_heads(struct mr_config *cfg, const json_t *overrides)
     if (cfg->family < MR_RWKV5)
         return 0;
     const json_t *size = json_object_get(overrides, "head_size");
-    int width = json_is_integer(size) && json_integer_value(size) > 0 && json_integer_value(size) <= cfg->n_embd ? (int)json_integer_value(size)
-                                                                                                           : cfg->head_size;
+    int width = json_is_integer(size) && json_integer_value(size) > 0 && json_integer_value(size) <= cfg->n_embd
+                    ? (int)json_integer_value(size)
+                    : cfg->head_size;
     if (width < 1 || cfg->n_embd % width)
-        return mr_fail(MR_EINVAL, "nothing tells the width of a head, and %d does not divide the width %d: give --config head_size=N", width,
-                       cfg->n_embd);
+        return mr_fail(
+            MR_EINVAL,
+            "nothing tells the width of a head, and %d does not divide the width %d: give --config head_size=N", width,
+            cfg->n_embd);
     cfg->n_head = cfg->n_embd / width;
     return 0;
 }
@@ -231,7 +245,8 @@ static int reference_mode(struct mr_config *cfg, const json_t *said)
 {
     const json_t *dim = json_object_get(said, "dim");
     if (json_is_integer(dim) && json_integer_value(dim) != cfg->n_embd)
-        return mr_fail(MR_EFILE, "its dim is %lld where n_embd is %d: the two must be equal", (long long)json_integer_value(dim), cfg->n_embd);
+        return mr_fail(MR_EFILE, "its dim is %lld where n_embd is %d: the two must be equal",
+                       (long long)json_integer_value(dim), cfg->n_embd);
     cfg->mode = MR_REFERENCE;
     cfg->aux = MR_AUX_NONE;
     cfg->moe = MR_MOE_DENSE;
@@ -255,24 +270,30 @@ static void apply_hugging_face(struct mr_config *cfg, const json_t *said)
     if (cfg->family == MR_GPT2 && gelu)
         cfg->gelu = strcmp(gelu, "gelu") == 0 ? MR_GELU_ERF : MR_GELU_TANH;
     const json_t *context = json_object_get(said, "context_length");
-    if (cfg->family >= MR_RWKV4 && json_is_integer(context) && json_integer_value(context) > 0 && json_integer_value(context) < 1 << 20)
+    if (cfg->family >= MR_RWKV4 && json_is_integer(context) && json_integer_value(context) > 0 &&
+        json_integer_value(context) < 1 << 20)
         cfg->block_size = (int)json_integer_value(context);
 }
 
 /* What the model computes, where config.json asks for what is not done here. */
 static int check_hugging_face(const struct mr_config *cfg, const json_t *said)
 {
-    static const struct { const char *key; bool usual; } flags[] = {{"scale_attn_weights", true}, {"scale_attn_by_inverse_layer_idx", false}};
+    static const struct {
+        const char *key;
+        bool usual;
+    } flags[] = {{"scale_attn_weights", true}, {"scale_attn_by_inverse_layer_idx", false}};
     const char *gelu = json_string_value(json_object_get(said, "activation_function"));
     const json_t *eps = json_object_get(said, "layer_norm_epsilon");
-    if (cfg->family == MR_GPT2 && gelu && strcmp(gelu, "gelu") != 0 && strcmp(gelu, "gelu_new") != 0 && strcmp(gelu, "gelu_pytorch_tanh") != 0)
+    if (cfg->family == MR_GPT2 && gelu && strcmp(gelu, "gelu") != 0 && strcmp(gelu, "gelu_new") != 0 &&
+        strcmp(gelu, "gelu_pytorch_tanh") != 0)
         return mr_fail(MR_EFILE, "its activation_function is %s: only gelu and gelu_new are supported", gelu);
     if (json_is_number(eps) && (json_number_value(eps) < 0.99e-5 || json_number_value(eps) > 1.01e-5))
         return mr_fail(MR_EFILE, "its layer_norm_epsilon is %g: only 1e-5 is supported", json_number_value(eps));
     for (size_t i = 0; cfg->family == MR_GPT2 && i < sizeof flags / sizeof flags[0]; i++) {
         const json_t *flag = json_object_get(said, flags[i].key);
         if (json_is_boolean(flag) && json_is_true(flag) != flags[i].usual)
-            return mr_fail(MR_EFILE, "its %s is not %s: this is not supported", flags[i].key, flags[i].usual ? "true" : "false");
+            return mr_fail(MR_EFILE, "its %s is not %s: this is not supported", flags[i].key,
+                           flags[i].usual ? "true" : "false");
     }
     return 0;
 }
@@ -286,7 +307,8 @@ static int check_family(const struct mr_config *cfg, const mr_tensor_file *sourc
     if (named < 0)
         return MR_EFILE;
     return named == cfg->family ? 0
-                                : mr_fail(MR_EFILE, "it says that it is a %s, but its tensors are those of a %s", family, mr_family_name(cfg->family));
+                                : mr_fail(MR_EFILE, "it says that it is a %s, but its tensors are those of a %s",
+                                          family, mr_family_name(cfg->family));
 }
 
 static int apply_mode(const mr_tensor_file *source, const json_t *said, const json_t *overrides, struct mr_config *cfg)
@@ -309,7 +331,8 @@ static int apply_mode(const mr_tensor_file *source, const json_t *said, const js
 static int apply_said(const struct view *v, const json_t *overrides, struct mr_config *cfg)
 {
     json_t *parsed[2] = {NULL, NULL};
-    const json_t *args = said_object(v->source, "model_args", &parsed[0]), *config = said_object(v->source, "config", &parsed[1]);
+    const json_t *args = said_object(v->source, "model_args", &parsed[0]),
+                 *config = said_object(v->source, "config", &parsed[1]);
     const json_t *said = args ? args : config ? config : v->source->config;
     int err = 0;
     if (json_object_get(config, "learning_rate") && cfg->family < MR_RWKV4) {
@@ -342,6 +365,7 @@ int mr_recognise(mr_tensor_file *source, const json_t *overrides, struct mr_conf
     int blocks = cfg->n_layer;
     MR_TRY(apply_said(&v, overrides, cfg));
     if (cfg->n_layer != blocks) /* before so many blocks are declared */
-        return mr_fail(MR_EFILE, "it says that it has %d blocks (n_layer), but its tensors are those of %d", cfg->n_layer, blocks);
+        return mr_fail(MR_EFILE, "it says that it has %d blocks (n_layer), but its tensors are those of %d",
+                       cfg->n_layer, blocks);
     return default_heads(cfg, overrides);
 }

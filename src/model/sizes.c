@@ -63,7 +63,8 @@ static int unknown(const char *name)
         names[i] = sizes[i].name;
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", names[i]);
     }
-    return mr_fail(MR_EINVAL, "there is no model named '%s': did you mean %s? Known are %s", name, mr_nearest(name, names, SIZES), list);
+    return mr_fail(MR_EINVAL, "there is no model named '%s': did you mean %s? Known are %s", name,
+                   mr_nearest(name, names, SIZES), list);
 }
 
 void mr_config_complete(struct mr_config *cfg, const json_t *given)
@@ -71,7 +72,9 @@ void mr_config_complete(struct mr_config *cfg, const json_t *given)
     if (cfg->family != MR_MICRORWKV)
         return;
     if (!json_object_get(given, "aux"))
-        cfg->aux = cfg->mode == MR_REFERENCE ? MR_AUX_NONE : cfg->moe == MR_MOE_TOPK ? MR_AUX_BALANCE : MR_AUX_DIVERSITY;
+        cfg->aux = cfg->mode == MR_REFERENCE ? MR_AUX_NONE
+                   : cfg->moe == MR_MOE_TOPK ? MR_AUX_BALANCE
+                                             : MR_AUX_DIVERSITY;
     if (cfg->mode == MR_REFERENCE)
         cfg->positions = MR_POSITIONS_LEARNED;
 }

@@ -7,9 +7,12 @@
 static const struct {
     const char *name, *ending;
 } targets[MR_TARGETS] = {
-    [MR_TARGET_MRW] = {"mrw", ".mrw"},   [MR_TARGET_SAFETENSORS] = {"safetensors", ".safetensors"},
-    [MR_TARGET_HF] = {"hf", ""},         [MR_TARGET_RWKV] = {"rwkv", ".pth"},
-    [MR_TARGET_NANOGPT] = {"nanogpt", ".pt"}, [MR_TARGET_BIN] = {"bin", ".bin"},
+    [MR_TARGET_MRW] = {"mrw", ".mrw"},
+    [MR_TARGET_SAFETENSORS] = {"safetensors", ".safetensors"},
+    [MR_TARGET_HF] = {"hf", ""},
+    [MR_TARGET_RWKV] = {"rwkv", ".pth"},
+    [MR_TARGET_NANOGPT] = {"nanogpt", ".pt"},
+    [MR_TARGET_BIN] = {"bin", ".bin"},
 };
 
 const char *mr_target_name(int target)
@@ -37,7 +40,9 @@ int mr_target_by_path(const char *path)
     /* "out/v1.5" is a folder too; "model.onnx" would be none that anyone wants. */
     if (!dot || dot == name || (dot[1] >= '0' && dot[1] <= '9'))
         return MR_TARGET_HF;
-    return mr_fail(MR_EINVAL, "the ending %s of %s tells no layout: use .mrw, .safetensors, .pth, .pt, .bin, none for a folder, or --to LAYOUT",
+    return mr_fail(MR_EINVAL,
+                   "the ending %s of %s tells no layout: use .mrw, .safetensors, .pth, .pt, .bin, none for a folder, "
+                   "or --to LAYOUT",
                    dot, path);
 }
 

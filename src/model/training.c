@@ -8,7 +8,8 @@
 
 #include "base/alloc.h"
 
-/* ---- which number is which parameter ------------------------------------------------------------------------------ */
+/* ---- which number is which parameter ------------------------------------------------------------------------------
+ */
 
 /* Ways in which scripts choose the parameters with weight decay. */
 enum choice { AS_DECLARED, MATRICES, ALL, CHOICES };
@@ -33,7 +34,8 @@ static int assign(const struct mr_params *params, const int *order, int choice, 
 
 int *mr_torch_numbers(const struct mr_params *params, int *decayed)
 {
-    int *numbers = mr_alloc((size_t)params->count, sizeof *numbers), *order = mr_alloc((size_t)params->count, sizeof *order);
+    int *numbers = mr_alloc((size_t)params->count, sizeof *numbers),
+        *order = mr_alloc((size_t)params->count, sizeof *order);
     if (!numbers || !order) {
         free(numbers);
         free(order);
@@ -84,7 +86,8 @@ static int by_place(const void *a, const void *b)
 
 /* The parameters in the order in which the file has them: that of the script's own list. But names in the order of
  * the alphabet were sorted by someone; then the order is that of the declarations. */
-static int order_of_file(mr_tensor_file *source, const struct mr_naming *naming, const struct mr_params *params, int *order)
+static int order_of_file(mr_tensor_file *source, const struct mr_naming *naming, const struct mr_params *params,
+                         int *order)
 {
     struct ranked *ranked = mr_alloc((size_t)params->count, sizeof *ranked);
     bool sorted = params->count > 1;
@@ -111,7 +114,8 @@ static int64_t first_group(const mr_tensor_file *source)
     return count < 1 || count > 2 ? -1 : (int64_t)json_array_size(json_object_get(json_array_get(groups, 0), "params"));
 }
 
-static int open_torch(struct mr_moments *m, mr_tensor_file *source, const struct mr_naming *naming, const struct mr_params *params)
+static int open_torch(struct mr_moments *m, mr_tensor_file *source, const struct mr_naming *naming,
+                      const struct mr_params *params)
 {
     int *order = mr_alloc((size_t)params->count, sizeof *order);
     m->numbers = mr_alloc((size_t)params->count, sizeof *m->numbers);
@@ -127,7 +131,8 @@ static int open_torch(struct mr_moments *m, mr_tensor_file *source, const struct
     return err;
 }
 
-int mr_moments_open(struct mr_moments *m, mr_tensor_file *source, const struct mr_naming *naming, const struct mr_params *params)
+int mr_moments_open(struct mr_moments *m, mr_tensor_file *source, const struct mr_naming *naming,
+                    const struct mr_params *params)
 {
     *m = (struct mr_moments){0};
     if (!params->count)
@@ -147,18 +152,20 @@ void mr_moments_free(struct mr_moments *m)
     *m = (struct mr_moments){0};
 }
 
-int64_t mr_moments_find(const struct mr_moments *m, mr_tensor_file *source, const struct mr_params *params, int index, int which)
+int64_t mr_moments_find(const struct mr_moments *m, mr_tensor_file *source, const struct mr_params *params, int index,
+                        int which)
 {
     char name[MR_NAME + 16];
     if (m->kind == MR_MOMENTS_NONE)
         return -1;
     if (m->kind == MR_MOMENTS_TORCH)
         return find_moment(source, m->numbers[index], which);
-    snprintf(name, sizeof name, "adamw.%c.%s", "mv"[which], params->list[index]->name);
+    snprintf(name, sizeof name, "adamw.%c.%s", "mv"[which], params -> list[index] -> name);
     return mr_tensor_file_find(source, name);
 }
 
-/* ---- where the run stands ----------------------------------------------------------------------------------------- */
+/* ---- where the run stands -----------------------------------------------------------------------------------------
+ */
 
 /* What was given to the script, as far as it can be given again: plain values. */
 static json_t *plain_values(const json_t *config)
@@ -182,10 +189,11 @@ static int from_script(mr_tensor_file *source, int64_t iter, json_t **training)
     MR_TRY(mr_json_int_or(config, "gradient_accumulation_steps", 1, 1 << 30, 1, &accumulation));
     MR_TRY(mr_json_int_or(config, "seed", 0, INT64_MAX, 1337, &seed));
     MR_TRY(mr_json_number_or(source->metadata, "best_val_loss", INFINITY, &best));
-    *training = json_pack("{sI sI sI sI so so sb}", "iter", (json_int_t)iter, "micro_step", (json_int_t)(iter * accumulation),
-                          "optimizer_steps", (json_int_t)(steps >= 0 && steps < 1e15f ? steps : 0), "seed", (json_int_t)seed,
-                          "best_val_loss", mr_json_real(best), "given", plain_values(config), "weights_only",
-                          find_moment(source, 0, 0) < 0);
+    *training =
+        json_pack("{sI sI sI sI so so sb}", "iter", (json_int_t)iter, "micro_step", (json_int_t)(iter * accumulation),
+                  "optimizer_steps", (json_int_t)(steps >= 0 && steps < 1e15f ? steps : 0), "seed", (json_int_t)seed,
+                  "best_val_loss", mr_json_real(best), "given", plain_values(config), "weights_only",
+                  find_moment(source, 0, 0) < 0);
     return *training ? 0 : mr_fail(MR_ENOMEM, "out of memory: where the training stands cannot be told");
 }
 

@@ -7,8 +7,8 @@
 
 enum { BLOCK = 4096 }; /* as in cl/adamw.cl */
 
-int mr_adamw(mr_runtime *rt, const struct mr_adamw *s, const mr_tensor *p, const mr_tensor *g,
-             const mr_tensor *m, const mr_tensor *v, size_t offset, size_t count, const mr_tensor *clip)
+int mr_adamw(mr_runtime *rt, const struct mr_adamw *s, const mr_tensor *p, const mr_tensor *g, const mr_tensor *m,
+             const mr_tensor *v, size_t offset, size_t count, const mr_tensor *clip)
 {
     if (s->step < 1)
         return mr_fail(MR_EINVAL, "adamw: step %lld, the first one is 1", (long long)s->step);
@@ -23,11 +23,10 @@ int mr_adamw(mr_runtime *rt, const struct mr_adamw *s, const mr_tensor *p, const
     double rate = s->lr / (1 - pow(s->beta1, (double)s->step));
     double root = 1 / sqrt(1 - pow(s->beta2, (double)s->step));
     mr_profile_note(rt, 28.0 * (double)count, 14.0 * (double)count);
-    return mr_launch(rt, "adamw", mr_vectors(rt, count), mr_out(p), mr_in(g), mr_out(m), mr_out(v),
-                     mr_in(clip), mr_int((int)offset), mr_int((int)count), mr_float((float)(1 - s->beta1)),
+    return mr_launch(rt, "adamw", mr_vectors(rt, count), mr_out(p), mr_in(g), mr_out(m), mr_out(v), mr_in(clip),
+                     mr_int((int)offset), mr_int((int)count), mr_float((float)(1 - s->beta1)),
                      mr_float((float)s->beta2), mr_float((float)(1 - s->beta2)), mr_float((float)rate),
-                     mr_float((float)root), mr_float((float)s->eps),
-                     mr_float((float)(1 - s->lr * s->weight_decay)));
+                     mr_float((float)root), mr_float((float)s->eps), mr_float((float)(1 - s->lr * s->weight_decay)));
 }
 
 size_t mr_square_sum_partials(size_t count)
@@ -35,8 +34,7 @@ size_t mr_square_sum_partials(size_t count)
     return (count + BLOCK - 1) / BLOCK;
 }
 
-int mr_square_sum(mr_runtime *rt, const mr_tensor *g, size_t offset, size_t count, const mr_tensor *partial,
-                  size_t at)
+int mr_square_sum(mr_runtime *rt, const mr_tensor *g, size_t offset, size_t count, const mr_tensor *partial, size_t at)
 {
     static const char op[] = "square_sum";
     size_t blocks = mr_square_sum_partials(count);

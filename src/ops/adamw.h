@@ -14,13 +14,12 @@ struct mr_adamw {
  *     m = beta1 m + (1 - beta1) g             v = beta2 v + (1 - beta2) g^2
  *     p = p - lr weight_decay p - lr m/(1 - beta1^step) / (sqrt(v/(1 - beta2^step)) + eps)
  * Segments of tensors are updated in few calls: neighbours with the same decay together. */
-int mr_adamw(mr_runtime *rt, const struct mr_adamw *s, const mr_tensor *p, const mr_tensor *g,
-             const mr_tensor *m, const mr_tensor *v, size_t offset, size_t count, const mr_tensor *clip);
+int mr_adamw(mr_runtime *rt, const struct mr_adamw *s, const mr_tensor *p, const mr_tensor *g, const mr_tensor *m,
+             const mr_tensor *v, size_t offset, size_t count, const mr_tensor *clip);
 
 /* partial[at..] = sums of g^2 over blocks of 4096 elements of g[offset..offset+count-1];
  * mr_square_sum_partials(count) of them, so that several segments can leave theirs behind each other. */
-int mr_square_sum(mr_runtime *rt, const mr_tensor *g, size_t offset, size_t count, const mr_tensor *partial,
-                  size_t at);
+int mr_square_sum(mr_runtime *rt, const mr_tensor *g, size_t offset, size_t count, const mr_tensor *partial, size_t at);
 size_t mr_square_sum_partials(size_t count);
 
 /* norm[0] = sqrt(sum of partial[0..n-1]), factor[0] = min(1, max_norm / (norm + 1e-6)), or 1 if max_norm is

@@ -10,12 +10,10 @@
 int mr_squared_relu_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, size_t n);
 
 /* dx = dy * 2 relu(x); dx may be dy. */
-int mr_squared_relu_backward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx,
-                             size_t n);
+int mr_squared_relu_backward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx, size_t n);
 
 /* y = sigmoid(r) * v; y may be r or v. */
-int mr_sigmoid_gate_forward(mr_runtime *rt, const mr_tensor *r, const mr_tensor *v, const mr_tensor *y,
-                            size_t n);
+int mr_sigmoid_gate_forward(mr_runtime *rt, const mr_tensor *r, const mr_tensor *v, const mr_tensor *y, size_t n);
 
 /* dr = dy * v * s * (1 - s) and dv = dy * s with s = sigmoid(r); each may be one of r, v, dy. */
 int mr_sigmoid_gate_backward(mr_runtime *rt, const mr_tensor *r, const mr_tensor *v, const mr_tensor *dy,

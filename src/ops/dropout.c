@@ -24,8 +24,7 @@ static int draw_of(const struct mr_dropout *d, size_t n, struct draw *draw)
     return 0;
 }
 
-int mr_dropout_apply(mr_runtime *rt, const struct mr_dropout *d, const mr_tensor *x, const mr_tensor *y,
-                     size_t n)
+int mr_dropout_apply(mr_runtime *rt, const struct mr_dropout *d, const mr_tensor *x, const mr_tensor *y, size_t n)
 {
     struct draw draw;
     MR_TRY(draw_of(d, n, &draw));

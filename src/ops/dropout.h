@@ -13,8 +13,7 @@ struct mr_dropout {
 
 /* y = x / (1 - p) where the element's draw is at least p, else 0; y may be x. The backward is the same call
  * on the gradient. n elements. */
-int mr_dropout_apply(mr_runtime *rt, const struct mr_dropout *d, const mr_tensor *x, const mr_tensor *y,
-                     size_t n);
+int mr_dropout_apply(mr_runtime *rt, const struct mr_dropout *d, const mr_tensor *x, const mr_tensor *y, size_t n);
 
 /* The same draws as bits, for masks that are applied inside of other kernels: bit i of word k [words] (MR_I32) is 1
  * where element 32 k + i is kept. */

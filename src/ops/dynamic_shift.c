@@ -20,7 +20,7 @@ int mr_dynamic_shift_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor
         MR_TRY(mr_need_f32(op, "maa", maa[k], (size_t)dim));
     MR_TRY(mr_need_f32(op, "mixed", mixed, n));
     mr_profile_note(rt, 8.0 * (double)n + 8.0 * (double)(rows * (size_t)dim), 3.0 * (double)n);
-    return mr_launch(rt, "dynamic_shift_forward", mr_row_shares(rt, rows, 2 * MR_DYNAMIC_MIXTURES * (size_t)dim), mr_in(x),
-                     mr_in(previous), mr_in(maa[0]), mr_in(maa[1]), mr_in(maa[2]), mr_in(maa[3]), mr_in(maa[4]),
-                     mr_out(mixed), mr_int((int)rows), mr_int(time), mr_int(dim));
+    return mr_launch(rt, "dynamic_shift_forward", mr_row_shares(rt, rows, 2 * MR_DYNAMIC_MIXTURES * (size_t)dim),
+                     mr_in(x), mr_in(previous), mr_in(maa[0]), mr_in(maa[1]), mr_in(maa[2]), mr_in(maa[3]),
+                     mr_in(maa[4]), mr_out(mixed), mr_int((int)rows), mr_int(time), mr_int(dim));
 }

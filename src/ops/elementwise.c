@@ -62,8 +62,8 @@ static int need_columns(const char *op, const char *name, struct mr_columns *c, 
     return mr_need_f32(op, name, c->tensor, end);
 }
 
-int mr_multiply_forward(mr_runtime *rt, struct mr_columns a, struct mr_columns b, struct mr_columns y,
-                        int rows, int dim)
+int mr_multiply_forward(mr_runtime *rt, struct mr_columns a, struct mr_columns b, struct mr_columns y, int rows,
+                        int dim)
 {
     size_t n;
     MR_TRY(mr_need_shape("multiply", rows, dim, &n));
@@ -72,9 +72,8 @@ int mr_multiply_forward(mr_runtime *rt, struct mr_columns a, struct mr_columns b
     MR_TRY(need_columns("multiply", "y", &y, rows, dim));
     mr_profile_note(rt, 12.0 * (double)n, (double)n);
     return mr_launch(rt, "multiply_forward", mr_row_shares(rt, (size_t)rows, (size_t)dim), mr_in(a.tensor),
-                     mr_int((int)a.offset), mr_int(a.stride), mr_in(b.tensor), mr_int((int)b.offset),
-                     mr_int(b.stride), mr_out(y.tensor), mr_int((int)y.offset), mr_int(y.stride),
-                     mr_int(rows), mr_int(dim));
+                     mr_int((int)a.offset), mr_int(a.stride), mr_in(b.tensor), mr_int((int)b.offset), mr_int(b.stride),
+                     mr_out(y.tensor), mr_int((int)y.offset), mr_int(y.stride), mr_int(rows), mr_int(dim));
 }
 
 int mr_multiply_backward(mr_runtime *rt, struct mr_columns a, struct mr_columns b, struct mr_columns dy,
@@ -90,14 +89,13 @@ int mr_multiply_backward(mr_runtime *rt, struct mr_columns a, struct mr_columns 
     MR_TRY(need_columns(op, "db", &db, rows, dim));
     mr_profile_note(rt, 20.0 * (double)n, 2.0 * (double)n);
     return mr_launch(rt, "multiply_backward", mr_row_shares(rt, (size_t)rows, (size_t)dim), mr_in(a.tensor),
-                     mr_int((int)a.offset), mr_int(a.stride), mr_in(b.tensor), mr_int((int)b.offset),
-                     mr_int(b.stride), mr_in(dy.tensor), mr_int((int)dy.offset), mr_int(dy.stride),
-                     mr_out(da.tensor), mr_int((int)da.offset), mr_int(da.stride), mr_out(db.tensor),
-                     mr_int((int)db.offset), mr_int(db.stride), mr_int(rows), mr_int(dim));
+                     mr_int((int)a.offset), mr_int(a.stride), mr_in(b.tensor), mr_int((int)b.offset), mr_int(b.stride),
+                     mr_in(dy.tensor), mr_int((int)dy.offset), mr_int(dy.stride), mr_out(da.tensor),
+                     mr_int((int)da.offset), mr_int(da.stride), mr_out(db.tensor), mr_int((int)db.offset),
+                     mr_int(db.stride), mr_int(rows), mr_int(dim));
 }
 
-int mr_sum_rows(mr_runtime *rt, const mr_tensor *partial, const mr_tensor *const y[], int rows, int count,
-                int dim)
+int mr_sum_rows(mr_runtime *rt, const mr_tensor *partial, const mr_tensor *const y[], int rows, int count, int dim)
 {
     if (count < 1 || count > 6)
         return mr_fail(MR_EINVAL, "sum_rows: %d outputs, 1 to 6 are possible", count);
@@ -115,6 +113,6 @@ int mr_sum_rows(mr_runtime *rt, const mr_tensor *partial, const mr_tensor *const
     size_t groups = lanes > 1 ? (vectors + lanes - 1) / lanes : (vectors + 7) / 8;
     struct mr_range range = {.groups = {groups, (size_t)count}, .local_size = lanes};
     mr_profile_note(rt, 4.0 * (double)n, (double)n);
-    return mr_launch(rt, "sum_rows", range, mr_in(partial), mr_out(to[0]), mr_out(to[1]), mr_out(to[2]),
-                     mr_out(to[3]), mr_out(to[4]), mr_out(to[5]), mr_int(rows), mr_int(count), mr_int(dim));
+    return mr_launch(rt, "sum_rows", range, mr_in(partial), mr_out(to[0]), mr_out(to[1]), mr_out(to[2]), mr_out(to[3]),
+                     mr_out(to[4]), mr_out(to[5]), mr_int(rows), mr_int(count), mr_int(dim));
 }

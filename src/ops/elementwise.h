@@ -26,8 +26,8 @@ struct mr_columns {
 };
 
 /* y = a * b for rows x dim numbers; y may be a or b. */
-int mr_multiply_forward(mr_runtime *rt, struct mr_columns a, struct mr_columns b, struct mr_columns y,
-                        int rows, int dim);
+int mr_multiply_forward(mr_runtime *rt, struct mr_columns a, struct mr_columns b, struct mr_columns y, int rows,
+                        int dim);
 
 /* da = dy * b, db = dy * a; da and db lie apart from a, b and each other, da may be dy. */
 int mr_multiply_backward(mr_runtime *rt, struct mr_columns a, struct mr_columns b, struct mr_columns dy,
@@ -35,7 +35,6 @@ int mr_multiply_backward(mr_runtime *rt, struct mr_columns a, struct mr_columns 
 
 /* y[k][c] += sum over rows of partial[row][k][c], partial [rows,count,dim], k < count <= 6; a y[k] that is
  * NULL or {0} is left out. Ends the gradients of parameter vectors: first each block of rows, then this. */
-int mr_sum_rows(mr_runtime *rt, const mr_tensor *partial, const mr_tensor *const y[], int rows, int count,
-                int dim);
+int mr_sum_rows(mr_runtime *rt, const mr_tensor *partial, const mr_tensor *const y[], int rows, int count, int dim);
 
 #endif

@@ -26,9 +26,9 @@ int mr_embedding_forward(mr_runtime *rt, const mr_tensor *tokens, const mr_tenso
         MR_TRY(mr_need_f32("embedding", "wpe", wpe, ((size_t)pos + (size_t)T) * (size_t)C));
     MR_TRY(mr_need_f32("embedding", "y", y, n));
     mr_profile_note(rt, (mr_given(wpe) ? 12.0 : 8.0) * (double)n, 0);
-    return mr_launch(rt, "embedding_forward", mr_row_shares(rt, n / (size_t)C, (size_t)C), mr_in(tokens),
-                     mr_in(wte), mr_in(wpe), mr_out(y), mr_int(B * T), mr_int(T), mr_int(C),
-                     mr_int((int)(wte->count / (size_t)C)), mr_int(pos));
+    return mr_launch(rt, "embedding_forward", mr_row_shares(rt, n / (size_t)C, (size_t)C), mr_in(tokens), mr_in(wte),
+                     mr_in(wpe), mr_out(y), mr_int(B * T), mr_int(T), mr_int(C), mr_int((int)(wte->count / (size_t)C)),
+                     mr_int(pos));
 }
 
 static int by_token_and_row(const void *a, const void *b)
@@ -60,8 +60,7 @@ int mr_embedding_order(const int32_t *tokens, int rows, int32_t *order, int32_t 
 }
 
 int mr_embedding_backward(mr_runtime *rt, const mr_tensor *order, const mr_tensor *first, int unique,
-                          const mr_tensor *tokens, const mr_tensor *dy, const mr_tensor *dwte, int rows,
-                          int C)
+                          const mr_tensor *tokens, const mr_tensor *dy, const mr_tensor *dwte, int rows, int C)
 {
     static const char op[] = "embedding backward";
     size_t n;

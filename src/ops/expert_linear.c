@@ -57,8 +57,8 @@ static int need(const char *op, const struct mr_expert_linear *s, const mr_tenso
     const struct mr_topk *t = &s->topk;
     size_t weight, rows_in, rows_out;
     if (t->experts < 1 || t->experts > MR_TOPK_EXPERTS || t->active < 1 || t->active > t->experts)
-        return mr_fail(MR_EINVAL, "%s: %d active of %d experts, expected 1 to %d of at most %d", op,
-                       t->active, t->experts, t->experts, MR_TOPK_EXPERTS);
+        return mr_fail(MR_EINVAL, "%s: %d active of %d experts, expected 1 to %d of at most %d", op, t->active,
+                       t->experts, t->experts, MR_TOPK_EXPERTS);
     MR_TRY(mr_need_shape(op, s->out, s->in, &weight));
     MR_TRY(mr_need_shape(op, t->rows, s->in, &rows_in));
     MR_TRY(mr_need_shape(op, t->rows, t->active, &rows_out));
@@ -94,9 +94,8 @@ static void note(mr_runtime *rt, const struct mr_expert_linear *s)
     mr_profile_note(rt, 4.0 * (double)(in + out + weights), 2.0 * (double)in * (double)s->out);
 }
 
-static int forward_few(mr_runtime *rt, const struct mr_expert_linear *s, const mr_tensor *x,
-                       const mr_tensor *routes, const mr_tensor *const w[], const mr_tensor *const b[],
-                       const mr_tensor *o)
+static int forward_few(mr_runtime *rt, const struct mr_expert_linear *s, const mr_tensor *x, const mr_tensor *routes,
+                       const mr_tensor *const w[], const mr_tensor *const b[], const mr_tensor *o)
 {
     struct mr_arg v[EXPERTS_A_LAUNCH], c[EXPERTS_A_LAUNCH];
     for (int from = 0; from < s->topk.experts; from += EXPERTS_A_LAUNCH) {
@@ -104,9 +103,9 @@ static int forward_few(mr_runtime *rt, const struct mr_expert_linear *s, const m
         arguments(s, from, b, false, c);
         struct mr_range range = mr_row_shares(rt, (size_t)s->out, (size_t)s->in);
         range.groups[1] = (size_t)count;
-        MR_TRY(mr_launch(rt, "expert_linear_few", range, mr_in(x), mr_in(routes), v[0], v[1], v[2], v[3],
-                         c[0], c[1], c[2], c[3], mr_out(o), mr_int((int)assignments(s)), mr_int(from),
-                         mr_int(s->in), mr_int(s->out)));
+        MR_TRY(mr_launch(rt, "expert_linear_few", range, mr_in(x), mr_in(routes), v[0], v[1], v[2], v[3], c[0], c[1],
+                         c[2], c[3], mr_out(o), mr_int((int)assignments(s)), mr_int(from), mr_int(s->in),
+                         mr_int(s->out)));
     }
     return 0;
 }
@@ -151,19 +150,18 @@ int mr_expert_linear_backward_input(mr_runtime *rt, const struct mr_expert_linea
         struct mr_range range = {.groups = {divide_up((size_t)s->in, c.panel), stretches(s, c, count)},
                                  .local_size = c.lanes};
         note(rt, s);
-        MR_TRY(mr_launch(rt, "expert_linear_backward_input", range, mr_in(d_o), mr_in(routes), v[0], v[1],
-                         v[2], v[3], mr_out(scratch), mr_int((int)assignments(s)), mr_int(from),
-                         mr_int(from + count), mr_int(s->in), mr_int(s->out)));
+        MR_TRY(mr_launch(rt, "expert_linear_backward_input", range, mr_in(d_o), mr_in(routes), v[0], v[1], v[2], v[3],
+                         mr_out(scratch), mr_int((int)assignments(s)), mr_int(from), mr_int(from + count),
+                         mr_int(s->in), mr_int(s->out)));
     }
     return mr_launch(rt, "expert_linear_sum",
-                     mr_row_shares(rt, (size_t)s->topk.rows, (size_t)s->topk.active * (size_t)s->in),
-                     mr_in(scratch), mr_out(dx), mr_int(s->topk.rows), mr_int(s->topk.active), mr_int(s->in),
-                     mr_int(accumulate));
+                     mr_row_shares(rt, (size_t)s->topk.rows, (size_t)s->topk.active * (size_t)s->in), mr_in(scratch),
+                     mr_out(dx), mr_int(s->topk.rows), mr_int(s->topk.active), mr_int(s->in), mr_int(accumulate));
 }
 
 int mr_expert_linear_backward_weight(mr_runtime *rt, const struct mr_expert_linear *s, const mr_tensor *x,
-                                     const mr_tensor *d_o, const mr_tensor *routes,
-                                     const mr_tensor *const dw[], const mr_tensor *const db[])
+                                     const mr_tensor *d_o, const mr_tensor *routes, const mr_tensor *const dw[],
+                                     const mr_tensor *const db[])
 {
     MR_TRY(need("expert linear backward weight", s, x, "x", d_o, "d_o", routes, dw, db));
     struct shape c = shape_of(rt);
@@ -175,14 +173,13 @@ int mr_expert_linear_backward_weight(mr_runtime *rt, const struct mr_expert_line
             .groups = {divide_up((size_t)s->in, c.panel), divide_up((size_t)s->out, c.rows), count},
             .local_size = c.lanes};
         note(rt, s);
-        MR_TRY(mr_launch(rt, "expert_linear_backward_weight", range, mr_in(x), mr_in(d_o), mr_in(routes),
-                         v[0], v[1], v[2], v[3], mr_int((int)assignments(s)), mr_int(from), mr_int(s->in),
-                         mr_int(s->out)));
+        MR_TRY(mr_launch(rt, "expert_linear_backward_weight", range, mr_in(x), mr_in(d_o), mr_in(routes), v[0], v[1],
+                         v[2], v[3], mr_int((int)assignments(s)), mr_int(from), mr_int(s->in), mr_int(s->out)));
         arguments(s, from, db, true, v);
         range = (struct mr_range){.groups = {divide_up((size_t)s->out, c.lanes * (size_t)info->vec), count},
                                   .local_size = c.lanes};
-        MR_TRY(mr_launch(rt, "expert_linear_backward_bias", range, mr_in(d_o), mr_in(routes), v[0], v[1],
-                         v[2], v[3], mr_int((int)assignments(s)), mr_int(from), mr_int(s->out)));
+        MR_TRY(mr_launch(rt, "expert_linear_backward_bias", range, mr_in(d_o), mr_in(routes), v[0], v[1], v[2], v[3],
+                         mr_int((int)assignments(s)), mr_int(from), mr_int(s->out)));
     }
     return 0;
 }

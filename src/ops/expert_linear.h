@@ -28,7 +28,7 @@ int mr_expert_linear_backward_input(mr_runtime *rt, const struct mr_expert_linea
 
 /* dw[e] += , db[e] += */
 int mr_expert_linear_backward_weight(mr_runtime *rt, const struct mr_expert_linear *s, const mr_tensor *x,
-                                     const mr_tensor *d_o, const mr_tensor *routes,
-                                     const mr_tensor *const dw[], const mr_tensor *const db[]);
+                                     const mr_tensor *d_o, const mr_tensor *routes, const mr_tensor *const dw[],
+                                     const mr_tensor *const db[]);
 
 #endif

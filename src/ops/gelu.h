@@ -9,6 +9,7 @@
 int mr_gelu_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, size_t n, bool tanh_form);
 
 /* dx = dy * gelu'(x); dx may be dy or x. */
-int mr_gelu_backward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx, size_t n, bool tanh_form);
+int mr_gelu_backward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx, size_t n,
+                     bool tanh_form);
 
 #endif

@@ -23,8 +23,8 @@ static void by_heads(struct mr_range *range, char defines[32], int heads, int wi
 }
 
 int mr_group_norm_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *weight, const mr_tensor *bias,
-                          const mr_tensor *y, const mr_tensor *mean, const mr_tensor *rstd, int rows,
-                          int heads, int width, float eps)
+                          const mr_tensor *y, const mr_tensor *mean, const mr_tensor *rstd, int rows, int heads,
+                          int width, float eps)
 {
     size_t n;
     MR_TRY(need_heads("group_norm", rows, heads, width, &n));
@@ -39,8 +39,8 @@ int mr_group_norm_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *w
     char defines[32];
     by_heads(&range, defines, heads, width);
     mr_profile_note(rt, 8.0 * (double)n, 8.0 * (double)n);
-    return mr_launch(rt, "group_norm_forward", range, mr_in(x), mr_in(weight), mr_in(bias), mr_out(y),
-                     mr_out(mean), mr_out(rstd), mr_int(rows), mr_int(heads), mr_float(eps));
+    return mr_launch(rt, "group_norm_forward", range, mr_in(x), mr_in(weight), mr_in(bias), mr_out(y), mr_out(mean),
+                     mr_out(rstd), mr_int(rows), mr_int(heads), mr_float(eps));
 }
 
 size_t mr_group_norm_backward_scratch(const mr_runtime *rt, int rows, int heads, int width)
@@ -50,8 +50,8 @@ size_t mr_group_norm_backward_scratch(const mr_runtime *rt, int rows, int heads,
 
 int mr_group_norm_backward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *weight, const mr_tensor *mean,
                            const mr_tensor *rstd, const mr_tensor *dy, const mr_tensor *dx, bool accumulate,
-                           const mr_tensor *dweight, const mr_tensor *dbias, const mr_tensor *scratch,
-                           int rows, int heads, int width)
+                           const mr_tensor *dweight, const mr_tensor *dbias, const mr_tensor *scratch, int rows,
+                           int heads, int width)
 {
     static const char op[] = "group_norm backward";
     size_t n;
@@ -71,8 +71,7 @@ int mr_group_norm_backward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *
     char defines[32];
     by_heads(&range, defines, heads, width);
     mr_profile_note(rt, (accumulate ? 16.0 : 12.0) * (double)n, 14.0 * (double)n);
-    MR_TRY(mr_launch(rt, "group_norm_backward", range, mr_in(x), mr_in(weight), mr_in(mean), mr_in(rstd),
-                     mr_in(dy), mr_out(dx), mr_out(scratch), mr_int(rows), mr_int(heads),
-                     mr_int(accumulate)));
+    MR_TRY(mr_launch(rt, "group_norm_backward", range, mr_in(x), mr_in(weight), mr_in(mean), mr_in(rstd), mr_in(dy),
+                     mr_out(dx), mr_out(scratch), mr_int(rows), mr_int(heads), mr_int(accumulate)));
     return mr_sum_rows(rt, scratch, (const mr_tensor *const[]){dweight, dbias}, (int)blocks, 2, (int)dim);
 }

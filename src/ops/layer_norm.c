@@ -18,9 +18,8 @@ int mr_layer_norm_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *w
     MR_TRY(mr_need_f32("layer_norm", "mean", mean, (size_t)rows));
     MR_TRY(mr_need_f32("layer_norm", "rstd", rstd, (size_t)rows));
     mr_profile_note(rt, 8.0 * (double)n, 8.0 * (double)n);
-    return mr_launch(rt, "layer_norm_forward", mr_row_shares(rt, (size_t)rows, (size_t)dim), mr_in(x),
-                     mr_in(weight), mr_in(bias), mr_out(y), mr_out(mean), mr_out(rstd), mr_int(rows),
-                     mr_int(dim), mr_float(eps));
+    return mr_launch(rt, "layer_norm_forward", mr_row_shares(rt, (size_t)rows, (size_t)dim), mr_in(x), mr_in(weight),
+                     mr_in(bias), mr_out(y), mr_out(mean), mr_out(rstd), mr_int(rows), mr_int(dim), mr_float(eps));
 }
 
 size_t mr_layer_norm_backward_scratch(const mr_runtime *rt, int rows, int dim)
@@ -30,8 +29,8 @@ size_t mr_layer_norm_backward_scratch(const mr_runtime *rt, int rows, int dim)
 
 int mr_layer_norm_backward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *weight, const mr_tensor *mean,
                            const mr_tensor *rstd, const mr_tensor *dy, const mr_tensor *dx, bool accumulate,
-                           const mr_tensor *dweight, const mr_tensor *dbias, const mr_tensor *scratch,
-                           int rows, int dim)
+                           const mr_tensor *dweight, const mr_tensor *dbias, const mr_tensor *scratch, int rows,
+                           int dim)
 {
     static const char op[] = "layer_norm backward";
     size_t n;
@@ -49,7 +48,7 @@ int mr_layer_norm_backward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *
     size_t blocks = mr_row_blocks(rt, (size_t)rows);
     struct mr_range range = {.groups = {blocks}, .local_size = (size_t)mr_runtime_info(rt)->lanes};
     mr_profile_note(rt, (accumulate ? 16.0 : 12.0) * (double)n, 14.0 * (double)n);
-    MR_TRY(mr_launch(rt, "layer_norm_backward", range, mr_in(x), mr_in(weight), mr_in(mean), mr_in(rstd),
-                     mr_in(dy), mr_out(dx), mr_out(scratch), mr_int(rows), mr_int(dim), mr_int(accumulate)));
+    MR_TRY(mr_launch(rt, "layer_norm_backward", range, mr_in(x), mr_in(weight), mr_in(mean), mr_in(rstd), mr_in(dy),
+                     mr_out(dx), mr_out(scratch), mr_int(rows), mr_int(dim), mr_int(accumulate)));
     return mr_sum_rows(rt, scratch, (const mr_tensor *const[]){dweight, dbias}, (int)blocks, 2, dim);
 }

@@ -15,8 +15,8 @@ int mr_layer_norm_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *w
  * mr_layer_norm_backward_scratch floats. */
 int mr_layer_norm_backward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *weight, const mr_tensor *mean,
                            const mr_tensor *rstd, const mr_tensor *dy, const mr_tensor *dx, bool accumulate,
-                           const mr_tensor *dweight, const mr_tensor *dbias, const mr_tensor *scratch,
-                           int rows, int dim);
+                           const mr_tensor *dweight, const mr_tensor *dbias, const mr_tensor *scratch, int rows,
+                           int dim);
 size_t mr_layer_norm_backward_scratch(const mr_runtime *rt, int rows, int dim);
 
 #endif

@@ -27,7 +27,12 @@ int mr_linear_forward_columns(mr_runtime *rt, const mr_tensor *x, const mr_tenso
     MR_TRY(need("linear", x, w, y, rows, in, out, ld, offset));
     if (mr_given(bias))
         MR_TRY(mr_need_f32("linear", "bias", bias, (size_t)out));
-    struct mr_gemm g = {.m = rows, .n = out, .k = in, .trans_b = true, .ldc = ld, .offset_c = offset,
+    struct mr_gemm g = {.m = rows,
+                        .n = out,
+                        .k = in,
+                        .trans_b = true,
+                        .ldc = ld,
+                        .offset_c = offset,
                         .bias = mr_given(bias) ? bias : NULL};
     return mr_gemm(rt, &g, x, w, y);
 }
@@ -69,8 +74,8 @@ size_t mr_linear_scratch(const mr_runtime *rt, int rows, int in, int out)
     return (size_t)bias_groups(rt, rows, out) * (size_t)out;
 }
 
-static int bias_backward(mr_runtime *rt, const mr_tensor *dy, const mr_tensor *dbias, const mr_tensor *scratch, int rows,
-                         int out, int ld, size_t offset)
+static int bias_backward(mr_runtime *rt, const mr_tensor *dy, const mr_tensor *dbias, const mr_tensor *scratch,
+                         int rows, int out, int ld, size_t offset)
 {
     static const char op[] = "linear backward_weight";
     int groups = bias_groups(rt, rows, out);

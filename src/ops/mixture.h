@@ -12,25 +12,24 @@
 int mr_softmax_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, int rows, int experts);
 
 /* dx = y * (dy - dy . y); dx may be dy. */
-int mr_softmax_backward(mr_runtime *rt, const mr_tensor *y, const mr_tensor *dy, const mr_tensor *dx,
-                        int rows, int experts);
+int mr_softmax_backward(mr_runtime *rt, const mr_tensor *y, const mr_tensor *dy, const mr_tensor *dx, int rows,
+                        int experts);
 
 /* h [R,D] = sum over e < A of scores [R,E] times o [R,A,D] */
-int mr_mixture_forward(mr_runtime *rt, const mr_tensor *scores, const mr_tensor *o, const mr_tensor *h,
-                       int rows, int experts, int active, int dim);
+int mr_mixture_forward(mr_runtime *rt, const mr_tensor *scores, const mr_tensor *o, const mr_tensor *h, int rows,
+                       int experts, int active, int dim);
 
 /* d_o [R,A,D] = scores_e * dh; dscores [R,E] = dh . o_e, 0 for e >= A */
 int mr_mixture_backward(mr_runtime *rt, const mr_tensor *scores, const mr_tensor *o, const mr_tensor *dh,
-                        const mr_tensor *dscores, const mr_tensor *d_o, int rows, int experts, int active,
-                        int dim);
+                        const mr_tensor *dscores, const mr_tensor *d_o, int rows, int experts, int active, int dim);
 
 /* loss [1] += weight * the mean over (B,A,D) of mean[b,e,d]^2, mean [B,A*D] (written, kept for backward)
  * being the mean over t of o [B,T,A,D]. */
-int mr_diversity_forward(mr_runtime *rt, const mr_tensor *o, const mr_tensor *mean, const mr_tensor *loss,
-                         int batch, int time, int active, int dim, float weight);
+int mr_diversity_forward(mr_runtime *rt, const mr_tensor *o, const mr_tensor *mean, const mr_tensor *loss, int batch,
+                         int time, int active, int dim, float weight);
 
 /* d_o [B,T,A,D] += the gradient of weight * that term; after mr_mixture_backward, which writes d_o. */
-int mr_diversity_backward(mr_runtime *rt, const mr_tensor *mean, const mr_tensor *d_o, int batch, int time,
-                          int active, int dim, float weight);
+int mr_diversity_backward(mr_runtime *rt, const mr_tensor *mean, const mr_tensor *d_o, int batch, int time, int active,
+                          int dim, float weight);
 
 #endif

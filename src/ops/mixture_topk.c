@@ -21,12 +21,12 @@ size_t mr_topk_scratch(const struct mr_topk *s)
     return blocks(s) * (size_t)s->experts;
 }
 
-static int need_topk(const char *op, const struct mr_topk *s, const mr_tensor *scores,
-                     const mr_tensor *routes, const mr_tensor *weights)
+static int need_topk(const char *op, const struct mr_topk *s, const mr_tensor *scores, const mr_tensor *routes,
+                     const mr_tensor *weights)
 {
     if (s->experts > MR_TOPK_EXPERTS || s->active < 1 || s->active > s->experts)
-        return mr_fail(MR_EINVAL, "%s: %d active of %d experts, expected 1 to %d of at most %d", op,
-                       s->active, s->experts, s->experts, MR_TOPK_EXPERTS);
+        return mr_fail(MR_EINVAL, "%s: %d active of %d experts, expected 1 to %d of at most %d", op, s->active,
+                       s->experts, s->experts, MR_TOPK_EXPERTS);
     size_t n;
     MR_TRY(mr_need_shape(op, s->rows, s->experts, &n));
     MR_TRY(mr_need_count(op, mr_topk_routes(s)));
@@ -54,16 +54,16 @@ int mr_topk_route(mr_runtime *rt, const struct mr_topk *s, const mr_tensor *scor
     if (blocks(s) == 1)
         return mr_launch(rt, "topk_route", mr_rows(rt, 1), mr_in(scores), mr_out(routes), mr_out(weights),
                          mr_out(scratch), mr_out(loss), factor, rows, experts, active);
-    MR_TRY(mr_launch(rt, "topk_choose", mr_rows(rt, blocks(s)), mr_in(scores), mr_out(routes),
-                     mr_out(weights), mr_out(scratch), rows, experts, active));
-    MR_TRY(mr_launch(rt, "topk_scan", mr_rows(rt, 1), mr_out(routes), mr_in(scratch), mr_out(loss), factor,
-                     rows, experts, active));
+    MR_TRY(mr_launch(rt, "topk_choose", mr_rows(rt, blocks(s)), mr_in(scores), mr_out(routes), mr_out(weights),
+                     mr_out(scratch), rows, experts, active));
+    MR_TRY(mr_launch(rt, "topk_scan", mr_rows(rt, 1), mr_out(routes), mr_in(scratch), mr_out(loss), factor, rows,
+                     experts, active));
     return mr_launch(rt, "topk_scatter", mr_rows(rt, blocks(s)), mr_out(routes), rows, experts, active);
 }
 
-int mr_topk_scores_backward(mr_runtime *rt, const struct mr_topk *s, const mr_tensor *scores,
-                            const mr_tensor *routes, const mr_tensor *weights, const mr_tensor *dweights,
-                            float balance, const mr_tensor *dscores)
+int mr_topk_scores_backward(mr_runtime *rt, const struct mr_topk *s, const mr_tensor *scores, const mr_tensor *routes,
+                            const mr_tensor *weights, const mr_tensor *dweights, float balance,
+                            const mr_tensor *dscores)
 {
     MR_TRY(need_topk("topk backward", s, scores, routes, weights));
     MR_TRY(mr_need_f32("topk backward", "dweights", dweights, (size_t)s->rows * (size_t)s->active));
@@ -72,9 +72,9 @@ int mr_topk_scores_backward(mr_runtime *rt, const struct mr_topk *s, const mr_te
     struct mr_range range = mr_items(rt, (size_t)s->rows);
     if (info->lanes == 1) /* a row is more than an item */
         range.groups[0] = (size_t)mr_ceil_div(s->rows, BLOCK);
-    return mr_launch(rt, "topk_scores_backward", range, mr_in(scores), mr_in(routes), mr_in(weights),
-                     mr_in(dweights), mr_out(dscores), mr_float(balance_factor(s, balance)), mr_int(s->rows),
-                     mr_int(s->experts), mr_int(s->active));
+    return mr_launch(rt, "topk_scores_backward", range, mr_in(scores), mr_in(routes), mr_in(weights), mr_in(dweights),
+                     mr_out(dscores), mr_float(balance_factor(s, balance)), mr_int(s->rows), mr_int(s->experts),
+                     mr_int(s->active));
 }
 
 int mr_topk_load(mr_runtime *rt, const struct mr_topk *s, const mr_tensor *routes, int *load)

@@ -31,9 +31,9 @@ int mr_topk_route(mr_runtime *rt, const struct mr_topk *s, const mr_tensor *scor
 
 /* dscores [R,E] (written) from dweights [R,A], through the scaling to sum 1, and of the balance term (0:
  * none), through P_e only. */
-int mr_topk_scores_backward(mr_runtime *rt, const struct mr_topk *s, const mr_tensor *scores,
-                            const mr_tensor *routes, const mr_tensor *weights, const mr_tensor *dweights,
-                            float balance, const mr_tensor *dscores);
+int mr_topk_scores_backward(mr_runtime *rt, const struct mr_topk *s, const mr_tensor *scores, const mr_tensor *routes,
+                            const mr_tensor *weights, const mr_tensor *dweights, float balance,
+                            const mr_tensor *dscores);
 
 /* Reads back how many assignments each expert got, load [E]. Waits: for tests and reports. */
 int mr_topk_load(mr_runtime *rt, const struct mr_topk *s, const mr_tensor *routes, int *load);

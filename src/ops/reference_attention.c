@@ -48,8 +48,8 @@ size_t mr_reference_sliding_scratch(const struct mr_reference_attention *s, bool
     return training ? 7 * heads + mr_reference_sliding_kept(s) : 4 * heads;
 }
 
-static int need_shape(const char *op, const struct mr_reference_attention *s, int parts, int divisor,
-                      size_t *in, size_t *out)
+static int need_shape(const char *op, const struct mr_reference_attention *s, int parts, int divisor, size_t *in,
+                      size_t *out)
 {
     size_t rows;
     MR_TRY(mr_need_shape(op, s->batch, s->time, &rows));
@@ -74,8 +74,8 @@ static int need_sliding(const char *op, const struct mr_reference_attention *s, 
 
 /* Moves rows [B,T,parts,H,N] to heads [parts,B,H,length,N], which begin `at` floats into scratch; back if
  * out. */
-static int move(mr_runtime *rt, const struct mr_reference_attention *s, const mr_tensor *rows,
-                const mr_tensor *scratch, size_t at, int parts, bool out)
+static int move(mr_runtime *rt, const struct mr_reference_attention *s, const mr_tensor *rows, const mr_tensor *scratch,
+                size_t at, int parts, bool out)
 {
     int length = shape_of(s).length, width = s->dim / s->heads;
     float scale = parts == 1 ? 1.0f : 1.0f / sqrtf((float)width);
@@ -83,14 +83,14 @@ static int move(mr_runtime *rt, const struct mr_reference_attention *s, const mr
     struct mr_range range = mr_row_shares(rt, positions, (size_t)s->dim * (size_t)parts);
     mr_profile_note(rt, 8.0 * (double)positions * s->dim * parts, 0);
     return mr_launch(rt, out ? "reference_sliding_scatter" : "reference_sliding_gather", range,
-                     out ? mr_in(scratch) : mr_in(rows), out ? mr_out(rows) : mr_out(scratch),
-                     mr_int((int)at), mr_int(s->batch), mr_int(s->time), mr_int(length), mr_int(s->heads),
-                     mr_int(width), mr_int(parts), mr_float(scale));
+                     out ? mr_in(scratch) : mr_in(rows), out ? mr_out(rows) : mr_out(scratch), mr_int((int)at),
+                     mr_int(s->batch), mr_int(s->time), mr_int(length), mr_int(s->heads), mr_int(width), mr_int(parts),
+                     mr_float(scale));
 }
 
 /* One product per head. big: where a heads' array begins in scratch; small: in the array of probabilities. */
-static int weigh(mr_runtime *rt, struct sliding c, const mr_tensor *scratch, const mr_tensor *small,
-                 size_t offset, size_t from, size_t to, bool transpose)
+static int weigh(mr_runtime *rt, struct sliding c, const mr_tensor *scratch, const mr_tensor *small, size_t offset,
+                 size_t from, size_t to, bool transpose)
 {
     /* to [rows,columns] = small (or its transpose) [rows,rows] * from [rows,columns] */
     struct mr_gemm g = {.m = c.rows, .n = c.columns, .k = c.rows, .trans_a = transpose, .batch = c.batches};
@@ -121,15 +121,15 @@ int mr_reference_sliding_forward(mr_runtime *rt, const struct mr_reference_atten
     size_t q = 0, k = c.heads, v = 2 * c.heads, o = 3 * c.heads, rows = (size_t)c.batches * (size_t)c.rows;
     MR_TRY(move(rt, s, qkv, scratch, q, 3, false));
     MR_TRY(compare(rt, c, scratch, q, k, kept, 0));
-    MR_TRY(mr_launch(rt, "softmax_forward", mr_row_shares(rt, rows, (size_t)c.rows), mr_in(kept),
-                     mr_out(kept), mr_int((int)rows), mr_int(c.rows), mr_int(c.padding)));
+    MR_TRY(mr_launch(rt, "softmax_forward", mr_row_shares(rt, rows, (size_t)c.rows), mr_in(kept), mr_out(kept),
+                     mr_int((int)rows), mr_int(c.rows), mr_int(c.padding)));
     MR_TRY(weigh(rt, c, scratch, kept, 0, v, o, false));
     return move(rt, s, y, scratch, o, 1, true);
 }
 
-int mr_reference_sliding_backward(mr_runtime *rt, const struct mr_reference_attention *s,
-                                  const mr_tensor *qkv, const mr_tensor *kept, const mr_tensor *dy,
-                                  const mr_tensor *dqkv, const mr_tensor *scratch)
+int mr_reference_sliding_backward(mr_runtime *rt, const struct mr_reference_attention *s, const mr_tensor *qkv,
+                                  const mr_tensor *kept, const mr_tensor *dy, const mr_tensor *dqkv,
+                                  const mr_tensor *scratch)
 {
     const char *op = "reference sliding backward";
     size_t in, out;
@@ -145,8 +145,8 @@ int mr_reference_sliding_backward(mr_runtime *rt, const struct mr_reference_atte
     MR_TRY(move(rt, s, dy, scratch, g, 1, false));
     MR_TRY(weigh(rt, c, scratch, kept, 0, g, dv, true));
     MR_TRY(compare(rt, c, scratch, g, v, scratch, dp));
-    MR_TRY(mr_launch(rt, "softmax_backward", mr_row_shares(rt, rows, (size_t)c.rows), mr_in(kept),
-                     mr_in(scratch), mr_out(scratch), mr_int((int)rows), mr_int(c.rows)));
+    MR_TRY(mr_launch(rt, "softmax_backward", mr_row_shares(rt, rows, (size_t)c.rows), mr_in(kept), mr_in(scratch),
+                     mr_out(scratch), mr_int((int)rows), mr_int(c.rows)));
     MR_TRY(weigh(rt, c, scratch, scratch, dp, k, dq, false));
     MR_TRY(weigh(rt, c, scratch, scratch, dp, q, dk, true));
     return move(rt, s, dqkv, scratch, dq, 3, true);
@@ -165,8 +165,8 @@ size_t mr_reference_grouped_scratch(const struct mr_reference_attention *s)
     return mr_reference_grouped_kept(s);
 }
 
-static int need_grouped(const char *op, const struct mr_reference_attention *s, const mr_tensor *kept,
-                        size_t *in, size_t *out)
+static int need_grouped(const char *op, const struct mr_reference_attention *s, const mr_tensor *kept, size_t *in,
+                        size_t *out)
 {
     MR_TRY(need_shape(op, s, 4, 4, in, out));
     if (s->heads > HEADS)
@@ -181,8 +181,8 @@ static struct mr_range small_attentions(const mr_runtime *rt, const struct mr_re
     return mr_row_shares(rt, 4 * (size_t)s->batch * (size_t)s->time, (size_t)s->heads * (size_t)s->dim);
 }
 
-int mr_reference_grouped_forward(mr_runtime *rt, const struct mr_reference_attention *s,
-                                 const mr_tensor *qkvw, const mr_tensor *y, const mr_tensor *kept)
+int mr_reference_grouped_forward(mr_runtime *rt, const struct mr_reference_attention *s, const mr_tensor *qkvw,
+                                 const mr_tensor *y, const mr_tensor *kept)
 {
     const char *op = "reference grouped";
     size_t in, out;
@@ -191,14 +191,14 @@ int mr_reference_grouped_forward(mr_runtime *rt, const struct mr_reference_atten
     MR_TRY(mr_need_f32(op, "y", y, out));
     int width = s->dim / 4 / s->heads;
     mr_profile_note(rt, 4.0 * (double)(in + out), 4.0 * (double)out * s->heads);
-    return mr_launch(rt, "reference_grouped_forward", small_attentions(rt, s), mr_in(qkvw), mr_out(kept),
-                     mr_out(y), mr_int(s->batch), mr_int(s->time), mr_int(s->heads), mr_int(width),
+    return mr_launch(rt, "reference_grouped_forward", small_attentions(rt, s), mr_in(qkvw), mr_out(kept), mr_out(y),
+                     mr_int(s->batch), mr_int(s->time), mr_int(s->heads), mr_int(width),
                      mr_float(1.0f / sqrtf((float)width)));
 }
 
-int mr_reference_grouped_backward(mr_runtime *rt, const struct mr_reference_attention *s,
-                                  const mr_tensor *qkvw, const mr_tensor *kept, const mr_tensor *dy,
-                                  const mr_tensor *dqkvw, const mr_tensor *scratch)
+int mr_reference_grouped_backward(mr_runtime *rt, const struct mr_reference_attention *s, const mr_tensor *qkvw,
+                                  const mr_tensor *kept, const mr_tensor *dy, const mr_tensor *dqkvw,
+                                  const mr_tensor *scratch)
 {
     const char *op = "reference grouped backward";
     size_t in, out;
@@ -209,7 +209,7 @@ int mr_reference_grouped_backward(mr_runtime *rt, const struct mr_reference_atte
     MR_TRY(mr_need_f32(op, "scratch", scratch, mr_reference_grouped_scratch(s)));
     int width = s->dim / 4 / s->heads;
     mr_profile_note(rt, 4.0 * (double)(2 * in + out), 10.0 * (double)out * s->heads);
-    return mr_launch(rt, "reference_grouped_backward", small_attentions(rt, s), mr_in(qkvw), mr_in(kept),
-                     mr_in(dy), mr_out(scratch), mr_out(dqkvw), mr_int(s->batch), mr_int(s->time),
-                     mr_int(s->heads), mr_int(width), mr_float(1.0f / sqrtf((float)width)));
+    return mr_launch(rt, "reference_grouped_backward", small_attentions(rt, s), mr_in(qkvw), mr_in(kept), mr_in(dy),
+                     mr_out(scratch), mr_out(dqkvw), mr_int(s->batch), mr_int(s->time), mr_int(s->heads), mr_int(width),
+                     mr_float(1.0f / sqrtf((float)width)));
 }

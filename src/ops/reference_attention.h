@@ -26,16 +26,16 @@ size_t mr_reference_grouped_scratch(const struct mr_reference_attention *s); /* 
 int mr_reference_sliding_forward(mr_runtime *rt, const struct mr_reference_attention *s, const mr_tensor *qkv,
                                  const mr_tensor *y, const mr_tensor *kept, const mr_tensor *scratch);
 /* dqkv [B*T,3C] is written. */
-int mr_reference_sliding_backward(mr_runtime *rt, const struct mr_reference_attention *s,
-                                  const mr_tensor *qkv, const mr_tensor *kept, const mr_tensor *dy,
-                                  const mr_tensor *dqkv, const mr_tensor *scratch);
+int mr_reference_sliding_backward(mr_runtime *rt, const struct mr_reference_attention *s, const mr_tensor *qkv,
+                                  const mr_tensor *kept, const mr_tensor *dy, const mr_tensor *dqkv,
+                                  const mr_tensor *scratch);
 
 /* qkvw [B*T,4C] -> y [B*T,C]; at most 256 heads */
-int mr_reference_grouped_forward(mr_runtime *rt, const struct mr_reference_attention *s,
-                                 const mr_tensor *qkvw, const mr_tensor *y, const mr_tensor *kept);
+int mr_reference_grouped_forward(mr_runtime *rt, const struct mr_reference_attention *s, const mr_tensor *qkvw,
+                                 const mr_tensor *y, const mr_tensor *kept);
 /* dqkvw [B*T,4C] is written. */
-int mr_reference_grouped_backward(mr_runtime *rt, const struct mr_reference_attention *s,
-                                  const mr_tensor *qkvw, const mr_tensor *kept, const mr_tensor *dy,
-                                  const mr_tensor *dqkvw, const mr_tensor *scratch);
+int mr_reference_grouped_backward(mr_runtime *rt, const struct mr_reference_attention *s, const mr_tensor *qkvw,
+                                  const mr_tensor *kept, const mr_tensor *dy, const mr_tensor *dqkvw,
+                                  const mr_tensor *scratch);
 
 #endif

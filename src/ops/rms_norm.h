@@ -6,8 +6,8 @@
 #include "rt/rt.h"
 
 /* x [rows,dim], y [rows,dim] (not x), rstd [rows] = 1 / (|x| / sqrt(dim) + eps), kept for backward. */
-int mr_rms_norm_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, const mr_tensor *rstd,
-                        int rows, int dim, float eps);
+int mr_rms_norm_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, const mr_tensor *rstd, int rows,
+                        int dim, float eps);
 
 /* dx = (or +=, if accumulate) the gradient of x, from the output y and its gradient dy; dx is neither. */
 int mr_rms_norm_backward(mr_runtime *rt, const mr_tensor *y, const mr_tensor *rstd, const mr_tensor *dy,

@@ -11,8 +11,7 @@ int mr_silu_gate_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *g,
     MR_TRY(mr_need_f32(op, "g", g, n));
     MR_TRY(mr_need_f32(op, "y", y, n));
     mr_profile_note(rt, 12.0 * (double)n, 5.0 * (double)n);
-    return mr_launch(rt, "silu_gate_forward", mr_vectors(rt, n), mr_in(x), mr_in(g), mr_out(y),
-                     mr_int((int)n));
+    return mr_launch(rt, "silu_gate_forward", mr_vectors(rt, n), mr_in(x), mr_in(g), mr_out(y), mr_int((int)n));
 }
 
 int mr_silu_gate_backward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *g, const mr_tensor *dy,
@@ -26,6 +25,6 @@ int mr_silu_gate_backward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *g
     MR_TRY(mr_need_f32(op, "dx", dx, n));
     MR_TRY(mr_need_f32(op, "dg", dg, n));
     mr_profile_note(rt, 20.0 * (double)n, 10.0 * (double)n);
-    return mr_launch(rt, "silu_gate_backward", mr_vectors(rt, n), mr_in(x), mr_in(g), mr_in(dy), mr_out(dx),
-                     mr_out(dg), mr_int((int)n));
+    return mr_launch(rt, "silu_gate_backward", mr_vectors(rt, n), mr_in(x), mr_in(g), mr_in(dy), mr_out(dx), mr_out(dg),
+                     mr_int((int)n));
 }

@@ -6,8 +6,7 @@
 #include "rt/rt.h"
 
 /* y may be x or g. */
-int mr_silu_gate_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *g, const mr_tensor *y,
-                         size_t n);
+int mr_silu_gate_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *g, const mr_tensor *y, size_t n);
 
 /* dx = dy * silu(g) and dg = dy * x * silu'(g); each may be any of x, g, dy, not each other. */
 int mr_silu_gate_backward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *g, const mr_tensor *dy,

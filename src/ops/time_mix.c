@@ -43,16 +43,18 @@ size_t mr_time_mix_scratch(const mr_runtime *rt, const struct mr_time_mix *s, bo
 }
 
 static int need_inputs(const char *op, const mr_runtime *rt, const struct mr_time_mix *s, const mr_tensor *r,
-                       const mr_tensor *k, const mr_tensor *v, const mr_tensor *decay, const mr_tensor *faaaa, size_t *n)
+                       const mr_tensor *k, const mr_tensor *v, const mr_tensor *decay, const mr_tensor *faaaa,
+                       size_t *n)
 {
     if (s->batch < 1 || s->time < 1 || s->heads < 1 || s->width < 1 || s->width > MR_TIME_MIX_WIDTH)
-        return mr_fail(MR_EINVAL, "%s: batch %d, time %d, %d heads of width %d: all must be positive, the width at most %d",
-                       op, s->batch, s->time, s->heads, s->width, MR_TIME_MIX_WIDTH);
+        return mr_fail(MR_EINVAL,
+                       "%s: batch %d, time %d, %d heads of width %d: all must be positive, the width at most %d", op,
+                       s->batch, s->time, s->heads, s->width, MR_TIME_MIX_WIDTH);
     size_t rows, limit = (size_t)1 << 30;
     if (!mr_mul((size_t)s->batch, (size_t)s->time, &rows) || !mr_mul(rows, (size_t)s->heads, n) ||
         !mr_mul(*n, (size_t)s->width, n) || *n > limit || mr_time_mix_scratch(rt, s, false) > limit)
-        return mr_fail(MR_EINVAL, "%s: batch %d, time %d, %d heads of width %d exceed 2^30 elements, split the batch", op,
-                       s->batch, s->time, s->heads, s->width);
+        return mr_fail(MR_EINVAL, "%s: batch %d, time %d, %d heads of width %d exceed 2^30 elements, split the batch",
+                       op, s->batch, s->time, s->heads, s->width);
     MR_TRY(mr_need_f32(op, "r", r, *n));
     MR_TRY(mr_need_f32(op, "k", k, *n));
     MR_TRY(mr_need_f32(op, "v", v, *n));
@@ -84,8 +86,8 @@ static int run_states(mr_runtime *rt, const struct mr_time_mix *s, const struct 
         return 0;
     mr_profile_note(rt, 8.0 * (double)c->square * (double)c->pairs * c->chunks, 0);
     size_t blocks = (size_t)mr_ceil_div((int64_t)c->square, info->lanes == 1 ? 1024 : info->lanes * info->vec);
-    return mr_launch(rt, "time_mix_scan", groups(rt, c, blocks, c->pairs, 1), mr_in(decay), mr_out(state), mr_out(states),
-                     mr_int(s->time), mr_int(s->heads), mr_int(c->chunks), mr_int(reverse));
+    return mr_launch(rt, "time_mix_scan", groups(rt, c, blocks, c->pairs, 1), mr_in(decay), mr_out(state),
+                     mr_out(states), mr_int(s->time), mr_int(s->heads), mr_int(c->chunks), mr_int(reverse));
 }
 
 int mr_time_mix_forward(mr_runtime *rt, const struct mr_time_mix *s, const mr_tensor *r, const mr_tensor *k,
@@ -138,12 +140,13 @@ int mr_time_mix_backward(mr_runtime *rt, const struct mr_time_mix *s, const mr_t
     /* scratch: the gradients of the states after chunks, then the partial sums */
     int sums = (int)states_count(&c);
     mr_profile_note(rt, 28.0 * (double)n, (double)n * (2.5 * c.chunk + (several ? 6.0 * s->width : 0)));
-    MR_TRY(mr_launch(rt, "time_mix_backward", groups(rt, &c, (size_t)c.chunks, c.pairs, 1), mr_in(r), mr_in(k), mr_in(v),
-                     mr_in(dy), mr_in(decay), mr_in(faaaa), mr_in(several ? kept : NULL),
+    MR_TRY(mr_launch(rt, "time_mix_backward", groups(rt, &c, (size_t)c.chunks, c.pairs, 1), mr_in(r), mr_in(k),
+                     mr_in(v), mr_in(dy), mr_in(decay), mr_in(faaaa), mr_in(several ? kept : NULL),
                      mr_in(several ? scratch : NULL), mr_out(dr), mr_out(dk), mr_out(dv), mr_out(scratch), mr_int(sums),
                      mr_int(s->time), mr_int(s->heads), mr_int(c.chunks)));
     return mr_launch(rt, "time_mix_backward_sum", groups(rt, &c, (size_t)s->heads, 1, 1), mr_in(decay), mr_in(scratch),
-                     mr_int(sums), mr_out(ddecay), mr_out(dfaaaa), mr_int(s->batch), mr_int(s->heads), mr_int(c.chunks));
+                     mr_int(sums), mr_out(ddecay), mr_out(dfaaaa), mr_int(s->batch), mr_int(s->heads),
+                     mr_int(c.chunks));
 }
 
 int mr_time_mix_step(mr_runtime *rt, const struct mr_time_mix *s, const mr_tensor *r, const mr_tensor *k,

@@ -15,8 +15,8 @@ struct mr_time_mix {
 
 enum { MR_TIME_MIX_WIDTH = 320 };
 
-/* Floats (rt may be NULL: a CPU) that forward leaves for backward: the state before each chunk; 0 where there is one chunk only (`kept` may
- * be NULL then). */
+/* Floats (rt may be NULL: a CPU) that forward leaves for backward: the state before each chunk; 0 where there is one
+ * chunk only (`kept` may be NULL then). */
 size_t mr_time_mix_kept(const mr_runtime *rt, const struct mr_time_mix *s);
 /* Floats of scratch: for forward, and if `training` for backward too. */
 size_t mr_time_mix_scratch(const mr_runtime *rt, const struct mr_time_mix *s, bool training);
@@ -27,7 +27,8 @@ int mr_time_mix_forward(mr_runtime *rt, const struct mr_time_mix *s, const mr_te
                         const mr_tensor *v, const mr_tensor *decay, const mr_tensor *faaaa, const mr_tensor *state,
                         const mr_tensor *y, const mr_tensor *kept, const mr_tensor *scratch);
 
-/* Of a forward without state. dr, dk, dv are written (not in place of r, k, v, dy), ddecay and dfaaaa [H] accumulate. */
+/* Of a forward without state. dr, dk, dv are written (not in place of r, k, v, dy), ddecay and dfaaaa [H] accumulate.
+ */
 int mr_time_mix_backward(mr_runtime *rt, const struct mr_time_mix *s, const mr_tensor *r, const mr_tensor *k,
                          const mr_tensor *v, const mr_tensor *decay, const mr_tensor *faaaa, const mr_tensor *kept,
                          const mr_tensor *dy, const mr_tensor *dr, const mr_tensor *dk, const mr_tensor *dv,

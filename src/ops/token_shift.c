@@ -4,8 +4,7 @@
 #include "ops/check.h"
 #include "ops/elementwise.h"
 
-static const char *const variants[] = {"-DCOUNT=1", "-DCOUNT=2", "-DCOUNT=3",
-                                       "-DCOUNT=4", "-DCOUNT=5", "-DCOUNT=6"};
+static const char *const variants[] = {"-DCOUNT=1", "-DCOUNT=2", "-DCOUNT=3", "-DCOUNT=4", "-DCOUNT=5", "-DCOUNT=6"};
 static const char *const keeping[] = {"-DCOUNT=1 -DKEEPS=1", "-DCOUNT=2 -DKEEPS=1", "-DCOUNT=3 -DKEEPS=1",
                                       "-DCOUNT=4 -DKEEPS=1", "-DCOUNT=5 -DKEEPS=1", "-DCOUNT=6 -DKEEPS=1"};
 
@@ -25,8 +24,7 @@ static int need(const char *op, const struct mr_token_shift *s, const mr_tensor 
 }
 
 int mr_token_shift_forward(mr_runtime *rt, const struct mr_token_shift *s, const mr_tensor *x,
-                           const mr_tensor *previous, const mr_tensor *const maa[],
-                           const mr_tensor *const out[])
+                           const mr_tensor *previous, const mr_tensor *const maa[], const mr_tensor *const out[])
 {
     static const char op[] = "token_shift";
     size_t n, dim = (size_t)s->dim;
@@ -42,10 +40,9 @@ int mr_token_shift_forward(mr_runtime *rt, const struct mr_token_shift *s, const
     struct mr_range range = mr_row_shares(rt, (size_t)rows, dim * (size_t)(1 + s->count));
     range.defines = variant(s);
     mr_profile_note(rt, 4.0 * (1 + s->count) * (double)n, 2.0 * s->count * (double)n);
-    return mr_launch(rt, "token_shift_forward", range, mr_in(x), mr_in(previous), mr_in(m[0]), mr_in(m[1]),
-                     mr_in(m[2]), mr_in(m[3]), mr_in(m[4]), mr_in(m[5]), mr_out(o[0]), mr_out(o[1]),
-                     mr_out(o[2]), mr_out(o[3]), mr_out(o[4]), mr_out(o[5]), mr_int(rows), mr_int(s->time),
-                     mr_int(s->dim));
+    return mr_launch(rt, "token_shift_forward", range, mr_in(x), mr_in(previous), mr_in(m[0]), mr_in(m[1]), mr_in(m[2]),
+                     mr_in(m[3]), mr_in(m[4]), mr_in(m[5]), mr_out(o[0]), mr_out(o[1]), mr_out(o[2]), mr_out(o[3]),
+                     mr_out(o[4]), mr_out(o[5]), mr_int(rows), mr_int(s->time), mr_int(s->dim));
 }
 
 size_t mr_token_shift_backward_scratch(const mr_runtime *rt, const struct mr_token_shift *s)
@@ -71,19 +68,17 @@ int mr_token_shift_backward(mr_runtime *rt, const struct mr_token_shift *s, cons
     }
     int rows = s->batch * s->time;
     size_t blocks = mr_row_blocks(rt, (size_t)rows);
-    struct mr_range range = {.groups = {blocks},
-                             .local_size = (size_t)mr_runtime_info(rt)->lanes,
-                             .defines = variants[s->count - 1]};
+    struct mr_range range = {
+        .groups = {blocks}, .local_size = (size_t)mr_runtime_info(rt)->lanes, .defines = variants[s->count - 1]};
     mr_profile_note(rt, 4.0 * (2 + s->count + accumulate) * (double)n, 5.0 * s->count * (double)n);
-    MR_TRY(mr_launch(rt, "token_shift_backward", range, mr_in(x), mr_in(m[0]), mr_in(m[1]), mr_in(m[2]),
-                     mr_in(m[3]), mr_in(m[4]), mr_in(m[5]), mr_in(d[0]), mr_in(d[1]), mr_in(d[2]),
-                     mr_in(d[3]), mr_in(d[4]), mr_in(d[5]), mr_out(dx), mr_out(scratch), mr_int(rows),
-                     mr_int(s->time), mr_int(s->dim), mr_int(accumulate)));
+    MR_TRY(mr_launch(rt, "token_shift_backward", range, mr_in(x), mr_in(m[0]), mr_in(m[1]), mr_in(m[2]), mr_in(m[3]),
+                     mr_in(m[4]), mr_in(m[5]), mr_in(d[0]), mr_in(d[1]), mr_in(d[2]), mr_in(d[3]), mr_in(d[4]),
+                     mr_in(d[5]), mr_out(dx), mr_out(scratch), mr_int(rows), mr_int(s->time), mr_int(s->dim),
+                     mr_int(accumulate)));
     return mr_sum_rows(rt, scratch, dmaa, (int)blocks, s->count, s->dim);
 }
 
-int mr_token_shift_state(mr_runtime *rt, const struct mr_token_shift *s, const mr_tensor *x,
-                         const mr_tensor *previous)
+int mr_token_shift_state(mr_runtime *rt, const struct mr_token_shift *s, const mr_tensor *x, const mr_tensor *previous)
 {
     static const char op[] = "token_shift state";
     size_t n;
@@ -91,6 +86,6 @@ int mr_token_shift_state(mr_runtime *rt, const struct mr_token_shift *s, const m
     MR_TRY(mr_need_f32(op, "previous", previous, (size_t)s->batch * (size_t)s->dim));
     struct mr_range range = mr_row_shares(rt, (size_t)s->batch, (size_t)s->dim);
     range.defines = variant(s);
-    return mr_launch(rt, "token_shift_state", range, mr_in(x), mr_out(previous), mr_int(s->batch),
-                     mr_int(s->time), mr_int(s->dim));
+    return mr_launch(rt, "token_shift_state", range, mr_in(x), mr_out(previous), mr_int(s->batch), mr_int(s->time),
+                     mr_int(s->dim));
 }

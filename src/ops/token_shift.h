@@ -14,8 +14,7 @@ struct mr_token_shift {
 
 /* x [B,T,C], previous [B,C] (the row before t = 0; NULL: zeros), maa[k] [C], out[k] [B,T,C] (not x). */
 int mr_token_shift_forward(mr_runtime *rt, const struct mr_token_shift *s, const mr_tensor *x,
-                           const mr_tensor *previous, const mr_tensor *const maa[],
-                           const mr_tensor *const out[]);
+                           const mr_tensor *previous, const mr_tensor *const maa[], const mr_tensor *const out[]);
 
 /* The gradients for previous = NULL: dx [B,T,C] = (or +=, if accumulate), dmaa[k] [C] += unless NULL.
  * scratch holds mr_token_shift_backward_scratch floats. dx is none of the dout[k]. */
@@ -25,7 +24,6 @@ int mr_token_shift_backward(mr_runtime *rt, const struct mr_token_shift *s, cons
 size_t mr_token_shift_backward_scratch(const mr_runtime *rt, const struct mr_token_shift *s);
 
 /* previous[b] = x[b,T-1]: what the next chunk starts from. */
-int mr_token_shift_state(mr_runtime *rt, const struct mr_token_shift *s, const mr_tensor *x,
-                         const mr_tensor *previous);
+int mr_token_shift_state(mr_runtime *rt, const struct mr_token_shift *s, const mr_tensor *x, const mr_tensor *previous);
 
 #endif

@@ -22,8 +22,8 @@ static struct cut cut_of(const struct mr_window_attention *s)
     c.columns = s->width <= 112 ? s->width : s->width <= 160 ? 64 : 32;
     c.panels = (size_t)mr_ceil_div(s->time, c.panel);
     c.pieces = (size_t)mr_ceil_div(s->width, c.columns);
-    snprintf(c.defines, sizeof c.defines, "-DD=%d -DPANEL=%d -DKEYS=%d -DCOLUMNS=%d%s", s->width, c.panel, c.keys, c.columns,
-             s->dropout ? " -DDROPOUT" : "");
+    snprintf(c.defines, sizeof c.defines, "-DD=%d -DPANEL=%d -DKEYS=%d -DCOLUMNS=%d%s", s->width, c.panel, c.keys,
+             c.columns, s->dropout ? " -DDROPOUT" : "");
     return c;
 }
 
@@ -75,9 +75,11 @@ static int need_shape(const char *op, const struct mr_window_attention *s, const
     int64_t columns = (int64_t)s->heads * s->width;
     if (s->batch < 1 || s->time < 1 || s->heads < 1 || s->width < 1 || s->width > MR_WINDOW_ATTENTION_WIDTH ||
         s->window < 1 || s->position < 0)
-        return mr_fail(MR_EINVAL, "%s: batch %d, time %d, %d heads of width %d, window %d, position %lld: all must be "
-                       "positive, the width at most %d", op, s->batch, s->time, s->heads, s->width, s->window,
-                       (long long)s->position, MR_WINDOW_ATTENTION_WIDTH);
+        return mr_fail(MR_EINVAL,
+                       "%s: batch %d, time %d, %d heads of width %d, window %d, position %lld: all must be "
+                       "positive, the width at most %d",
+                       op, s->batch, s->time, s->heads, s->width, s->window, (long long)s->position,
+                       MR_WINDOW_ATTENTION_WIDTH);
     if (columns > s->stride || s->q < 0 || s->k < 0 || s->v < 0 || s->q > s->stride - columns ||
         s->k > s->stride - columns || s->v > s->stride - columns)
         return mr_fail(MR_EINVAL, "%s: columns from %d, %d and %d on of %d heads of width %d are not all in rows of %d",
@@ -89,7 +91,8 @@ static int need_shape(const char *op, const struct mr_window_attention *s, const
     return mr_need_f32(op, "qkv", qkv, n);
 }
 
-static int need_rings(const char *op, const struct mr_window_attention *s, const mr_tensor *ring_k, const mr_tensor *ring_v)
+static int need_rings(const char *op, const struct mr_window_attention *s, const mr_tensor *ring_k,
+                      const mr_tensor *ring_v)
 {
     size_t n;
     if (!mr_mul((size_t)s->batch * (size_t)s->window, (size_t)s->heads * (size_t)s->width, &n) || n > (size_t)1 << 30)
@@ -178,9 +181,9 @@ int mr_window_attention_step(mr_runtime *rt, const struct mr_window_attention *s
     size_t shares = (size_t)mr_ceil_div(s->heads, (int64_t)share);
     mr_profile_note(rt, 8.0 * (double)seen * (double)outputs(s), 4.0 * (double)seen * (double)outputs(s));
     MR_TRY(mr_launch(rt, "window_attention_step", groups(rt, &c, parts, shares, B), mr_in(qkv), mr_out(ring_k),
-                     mr_out(ring_v), mr_out(parts > 1 ? scratch : NULL), mr_out(y), mr_int(s->heads),
-                     mr_int(s->window), mr_float(s->scale), mr_int(s->stride), mr_int(s->q), mr_int(s->k),
-                     mr_int(s->v), mr_int(seen), mr_int((int)(s->position % s->window)), mr_int((int)share)));
+                     mr_out(ring_v), mr_out(parts > 1 ? scratch : NULL), mr_out(y), mr_int(s->heads), mr_int(s->window),
+                     mr_float(s->scale), mr_int(s->stride), mr_int(s->q), mr_int(s->k), mr_int(s->v), mr_int(seen),
+                     mr_int((int)(s->position % s->window)), mr_int((int)share)));
     if (parts == 1)
         return 0;
     return mr_launch(rt, "window_attention_step_join", groups(rt, &c, shares, B, 1), mr_in(scratch), mr_out(y),

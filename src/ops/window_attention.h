@@ -16,8 +16,9 @@ struct mr_window_attention {
     int stride;       /* floats in a row of qkv [B*T,stride] */
     int q, k, v;      /* where a row's H*D columns of each begin */
     int64_t position; /* of the first of the T positions; position p is in slot p % W of the rings */
-    const struct mr_dropout *dropout; /* of the softmax's weights, in forward without rings and in backward; NULL: none */
-    const mr_tensor *kept;            /* scratch for its mask, mr_window_attention_kept elements */
+    const struct mr_dropout
+        *dropout;          /* of the softmax's weights, in forward without rings and in backward; NULL: none */
+    const mr_tensor *kept; /* scratch for its mask, mr_window_attention_kept elements */
 };
 
 /* Words of the mask [B,H,T,words] of dropout, words even: weight p_ts is element s of row (b*H+h)*T+t. */
@@ -43,7 +44,8 @@ int mr_window_attention_step(mr_runtime *rt, const struct mr_window_attention *s
                              const mr_tensor *ring_k, const mr_tensor *ring_v, const mr_tensor *y,
                              const mr_tensor *scratch);
 
-/* Of a forward without rings. dqkv is laid out as qkv (not in place): its q, k and v columns are written, others stay. */
+/* Of a forward without rings. dqkv is laid out as qkv (not in place): its q, k and v columns are written, others stay.
+ */
 int mr_window_attention_backward(mr_runtime *rt, const struct mr_window_attention *s, const mr_tensor *qkv,
                                  const mr_tensor *y, const mr_tensor *lse, const mr_tensor *dy, const mr_tensor *dqkv,
                                  const mr_tensor *scratch);

@@ -4,8 +4,8 @@
 #include "base/alloc.h"
 #include "ops/check.h"
 
-int mr_wkv4_forward(mr_runtime *rt, const struct mr_wkv4 *s, const mr_tensor *k, const mr_tensor *v, const mr_tensor *decay,
-                    const mr_tensor *first, const mr_tensor *state, const mr_tensor *y)
+int mr_wkv4_forward(mr_runtime *rt, const struct mr_wkv4 *s, const mr_tensor *k, const mr_tensor *v,
+                    const mr_tensor *decay, const mr_tensor *first, const mr_tensor *state, const mr_tensor *y)
 {
     static const char op[] = "wkv4";
     size_t n, dim = (size_t)s->dim;
@@ -24,6 +24,6 @@ int mr_wkv4_forward(mr_runtime *rt, const struct mr_wkv4 *s, const mr_tensor *k,
     int64_t vectors = (int64_t)s->batch * mr_ceil_div(s->dim, info->vec);
     struct mr_range range = {.groups = {(size_t)mr_ceil_div(vectors, info->lanes)}, .local_size = (size_t)info->lanes};
     mr_profile_note(rt, 12.0 * (double)n, 60.0 * (double)n);
-    return mr_launch(rt, "wkv4_forward", range, mr_in(k), mr_in(v), mr_in(decay), mr_in(first), mr_out(state), mr_out(y),
-                     mr_int(s->batch), mr_int(s->time), mr_int(s->dim));
+    return mr_launch(rt, "wkv4_forward", range, mr_in(k), mr_in(v), mr_in(decay), mr_in(first), mr_out(state),
+                     mr_out(y), mr_int(s->batch), mr_int(s->time), mr_int(s->dim));
 }

@@ -12,7 +12,7 @@ struct mr_wkv4 {
 
 /* k, v, y [B,T,C] (y none of the others), decay, first [C]; state [B,3,C] (numerator, denominator, exponent; all 0:
  * the start of a text) is read and advanced. Positions in one call or in several: the same bits. */
-int mr_wkv4_forward(mr_runtime *rt, const struct mr_wkv4 *s, const mr_tensor *k, const mr_tensor *v, const mr_tensor *decay,
-                    const mr_tensor *first, const mr_tensor *state, const mr_tensor *y);
+int mr_wkv4_forward(mr_runtime *rt, const struct mr_wkv4 *s, const mr_tensor *k, const mr_tensor *v,
+                    const mr_tensor *decay, const mr_tensor *first, const mr_tensor *state, const mr_tensor *y);
 
 #endif

@@ -10,14 +10,15 @@
 static int need_shape(const char *op, const struct mr_wkv6 *s, size_t *n)
 {
     if (s->batch < 1 || s->time < 1 || s->heads < 1 || s->width < 1 || s->width > MR_WKV6_WIDTH)
-        return mr_fail(MR_EINVAL, "%s: batch %d, time %d, %d heads of width %d: all must be positive, the width at most %d",
-                       op, s->batch, s->time, s->heads, s->width, MR_WKV6_WIDTH);
+        return mr_fail(MR_EINVAL,
+                       "%s: batch %d, time %d, %d heads of width %d: all must be positive, the width at most %d", op,
+                       s->batch, s->time, s->heads, s->width, MR_WKV6_WIDTH);
     size_t rows, state, pairs, limit = (size_t)1 << 30;
     if (!mr_mul((size_t)s->batch, (size_t)s->time, &rows) || !mr_mul(rows, (size_t)s->heads, n) ||
         !mr_mul(*n, (size_t)s->width, n) || *n > limit || !mr_mul((size_t)s->batch, (size_t)s->heads, &pairs) ||
         !mr_mul(pairs, (size_t)s->width * (size_t)s->width, &state) || state > limit)
-        return mr_fail(MR_EINVAL, "%s: batch %d, time %d, %d heads of width %d exceed 2^30 elements, split the batch", op,
-                       s->batch, s->time, s->heads, s->width);
+        return mr_fail(MR_EINVAL, "%s: batch %d, time %d, %d heads of width %d exceed 2^30 elements, split the batch",
+                       op, s->batch, s->time, s->heads, s->width);
     return 0;
 }
 
@@ -63,7 +64,8 @@ int mr_wkv6_change(mr_runtime *rt, const struct mr_wkv6 *s, const mr_tensor *dec
     char defines[16];
     MR_TRY(need_shape(op, s, &n));
     if (mr_given(x) != s->varies)
-        return mr_fail(MR_EINVAL, "%s: x %s", op, s->varies ? "is missing, the decay varies" : "has no place where the decay is fixed");
+        return mr_fail(MR_EINVAL, "%s: x %s", op,
+                       s->varies ? "is missing, the decay varies" : "has no place where the decay is fixed");
     n = s->varies ? n : dim;
     MR_TRY(mr_need_f32(op, "decay", decay, dim));
     if (s->varies)

@@ -10,13 +10,14 @@
 static int need_shape(const char *op, const struct mr_wkv7 *s, size_t *n, size_t *pairs)
 {
     if (s->batch < 1 || s->time < 1 || s->heads < 1 || s->width < 1 || s->width > MR_WKV7_WIDTH)
-        return mr_fail(MR_EINVAL, "%s: batch %d, time %d, %d heads of width %d: all must be positive, the width at most %d",
-                       op, s->batch, s->time, s->heads, s->width, MR_WKV7_WIDTH);
+        return mr_fail(MR_EINVAL,
+                       "%s: batch %d, time %d, %d heads of width %d: all must be positive, the width at most %d", op,
+                       s->batch, s->time, s->heads, s->width, MR_WKV7_WIDTH);
     size_t rows, state, limit = (size_t)1 << 30;
     if (!mr_mul((size_t)s->batch, (size_t)s->heads, pairs) || !mr_mul(*pairs, (size_t)s->width, &rows) ||
         !mr_mul(rows, (size_t)s->time, n) || !mr_mul(rows, (size_t)s->width, &state) || *n > limit || state > limit)
-        return mr_fail(MR_EINVAL, "%s: batch %d, time %d, %d heads of width %d exceed 2^30 elements, split the batch", op,
-                       s->batch, s->time, s->heads, s->width);
+        return mr_fail(MR_EINVAL, "%s: batch %d, time %d, %d heads of width %d exceed 2^30 elements, split the batch",
+                       op, s->batch, s->time, s->heads, s->width);
     return 0;
 }
 
@@ -54,9 +55,9 @@ int mr_wkv7_inputs(mr_runtime *rt, const struct mr_wkv7 *s, const mr_tensor *w, 
                      mr_int(s->batch * s->time), mr_int(s->heads));
 }
 
-int mr_wkv7_forward(mr_runtime *rt, const struct mr_wkv7 *s, const mr_tensor *r, const mr_tensor *change, const mr_tensor *k,
-                    const mr_tensor *v, const mr_tensor *kappa, const mr_tensor *removal, const mr_tensor *state,
-                    const mr_tensor *y)
+int mr_wkv7_forward(mr_runtime *rt, const struct mr_wkv7 *s, const mr_tensor *r, const mr_tensor *change,
+                    const mr_tensor *k, const mr_tensor *v, const mr_tensor *kappa, const mr_tensor *removal,
+                    const mr_tensor *state, const mr_tensor *y)
 {
     static const char op[] = "wkv7";
     size_t n, pairs, square = (size_t)s->width * (size_t)s->width;
@@ -93,6 +94,6 @@ int mr_wkv7_output(mr_runtime *rt, const struct mr_wkv7 *s, const mr_tensor *r, 
     MR_TRY(mr_need_f32(op, "y", y, n));
     mr_profile_note(rt, 24.0 * (double)n, 6.0 * (double)n);
     struct mr_range range = mr_row_shares(rt, n / (size_t)s->width, 2 * (size_t)s->width);
-    return mr_launch(rt, "wkv7_output", with_width(range, s, defines), mr_in(r), mr_in(k), mr_in(v), mr_in(bonus), mr_in(g),
-                     mr_out(y), mr_int(s->batch * s->time), mr_int(s->heads));
+    return mr_launch(rt, "wkv7_output", with_width(range, s, defines), mr_in(r), mr_in(k), mr_in(v), mr_in(bonus),
+                     mr_in(g), mr_out(y), mr_int(s->batch * s->time), mr_int(s->heads));
 }

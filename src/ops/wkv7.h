@@ -24,9 +24,9 @@ int mr_wkv7_inputs(mr_runtime *rt, const struct mr_wkv7 *s, const mr_tensor *w, 
 
 /* r, change, k, v, kappa, removal (= κ a), y [B,T,H*N] (y none of the others); state [B,H,N,N] is read and advanced.
  * Positions in one call or in several: the same bits. */
-int mr_wkv7_forward(mr_runtime *rt, const struct mr_wkv7 *s, const mr_tensor *r, const mr_tensor *change, const mr_tensor *k,
-                    const mr_tensor *v, const mr_tensor *kappa, const mr_tensor *removal, const mr_tensor *state,
-                    const mr_tensor *y);
+int mr_wkv7_forward(mr_runtime *rt, const struct mr_wkv7 *s, const mr_tensor *r, const mr_tensor *change,
+                    const mr_tensor *k, const mr_tensor *v, const mr_tensor *kappa, const mr_tensor *removal,
+                    const mr_tensor *state, const mr_tensor *y);
 
 /* y <- (y + (Σ r k bonus) v) g per head: y (normalised), r, k, v, g [B,T,H*N], bonus [H*N]. */
 int mr_wkv7_output(mr_runtime *rt, const struct mr_wkv7 *s, const mr_tensor *r, const mr_tensor *k, const mr_tensor *v,

@@ -3,8 +3,8 @@
 
 #include <math.h>
 
-void mr_ref_adamw(double lr, double beta1, double beta2, double eps, double weight_decay, int64_t step,
-                  double *p, const double *g, double *m, double *v, size_t count, double clip)
+void mr_ref_adamw(double lr, double beta1, double beta2, double eps, double weight_decay, int64_t step, double *p,
+                  const double *g, double *m, double *v, size_t count, double clip)
 {
     for (size_t i = 0; i < count; i++) {
         double gradient = g[i] * clip;

@@ -21,8 +21,7 @@ void mr_ref_sigmoid_gate_forward(const double *r, const double *v, double *y, si
         y[i] = v[i] / (1 + exp(-r[i]));
 }
 
-void mr_ref_sigmoid_gate_backward(const double *r, const double *v, const double *dy, double *dr, double *dv,
-                                  size_t n)
+void mr_ref_sigmoid_gate_backward(const double *r, const double *v, const double *dy, double *dr, double *dv, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         double s = 1 / (1 + exp(-r[i]));

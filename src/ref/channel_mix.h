@@ -8,7 +8,6 @@
 void mr_ref_squared_relu_forward(const double *x, double *y, size_t n);
 void mr_ref_squared_relu_backward(const double *x, const double *dy, double *dx, size_t n);
 void mr_ref_sigmoid_gate_forward(const double *r, const double *v, double *y, size_t n);
-void mr_ref_sigmoid_gate_backward(const double *r, const double *v, const double *dy, double *dr, double *dv,
-                                  size_t n);
+void mr_ref_sigmoid_gate_backward(const double *r, const double *v, const double *dy, double *dr, double *dv, size_t n);
 
 #endif

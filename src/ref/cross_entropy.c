@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stddef.h>
 
-void mr_ref_cross_entropy(const double *logits, const int32_t *targets, double *row_loss, double *dlogits,
-                          int rows, int V, double inv_count)
+void mr_ref_cross_entropy(const double *logits, const int32_t *targets, double *row_loss, double *dlogits, int rows,
+                          int V, double inv_count)
 {
     for (ptrdiff_t row = 0; row < rows; row++) {
         const double *a = logits + row * V;

@@ -3,8 +3,7 @@
 
 #include "base/philox.h"
 
-void mr_ref_dropout(float p, uint64_t seed, uint64_t step, uint32_t site, const double *x, double *y,
-                    size_t n)
+void mr_ref_dropout(float p, uint64_t seed, uint64_t step, uint32_t site, const double *x, double *y, size_t n)
 {
     struct mr_philox draws = {.seed = seed, .stream = MR_STREAM_DROPOUT, .site = site, .step = step};
     for (size_t i = 0; i < n; i++)

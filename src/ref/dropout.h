@@ -6,7 +6,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-void mr_ref_dropout(float p, uint64_t seed, uint64_t step, uint32_t site, const double *x, double *y,
-                    size_t n);
+void mr_ref_dropout(float p, uint64_t seed, uint64_t step, uint32_t site, const double *x, double *y, size_t n);
 
 #endif

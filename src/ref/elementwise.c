@@ -39,8 +39,7 @@ void mr_ref_multiply_forward(const double *a, const double *b, double *y, size_t
         y[i] = a[i] * b[i];
 }
 
-void mr_ref_multiply_backward(const double *a, const double *b, const double *dy, double *da, double *db,
-                              size_t n)
+void mr_ref_multiply_backward(const double *a, const double *b, const double *dy, double *da, double *db, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         da[i] = dy[i] * b[i];

@@ -11,8 +11,7 @@ void mr_ref_accumulate(const double *x, double *y, size_t n);
 void mr_ref_tanh_forward(const double *x, double *y, size_t n);
 void mr_ref_sigmoid_forward(const double *x, double *y, size_t n);
 void mr_ref_multiply_forward(const double *a, const double *b, double *y, size_t n);
-void mr_ref_multiply_backward(const double *a, const double *b, const double *dy, double *da, double *db,
-                              size_t n);
+void mr_ref_multiply_backward(const double *a, const double *b, const double *dy, double *da, double *db, size_t n);
 /* y[k * dim + c] += sum over rows of partial[row][k][c] */
 void mr_ref_sum_rows(const double *partial, double *y, int rows, int count, int dim);
 

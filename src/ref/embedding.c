@@ -3,8 +3,8 @@
 
 #include <stddef.h>
 
-void mr_ref_embedding_forward(const int32_t *tokens, const double *wte, const double *wpe, double *y, int B,
-                              int T, int C, int V, int pos)
+void mr_ref_embedding_forward(const int32_t *tokens, const double *wte, const double *wpe, double *y, int B, int T,
+                              int C, int V, int pos)
 {
     for (int row = 0; row < B * T; row++)
         for (int c = 0; c < C; c++) {
@@ -14,8 +14,8 @@ void mr_ref_embedding_forward(const int32_t *tokens, const double *wte, const do
         }
 }
 
-void mr_ref_embedding_backward(const int32_t *tokens, const double *dy, double *dwte, double *dwpe, int B,
-                               int T, int C, int V)
+void mr_ref_embedding_backward(const int32_t *tokens, const double *dy, double *dwte, double *dwpe, int B, int T, int C,
+                               int V)
 {
     for (int row = 0; row < B * T; row++)
         for (int c = 0; c < C; c++) {

@@ -5,13 +5,13 @@
 #define MR_REF_EXPERT_LINEAR_H
 
 /* o [R,A,out] */
-void mr_ref_expert_linear_forward(const double *x, const int *choice, const double *w, const double *b,
-                                  double *o, int rows, int active, int in, int out);
+void mr_ref_expert_linear_forward(const double *x, const int *choice, const double *w, const double *b, double *o,
+                                  int rows, int active, int in, int out);
 /* dx is written. */
-void mr_ref_expert_linear_backward_input(const double *d_o, const int *choice, const double *w, double *dx,
-                                         int rows, int active, int in, int out);
+void mr_ref_expert_linear_backward_input(const double *d_o, const int *choice, const double *w, double *dx, int rows,
+                                         int active, int in, int out);
 /* dw and db are added to. */
-void mr_ref_expert_linear_backward_weight(const double *x, const double *d_o, const int *choice, double *dw,
-                                          double *db, int rows, int active, int in, int out);
+void mr_ref_expert_linear_backward_weight(const double *x, const double *d_o, const int *choice, double *dw, double *db,
+                                          int rows, int active, int in, int out);
 
 #endif

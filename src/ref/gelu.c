@@ -8,7 +8,8 @@ static const double pi = 3.14159265358979323846;
 void mr_ref_gelu_forward(const double *x, double *y, size_t n, bool tanh_form)
 {
     for (size_t i = 0; i < n; i++)
-        y[i] = tanh_form ? 0.5 * x[i] * (1 + tanh(sqrt(2 / pi) * (x[i] + 0.044715 * pow(x[i], 3)))) : 0.5 * x[i] * erfc(-x[i] / sqrt(2));
+        y[i] = tanh_form ? 0.5 * x[i] * (1 + tanh(sqrt(2 / pi) * (x[i] + 0.044715 * pow(x[i], 3))))
+                         : 0.5 * x[i] * erfc(-x[i] / sqrt(2));
 }
 
 void mr_ref_gelu_backward(const double *x, const double *dy, double *dx, size_t n, bool tanh_form)

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stddef.h>
 
-void mr_ref_layer_norm_forward(const double *x, const double *weight, const double *bias, double *y,
-                               double *mean, double *rstd, int rows, int dim, double eps)
+void mr_ref_layer_norm_forward(const double *x, const double *weight, const double *bias, double *y, double *mean,
+                               double *rstd, int rows, int dim, double eps)
 {
     for (ptrdiff_t row = 0; row < rows; row++) {
         double sum = 0, squares = 0;
@@ -21,8 +21,7 @@ void mr_ref_layer_norm_forward(const double *x, const double *weight, const doub
 }
 
 void mr_ref_layer_norm_backward(const double *x, const double *weight, const double *mean, const double *rstd,
-                                const double *dy, double *dx, double *dweight, double *dbias, int rows,
-                                int dim)
+                                const double *dy, double *dx, double *dweight, double *dbias, int rows, int dim)
 {
     for (ptrdiff_t row = 0; row < rows; row++) {
         double sum = 0, products = 0; /* of g = dy weight, and of g with the normalised x */

@@ -33,8 +33,8 @@ void mr_ref_softmax_backward(const double *x, const double *dy, double *dx, int 
     }
 }
 
-void mr_ref_mixture_forward(const double *scores, const double *o, double *h, int rows, int experts,
-                            int active, int dim)
+void mr_ref_mixture_forward(const double *scores, const double *o, double *h, int rows, int experts, int active,
+                            int dim)
 {
     for (int r = 0; r < rows; r++) {
         for (int d = 0; d < dim; d++) {
@@ -45,8 +45,8 @@ void mr_ref_mixture_forward(const double *scores, const double *o, double *h, in
     }
 }
 
-void mr_ref_mixture_backward(const double *scores, const double *o, const double *dh, double *dscores,
-                             double *d_o, int rows, int experts, int active, int dim)
+void mr_ref_mixture_backward(const double *scores, const double *o, const double *dh, double *dscores, double *d_o,
+                             int rows, int experts, int active, int dim)
 {
     for (int r = 0; r < rows; r++) {
         for (int e = 0; e < experts; e++) {
@@ -79,8 +79,7 @@ double mr_ref_diversity_forward(const double *o, int batch, int time, int active
     return sum / batch / n;
 }
 
-void mr_ref_diversity_backward(const double *o, double *d_o, int batch, int time, int active, int dim,
-                               double weight)
+void mr_ref_diversity_backward(const double *o, double *d_o, int batch, int time, int active, int dim, double weight)
 {
     int n = active * dim;
     for (int b = 0; b < batch; b++)

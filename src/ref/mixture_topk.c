@@ -55,8 +55,8 @@ double mr_ref_topk_balance(const double *scores, const int *choice, int rows, in
     return experts * sum;
 }
 
-void mr_ref_topk_scores_backward(const double *scores, const int *choice, const double *dweights,
-                                 double balance, double *dscores, int rows, int experts, int active)
+void mr_ref_topk_scores_backward(const double *scores, const int *choice, const double *dweights, double balance,
+                                 double *dscores, int rows, int experts, int active)
 {
     for (int i = 0; i < rows * experts; i++) {
         dscores[i] = 0;
@@ -64,8 +64,7 @@ void mr_ref_topk_scores_backward(const double *scores, const int *choice, const 
             dscores[i] += balance * experts * (choice[j] == i % experts) / (double)(rows * active) / rows;
     }
     /* d w_a / d s_b = [a = b] / S - s_a / S^2 for the chosen a, b */
-    for (int r = 0; r < rows;
-         r++, scores += experts, choice += active, dweights += active, dscores += experts) {
+    for (int r = 0; r < rows; r++, scores += experts, choice += active, dweights += active, dscores += experts) {
         double sum = chosen_sum(scores, choice, active);
         for (int b = 0; b < active; b++)
             for (int a = 0; a < active; a++)

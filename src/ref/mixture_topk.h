@@ -15,7 +15,7 @@ void mr_ref_topk_order(const int *choice, int *source, int *load, int rows, int 
 double mr_ref_topk_balance(const double *scores, const int *choice, int rows, int experts, int active);
 
 /* dscores [R,E] (written) from dweights [R,A], and of balance * that term, f_e held fixed. */
-void mr_ref_topk_scores_backward(const double *scores, const int *choice, const double *dweights,
-                                 double balance, double *dscores, int rows, int experts, int active);
+void mr_ref_topk_scores_backward(const double *scores, const int *choice, const double *dweights, double balance,
+                                 double *dscores, int rows, int experts, int active);
 
 #endif

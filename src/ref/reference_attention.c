@@ -95,8 +95,8 @@ static int padded(int time)
 }
 
 /* Copies head h of part `part` of batch item b of rows [B,T,parts,H,N] to a, or back. */
-static void head_copy(double *rows, double *a, int time, int heads, int width, int parts, int part, int b,
-                      int h, int back)
+static void head_copy(double *rows, double *a, int time, int heads, int width, int parts, int part, int b, int h,
+                      int back)
 {
     for (int t = 0; t < time; t++) {
         for (int n = 0; n < width; n++) {
@@ -109,16 +109,15 @@ static void head_copy(double *rows, double *a, int time, int heads, int width, i
     }
 }
 
-static void head_load(const double *rows, double *a, int time, int heads, int width, int parts, int part,
-                      int b, int h)
+static void head_load(const double *rows, double *a, int time, int heads, int width, int parts, int part, int b, int h)
 {
     memset(a, 0, (size_t)padded(time) * (size_t)width * sizeof(double));
     head_copy((double *)rows, a, time, heads, width, parts, part, b, h, 0);
 }
 
 /* y if dy is NULL, else dqkv */
-static void sliding(const double *qkv, double *y, const double *dy, double *dqkv, int batch, int time,
-                    int heads, int dim)
+static void sliding(const double *qkv, double *y, const double *dy, double *dqkv, int batch, int time, int heads,
+                    int dim)
 {
     struct attention a;
     int width = dim / heads;
@@ -167,8 +166,8 @@ static int piece(int g, int block, int flat, int batch, int time, int dim)
 }
 
 /* y if dy is NULL, else dqkvw */
-static void grouped(const double *qkvw, double *y, const double *dy, double *dqkvw, int batch, int time,
-                    int heads, int dim)
+static void grouped(const double *qkvw, double *y, const double *dy, double *dqkvw, int batch, int time, int heads,
+                    int dim)
 {
     struct attention a;
     int width = dim / 4 / heads, n = heads * width;
@@ -185,8 +184,7 @@ static void grouped(const double *qkvw, double *y, const double *dy, double *dqk
                 }
             attention_forward(&a);
             for (int i = 0; i < n; i++) {
-                int flat = (i / width * time + t) * width + i % width,
-                    w = piece(3, block, flat, batch, time, dim);
+                int flat = (i / width * time + t) * width + i % width, w = piece(3, block, flat, batch, time, dim);
                 int to = block * time * n + flat;
                 if (!dy)
                     y[to] = a.y[i] * qkvw[w];
@@ -213,8 +211,8 @@ void mr_ref_reference_grouped_forward(const double *qkvw, double *y, int batch, 
     grouped(qkvw, y, NULL, NULL, batch, time, heads, dim);
 }
 
-void mr_ref_reference_grouped_backward(const double *qkvw, const double *dy, double *dqkvw, int batch,
-                                       int time, int heads, int dim)
+void mr_ref_reference_grouped_backward(const double *qkvw, const double *dy, double *dqkvw, int batch, int time,
+                                       int heads, int dim)
 {
     grouped(qkvw, NULL, dy, dqkvw, batch, time, heads, dim);
 }

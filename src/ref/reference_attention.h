@@ -10,7 +10,7 @@ void mr_ref_reference_sliding_backward(const double *qkv, const double *dy, doub
 
 /* qkvw [B,T,4C] -> y [B,T,C] */
 void mr_ref_reference_grouped_forward(const double *qkvw, double *y, int batch, int time, int heads, int dim);
-void mr_ref_reference_grouped_backward(const double *qkvw, const double *dy, double *dqkvw, int batch,
-                                       int time, int heads, int dim);
+void mr_ref_reference_grouped_backward(const double *qkvw, const double *dy, double *dqkvw, int batch, int time,
+                                       int heads, int dim);
 
 #endif

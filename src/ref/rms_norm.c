@@ -27,7 +27,6 @@ void mr_ref_rms_norm_backward(const double *x, const double *dy, double *dx, int
         /* y_i = x_i s, s = 1 / (m + eps), m = sqrt(mean of x^2), dm/dx_i = x_i / (dim m) */
         double m = sqrt(squares / dim), s = 1 / (m + eps);
         for (int i = 0; i < dim; i++)
-            dx[row * dim + i] =
-                s * dy[row * dim + i] - (m > 0 ? s * s * dot * x[row * dim + i] / (dim * m) : 0);
+            dx[row * dim + i] = s * dy[row * dim + i] - (m > 0 ? s * s * dot * x[row * dim + i] / (dim * m) : 0);
     }
 }

@@ -9,8 +9,7 @@ void mr_ref_silu_gate_forward(const double *x, const double *g, double *y, size_
         y[i] = x[i] * g[i] / (1 + exp(-g[i]));
 }
 
-void mr_ref_silu_gate_backward(const double *x, const double *g, const double *dy, double *dx, double *dg,
-                               size_t n)
+void mr_ref_silu_gate_backward(const double *x, const double *g, const double *dy, double *dx, double *dg, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         double s = 1 / (1 + exp(-g[i]));

@@ -6,7 +6,6 @@
 #include <stddef.h>
 
 void mr_ref_silu_gate_forward(const double *x, const double *g, double *y, size_t n);
-void mr_ref_silu_gate_backward(const double *x, const double *g, const double *dy, double *dx, double *dg,
-                               size_t n);
+void mr_ref_silu_gate_backward(const double *x, const double *g, const double *dy, double *dx, double *dg, size_t n);
 
 #endif

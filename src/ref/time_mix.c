@@ -22,8 +22,7 @@ static void forward_head(const double *r, const double *k, const double *v, doub
 }
 
 void mr_ref_time_mix_forward(const double *r, const double *k, const double *v, const double *decay,
-                             const double *faaaa, double *state, double *y, int batch, int time, int heads,
-                             int width)
+                             const double *faaaa, double *state, double *y, int batch, int time, int heads, int width)
 {
     size_t square = (size_t)width * (size_t)width;
     ptrdiff_t stride = (ptrdiff_t)heads * width;
@@ -81,15 +80,22 @@ static void backward_head(struct head *head, int time, int width, ptrdiff_t stri
 }
 
 void mr_ref_time_mix_backward(const double *r, const double *k, const double *v, const double *decay,
-                              const double *faaaa, const double *dy, double *dr, double *dk, double *dv,
-                              double *ddecay, double *dfaaaa, int batch, int time, int heads, int width)
+                              const double *faaaa, const double *dy, double *dr, double *dk, double *dv, double *ddecay,
+                              double *dfaaaa, int batch, int time, int heads, int width)
 {
     ptrdiff_t stride = (ptrdiff_t)heads * width;
     for (int b = 0; b < batch; b++)
         for (int h = 0; h < heads; h++) {
             ptrdiff_t at = b * time * stride + h * width;
-            struct head head = {.r = r + at, .k = k + at, .v = v + at, .dy = dy + at, .dr = dr + at, .dk = dk + at,
-                                .dv = dv + at, .w = exp(-exp(decay[h])), .u = faaaa[h]};
+            struct head head = {.r = r + at,
+                                .k = k + at,
+                                .v = v + at,
+                                .dy = dy + at,
+                                .dr = dr + at,
+                                .dk = dk + at,
+                                .dv = dv + at,
+                                .w = exp(-exp(decay[h])),
+                                .u = faaaa[h]};
             backward_head(&head, time, width, stride);
             ddecay[h] += head.dw * -exp(decay[h]) * head.w;
             dfaaaa[h] += head.du;

@@ -3,8 +3,8 @@
 
 #include <stddef.h>
 
-void mr_ref_token_shift_forward(const double *x, const double *previous, const double *maa, double *out,
-                                int B, int T, int C)
+void mr_ref_token_shift_forward(const double *x, const double *previous, const double *maa, double *out, int B, int T,
+                                int C)
 {
     for (ptrdiff_t b = 0; b < B; b++)
         for (ptrdiff_t t = 0; t < T; t++)
@@ -15,8 +15,8 @@ void mr_ref_token_shift_forward(const double *x, const double *previous, const d
             }
 }
 
-void mr_ref_token_shift_backward(const double *x, const double *maa, const double *dout, double *dx,
-                                 double *dmaa, int B, int T, int C)
+void mr_ref_token_shift_backward(const double *x, const double *maa, const double *dout, double *dx, double *dmaa,
+                                 int B, int T, int C)
 {
     for (ptrdiff_t b = 0; b < B; b++)
         for (ptrdiff_t t = 0; t < T; t++)

@@ -16,7 +16,8 @@ static double dot(const double *a, const double *b, int n)
 }
 
 /* p[s], s in first..t: the weights of one query; rows of k are `stride` apart. Returns the logarithm of the sum. */
-static double weights(double *p, const double *q, const double *k, int first, int t, int width, int stride, double scale)
+static double weights(double *p, const double *q, const double *k, int first, int t, int width, int stride,
+                      double scale)
 {
     double top = -INFINITY, sum = 0;
     for (int s = first; s <= t; s++) {
@@ -35,8 +36,9 @@ static double of(const double *factor, ptrdiff_t row, int time, int s)
     return factor ? factor[row * time + s] : 1;
 }
 
-void mr_ref_window_attention_forward(const double *q, const double *k, const double *v, double *y, double *lse, int batch,
-                                     int time, int heads, int width, int window, double scale, const double *factor)
+void mr_ref_window_attention_forward(const double *q, const double *k, const double *v, double *y, double *lse,
+                                     int batch, int time, int heads, int width, int window, double scale,
+                                     const double *factor)
 {
     int stride = heads * width;
     double *p = mr_alloc((size_t)time, sizeof *p);
@@ -51,7 +53,8 @@ void mr_ref_window_attention_forward(const double *q, const double *k, const dou
                 for (int j = 0; j < width; j++) {
                     y[at + j] = 0;
                     for (int s = first; s <= t; s++)
-                        y[at + j] += p[s] * of(factor, (ptrdiff_t)(b * heads + h) * time + t, time, s) * v[head + s * stride + j];
+                        y[at + j] += p[s] * of(factor, (ptrdiff_t)(b * heads + h) * time + t, time, s) *
+                                     v[head + s * stride + j];
                 }
             }
     free(p);

@@ -4,8 +4,9 @@
 #define MR_REF_WINDOW_ATTENTION_H
 
 /* q, k, v, y [B,T,H*D]; lse [B,H,T] or NULL; factor [B,H,T,T] multiplies the weights (dropout), or NULL. */
-void mr_ref_window_attention_forward(const double *q, const double *k, const double *v, double *y, double *lse, int batch,
-                                     int time, int heads, int width, int window, double scale, const double *factor);
+void mr_ref_window_attention_forward(const double *q, const double *k, const double *v, double *y, double *lse,
+                                     int batch, int time, int heads, int width, int window, double scale,
+                                     const double *factor);
 /* dq, dk, dv are written. */
 void mr_ref_window_attention_backward(const double *q, const double *k, const double *v, const double *dy, double *dq,
                                       double *dk, double *dv, int batch, int time, int heads, int width, int window,

@@ -226,7 +226,8 @@ void mr_cache_write(mr_runtime *rt)
         struct mr_program *p = rt->programs[i];
         if (!p->grown || (p->cached && !mr_compiles_late(rt)))
             continue;
-        if (!said && mr_compiles_late(rt)) /* PoCL compiles every kernel once more for its binary: up to half a minute */
+        if (!said &&
+            mr_compiles_late(rt)) /* PoCL compiles every kernel once more for its binary: up to half a minute */
             mr_log(MR_LOG_INFO, "keeping the compiled kernels, so that the next start is quick");
         said = true;
         if (write_entry(rt, p)) {

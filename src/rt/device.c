@@ -81,8 +81,8 @@ static int lower(const char *name, const char *device, size_t asked, size_t leas
     if (asked == 0)
         return 0;
     if (asked > *value || asked < least)
-        return mr_fail(MR_ENODEV, "MICRORWKV_LIMITS: %s=%zu is impossible on '%s', which allows %zu to %zu", name, asked,
-                       device, least, *value);
+        return mr_fail(MR_ENODEV, "MICRORWKV_LIMITS: %s=%zu is impossible on '%s', which allows %zu to %zu", name,
+                       asked, device, least, *value);
     *value = asked;
     return 0;
 }
@@ -291,8 +291,10 @@ int mr_devices_find(struct mr_found_device **list, int *count)
         MR_GO(mr_fail(MR_ENODEV, "no OpenCL platform is installed: install the driver of your GPU, "
                                  "or PoCL for the CPU (package pocl-opencl-icd or pocl)"));
     if (*count == 0)
-        MR_GO(mr_fail(MR_ENODEV, "none of the %u OpenCL platforms has a usable device: install the driver of your "
-                                 "GPU, or PoCL for the CPU (package pocl-opencl-icd or pocl)", n));
+        MR_GO(mr_fail(MR_ENODEV,
+                      "none of the %u OpenCL platforms has a usable device: install the driver of your "
+                      "GPU, or PoCL for the CPU (package pocl-opencl-icd or pocl)",
+                      n));
     MR_GO(limit_all(*list, count));
     free(platforms);
     return 0;
@@ -334,7 +336,8 @@ static bool matches(const struct mr_device_info *info, const char *selector)
         return info->is_cpu;
     if (selector[strspn(selector, "0123456789")] == 0)
         return strtoul(selector, NULL, 10) == (unsigned long)info->index;
-    return strcasestr(info->platform, selector) || strcasestr(info->vendor, selector) || strcasestr(info->name, selector);
+    return strcasestr(info->platform, selector) || strcasestr(info->vendor, selector) ||
+           strcasestr(info->name, selector);
 }
 
 const struct mr_found_device *mr_device_choose(const struct mr_found_device *list, int count, const char *selector)
@@ -348,7 +351,10 @@ const struct mr_found_device *mr_device_choose(const struct mr_found_device *lis
     struct mr_str names = {0};
     for (int i = 0; i < count; i++)
         mr_str_printf(&names, "%s%d '%s' (%s, %s)", i ? ", " : "", list[i].info.index, list[i].info.name,
-                      list[i].info.platform, list[i].info.is_gpu ? "GPU" : list[i].info.is_cpu ? "CPU" : "accelerator");
+                      list[i].info.platform,
+                      list[i].info.is_gpu   ? "GPU"
+                      : list[i].info.is_cpu ? "CPU"
+                                            : "accelerator");
     mr_fail(MR_ENODEV, "no OpenCL device matches '%s'; there %s: %s", selector, count == 1 ? "is" : "are",
             names.text ? names.text : "");
     mr_str_free(&names);

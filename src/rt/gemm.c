@@ -129,8 +129,8 @@ static int check(const struct mr_gemm *g, const mr_tensor *a, const mr_tensor *b
  * measurement on AVX-512 (opencl: 2 cores, 1024^3). Per device and process, before the first call. */
 static bool prepare_clblast(mr_runtime *rt)
 {
-    static const char *names[] = {"GEMMK", "KREG",  "KWG",   "KWI", "MDIMA", "MDIMC", "MWG", "NDIMB",
-                                  "NDIMC", "NWG",   "SA",    "SB",  "STRM",  "STRN",  "VWM", "VWN"};
+    static const char *names[] = {"GEMMK", "KREG", "KWG", "KWI", "MDIMA", "MDIMC", "MWG", "NDIMB",
+                                  "NDIMC", "NWG",  "SA",  "SB",  "STRM",  "STRN",  "VWM", "VWN"};
     static const size_t values[] = {0, 1, 16, 2, 16, 8, 128, 32, 16, 128, 0, 0, 1, 1, 8, 4};
     static const char *indirect[] = {"XGEMM_MIN_INDIRECT_SIZE"};
     static const size_t least[] = {64};

@@ -44,15 +44,29 @@ struct vectors {
 static bool as_vectors(const struct mr_gemm *g, struct vectors *v)
 {
     if (g->m <= MR_GEMM_VECTORS) {
-        *v = (struct vectors){.columns = !g->trans_b, .rows = g->m, .n = g->n, .ldw = g->ldb, .row_x = row_a(g),
-                              .col_x = col_a(g), .row_y = g->ldc, .col_y = 1, .col_bias = 1};
+        *v = (struct vectors){.columns = !g->trans_b,
+                              .rows = g->m,
+                              .n = g->n,
+                              .ldw = g->ldb,
+                              .row_x = row_a(g),
+                              .col_x = col_a(g),
+                              .row_y = g->ldc,
+                              .col_y = 1,
+                              .col_bias = 1};
         if (v->columns || v->col_x == 1)
             return true;
     }
     if (g->n <= MR_GEMM_VECTORS) {
-        *v = (struct vectors){.matrix_is_a = true, .columns = g->trans_a, .rows = g->n, .n = g->m, .ldw = g->lda,
-                              .row_x = g->trans_b ? g->ldb : 1, .col_x = g->trans_b ? 1 : g->ldb,
-                              .row_y = 1, .col_y = g->ldc, .row_bias = 1};
+        *v = (struct vectors){.matrix_is_a = true,
+                              .columns = g->trans_a,
+                              .rows = g->n,
+                              .n = g->m,
+                              .ldw = g->lda,
+                              .row_x = g->trans_b ? g->ldb : 1,
+                              .col_x = g->trans_b ? 1 : g->ldb,
+                              .row_y = 1,
+                              .col_y = g->ldc,
+                              .row_bias = 1};
         return v->columns || v->col_x == 1;
     }
     return false;
@@ -80,8 +94,7 @@ static int vector_block(const struct mr_device_info *info, const struct vectors 
     return parts(block, SHARE) * SHARE;
 }
 
-int mr_gemm_vectors(mr_runtime *rt, const struct mr_gemm *g, const mr_tensor *a, const mr_tensor *b,
-                    const mr_tensor *c)
+int mr_gemm_vectors(mr_runtime *rt, const struct mr_gemm *g, const mr_tensor *a, const mr_tensor *b, const mr_tensor *c)
 {
     const struct mr_device_info *info = mr_runtime_info(rt);
     struct vectors v;
@@ -148,7 +161,8 @@ static void cut_for_cpu(const struct mr_device_info *info, const struct mr_gemm 
     }
     cut->columns = cut->panels * width;
     cut->local_size = 1;
-    snprintf(cut->defines, sizeof cut->defines, "-DTILE_M=%d -DTILE_V=%d -DDEPTH=%d", tiles->rows, tiles->vectors, depth);
+    snprintf(cut->defines, sizeof cut->defines, "-DTILE_M=%d -DTILE_V=%d -DDEPTH=%d", tiles->rows, tiles->vectors,
+             depth);
 }
 
 static void cut_for_gpu(const struct mr_device_info *info, const struct mr_gemm_tiles *tiles, struct cut *cut)
@@ -208,8 +222,10 @@ int mr_gemm_own(mr_runtime *rt, const struct mr_gemm *g, const struct mr_gemm_ti
     struct cut cut = cut_product(rt, g, tiles);
     bool sliced = cut.slices > 1;
     size_t depth = (size_t)cut.slice_depth;
-    struct mr_range range = {{(size_t)parts(g->n, cut.columns), (size_t)parts(g->m, cut.rows),
-                              (size_t)(sliced ? cut.slices : g->batch)}, cut.local_size, cut.defines};
+    struct mr_range range = {
+        {(size_t)parts(g->n, cut.columns), (size_t)parts(g->m, cut.rows), (size_t)(sliced ? cut.slices : g->batch)},
+        cut.local_size,
+        cut.defines};
     note(rt, g);
     MR_TRY(mr_launch(rt, "gemm_own", range, mr_in(a), mr_in(b), mr_out(sliced ? scratch : c),
                      mr_in(sliced ? NULL : g->bias), mr_ulong(g->offset_a), mr_ulong(g->offset_b),

@@ -101,8 +101,10 @@ int mr_gemm_table_parse(struct mr_gemm_table *table, const char *name, const cha
         struct mr_gemm_rule rule;
         int width;
         if (!read_rule(line, &rule, &width)) {
-            err = mr_fail(MR_EFILE, "%s:%d: not a line of a GEMM table: class, op, vec, provider, tiles; see "
-                                    "data/tune/cpu.tune", name, number);
+            err = mr_fail(MR_EFILE,
+                          "%s:%d: not a line of a GEMM table: class, op, vec, provider, tiles; see "
+                          "data/tune/cpu.tune",
+                          name, number);
             goto fail;
         }
         if (!width || width == vec)
@@ -110,8 +112,10 @@ int mr_gemm_table_parse(struct mr_gemm_table *table, const char *name, const cha
     }
     const struct mr_gemm_rule *last = table->count ? &table->rules[table->count - 1] : NULL;
     if (!last || (last->size != MR_GEMM_ANY && last->size != MR_GEMM_LARGE) || memcmp(last->trans, "**", 2)) {
-        err = mr_fail(MR_EFILE, "%s: the last line for vectors of %d does not fit every product: end with class any "
-                                "or large and op **", name, vec);
+        err = mr_fail(MR_EFILE,
+                      "%s: the last line for vectors of %d does not fit every product: end with class any "
+                      "or large and op **",
+                      name, vec);
         goto fail;
     }
     table->hash = hash_of(table);

@@ -75,9 +75,9 @@ size_t mr_host_memory(const char *root)
         if (!group)
             continue;
         *group++ = 0;
-        const struct group_files *files = !strcmp(line, "0:")                     ? &version_2
+        const struct group_files *files = !strcmp(line, "0:")                 ? &version_2
                                           : strstr(controllers + 1, "memory") ? &version_1
-                                                                                  : NULL;
+                                                                              : NULL;
         size_t here = files ? left_in_groups(root, files, group) : SIZE_MAX;
         left = here < left ? here : left;
     }

@@ -31,7 +31,7 @@ struct mr_program {
     char *options; /* all of them */
     uint64_t key[2];
     cl_program handle;
-    bool cached; /* came from the cache */
+    bool cached;     /* came from the cache */
     char **launched; /* the kernels whose machine code the cache's entry holds, or will hold */
     int launched_count;
     bool grown; /* more were launched than the entry holds: write it again */

@@ -86,14 +86,14 @@ static int check_first_launch(mr_runtime *rt, struct mr_variant *variant, size_t
     cl_ulong local = 0;
     clGetKernelWorkGroupInfo(variant->handle, rt->device, CL_KERNEL_LOCAL_MEM_SIZE, sizeof local, &local, NULL);
     if (local > rt->info.local_memory)
-        return mr_fail(MR_EDEVICE, "%s: needs %llu bytes of local memory, '%s' has %zu", name, (unsigned long long)local,
-                       rt->info.name, rt->info.local_memory);
+        return mr_fail(MR_EDEVICE, "%s: needs %llu bytes of local memory, '%s' has %zu", name,
+                       (unsigned long long)local, rt->info.name, rt->info.local_memory);
     clGetKernelWorkGroupInfo(variant->handle, rt->device, CL_KERNEL_WORK_GROUP_SIZE, sizeof largest, &largest, NULL);
     if (largest > rt->info.max_group)
         largest = rt->info.max_group;
     if (local_size < 1 || local_size > largest)
-        return mr_fail(MR_EINVAL, "%s: a group of %zu work-items; '%s' allows 1 to %zu", name, local_size, rt->info.name,
-                       largest);
+        return mr_fail(MR_EINVAL, "%s: a group of %zu work-items; '%s' allows 1 to %zu", name, local_size,
+                       rt->info.name, largest);
     MR_TRY(mr_program_launched(variant->program, name, false));
     variant->local_size = local_size;
     return 0;
@@ -112,8 +112,8 @@ int mr_launch_args(mr_runtime *rt, const char *name, struct mr_range range, cons
     }
     if (variant->local_size != range.local_size) {
         if (variant->local_size)
-            return mr_fail(MR_EINVAL, "%s: groups of %zu work-items, of %zu before: one size per kernel and device", name,
-                           range.local_size, variant->local_size);
+            return mr_fail(MR_EINVAL, "%s: groups of %zu work-items, of %zu before: one size per kernel and device",
+                           name, range.local_size, variant->local_size);
         MR_TRY(check_first_launch(rt, variant, range.local_size));
     }
     size_t global[3], local[3] = {range.local_size, 1, 1};

@@ -54,10 +54,14 @@ struct mr_arena {
 const char *mr_memory_name(enum mr_memory kind)
 {
     static const char *const names[] = {
-        [MR_PARAMETERS] = "parameters",   [MR_GRADIENTS] = "gradients",
-        [MR_MOMENTS] = "moments",         [MR_SECOND_MOMENTS] = "second moments",
-        [MR_ACTIVATIONS] = "activations", [MR_SCRATCH] = "scratch",
-        [MR_STATE] = "state",             [MR_BUFFERS] = "buffers",
+        [MR_PARAMETERS] = "parameters",
+        [MR_GRADIENTS] = "gradients",
+        [MR_MOMENTS] = "moments",
+        [MR_SECOND_MOMENTS] = "second moments",
+        [MR_ACTIVATIONS] = "activations",
+        [MR_SCRATCH] = "scratch",
+        [MR_STATE] = "state",
+        [MR_BUFFERS] = "buffers",
     };
     return (int)kind >= 0 && kind < MR_MEMORY_KINDS ? names[kind] : "unknown";
 }
@@ -131,8 +135,10 @@ int mr_plan_add(mr_plan *plan, enum mr_memory kind, mr_tensor *where, enum mr_el
     if (count == 0)
         return 0;
     if (count > plan->limit / ELEMENT)
-        return mr_fail(MR_ENOMEM, "a tensor of %zu elements (%s) is larger than one piece of memory, %zu elements at "
-                                  "most: take smaller sizes", count, mr_memory_name(kind), plan->limit / ELEMENT);
+        return mr_fail(MR_ENOMEM,
+                       "a tensor of %zu elements (%s) is larger than one piece of memory, %zu elements at "
+                       "most: take smaller sizes",
+                       count, mr_memory_name(kind), plan->limit / ELEMENT);
     if (plan->count == plan->room) {
         size_t room = plan->room ? plan->room * 2 : 64;
         struct item *grown = mr_realloc(plan->items, room, sizeof *grown);
@@ -178,8 +184,10 @@ static int check_memory(const mr_plan *plan, const mr_runtime *rt, bool force)
     }
     if (total <= available)
         return 0;
-    int err = mr_fail(MR_ENOMEM, "%.2f GiB are needed, the %s has %.2f GiB left: try a smaller batch_size or "
-                                 "block_size, or --force", (double)total / 0x1p30, whose, (double)available / 0x1p30);
+    int err = mr_fail(MR_ENOMEM,
+                      "%.2f GiB are needed, the %s has %.2f GiB left: try a smaller batch_size or "
+                      "block_size, or --force",
+                      (double)total / 0x1p30, whose, (double)available / 0x1p30);
     if (!force)
         return err;
     mr_log(MR_LOG_WARNING, "%s (forced)", mr_error_text());

@@ -11,12 +11,12 @@ typedef struct mr_plan mr_plan;
 enum mr_memory {
     MR_PARAMETERS,
     MR_GRADIENTS,
-    MR_MOMENTS,     /* the optimizer's: means of gradients */
+    MR_MOMENTS,        /* the optimizer's: means of gradients */
     MR_SECOND_MOMENTS, /* and of their squares */
-    MR_ACTIVATIONS, /* kept from forward to backward */
-    MR_SCRATCH,     /* valid within one call of one layer: the space is shared between layers */
-    MR_STATE,       /* what a decoder carries from token to token */
-    MR_BUFFERS,     /* inputs, logits, scalars, a library's own */
+    MR_ACTIVATIONS,    /* kept from forward to backward */
+    MR_SCRATCH,        /* valid within one call of one layer: the space is shared between layers */
+    MR_STATE,          /* what a decoder carries from token to token */
+    MR_BUFFERS,        /* inputs, logits, scalars, a library's own */
     MR_MEMORY_KINDS,
 };
 

@@ -200,7 +200,8 @@ static int create_kernel(mr_runtime *rt, struct mr_program *p, const struct mr_k
 static int make_variant(mr_runtime *rt, const char *name, const char *defines, uint32_t hash, struct mr_variant **out)
 {
     const struct mr_kernel_table *table = rt->table;
-    const struct mr_kernel *kernel = bsearch(name, table->kernels, (size_t)table->kernel_count, sizeof *kernel, by_name);
+    const struct mr_kernel *kernel =
+        bsearch(name, table->kernels, (size_t)table->kernel_count, sizeof *kernel, by_name);
     if (!kernel)
         return mr_fail(MR_EINVAL, "no file of cl/ holds a kernel '%s'", name);
     int err = 0;

@@ -18,7 +18,7 @@ struct mr_device_info {
     int index; /* over all platforms, as `devices` lists them and --device takes them */
     char platform[128], name[128], vendor[128], driver[128], version[128];
     bool is_gpu, is_cpu;
-    bool local_is_memory;       /* local memory is ordinary memory (CL_GLOBAL): reduce by loops */
+    bool local_is_memory; /* local memory is ordinary memory (CL_GLOBAL): reduce by loops */
     bool shares_host_memory;
     bool fp16, subgroups;
     int compute_units, clock_mhz;
@@ -58,14 +58,15 @@ void mr_tensor_free(mr_runtime *rt, mr_tensor *t);
 /* The host's data are taken before mr_write returns; up to 4 MiB it does not wait for the device. */
 int mr_write(mr_runtime *rt, const mr_tensor *t, size_t offset, size_t count, const void *host);
 int mr_read(mr_runtime *rt, const mr_tensor *t, size_t offset, size_t count, void *host);
-int mr_copy(mr_runtime *rt, const mr_tensor *from, size_t from_offset, const mr_tensor *to, size_t to_offset, size_t count);
+int mr_copy(mr_runtime *rt, const mr_tensor *from, size_t from_offset, const mr_tensor *to, size_t to_offset,
+            size_t count);
 int mr_zero(mr_runtime *rt, const mr_tensor *t); /* all elements 0 */
 /* Part of a tensor as host memory, until mr_tensor_unmap, which must come before the next launch that uses it. No copy
  * where the device shares the host's memory. What `write` maps has no content before it is written. */
 int mr_tensor_map(mr_runtime *rt, const mr_tensor *t, size_t offset, size_t count, bool write, void **host);
 int mr_tensor_unmap(mr_runtime *rt, const mr_tensor *t, void *host);
-int mr_flush(mr_runtime *rt);                    /* starts what is queued */
-int mr_finish(mr_runtime *rt);                   /* waits for it */
+int mr_flush(mr_runtime *rt);  /* starts what is queued */
+int mr_finish(mr_runtime *rt); /* waits for it */
 
 /* Bytes allocated now and at most so far, views not counted. */
 void mr_device_bytes(const mr_runtime *rt, size_t *now, size_t *peak);
@@ -84,12 +85,30 @@ struct mr_arg {
 };
 
 /* IN: a `global const T *` parameter, OUT: a `global T *` one (read and written). NULL or {0} passes NULL. */
-static inline struct mr_arg mr_in(const mr_tensor *t) { return (struct mr_arg){MR_ARG_IN, {.tensor = t}}; }
-static inline struct mr_arg mr_out(const mr_tensor *t) { return (struct mr_arg){MR_ARG_OUT, {.tensor = t}}; }
-static inline struct mr_arg mr_int(int32_t i) { return (struct mr_arg){MR_ARG_INT, {.i = i}}; }
-static inline struct mr_arg mr_uint(uint32_t u) { return (struct mr_arg){MR_ARG_UINT, {.u = u}}; }
-static inline struct mr_arg mr_float(float f) { return (struct mr_arg){MR_ARG_FLOAT, {.f = f}}; }
-static inline struct mr_arg mr_ulong(uint64_t u) { return (struct mr_arg){MR_ARG_ULONG, {.ul = u}}; }
+static inline struct mr_arg mr_in(const mr_tensor *t)
+{
+    return (struct mr_arg){MR_ARG_IN, {.tensor = t}};
+}
+static inline struct mr_arg mr_out(const mr_tensor *t)
+{
+    return (struct mr_arg){MR_ARG_OUT, {.tensor = t}};
+}
+static inline struct mr_arg mr_int(int32_t i)
+{
+    return (struct mr_arg){MR_ARG_INT, {.i = i}};
+}
+static inline struct mr_arg mr_uint(uint32_t u)
+{
+    return (struct mr_arg){MR_ARG_UINT, {.u = u}};
+}
+static inline struct mr_arg mr_float(float f)
+{
+    return (struct mr_arg){MR_ARG_FLOAT, {.f = f}};
+}
+static inline struct mr_arg mr_ulong(uint64_t u)
+{
+    return (struct mr_arg){MR_ARG_ULONG, {.ul = u}};
+}
 
 /* Work-groups in up to three dimensions (0 counts as 1) of local_size work-items (dimension 0 only).
  * One local size per kernel and device. `defines` ("-DN=96 -DTILE=8", or NULL) makes a variant of the file. */
@@ -107,8 +126,8 @@ struct mr_range mr_items(const mr_runtime *rt, size_t items);
 /* Queues kernel `name` (of whichever cl/ file holds it; the file is compiled on first use). Number, kind and
  * const-ness of the arguments are checked against the kernel's own signature. */
 int mr_launch_args(mr_runtime *rt, const char *name, struct mr_range range, const struct mr_arg *args, int count);
-#define mr_launch(rt, name, range, ...)                                                                      \
-    mr_launch_args(rt, name, range, (const struct mr_arg[]){__VA_ARGS__},                                    \
+#define mr_launch(rt, name, range, ...)                                   \
+    mr_launch_args(rt, name, range, (const struct mr_arg[]){__VA_ARGS__}, \
                    (int)(sizeof((const struct mr_arg[]){__VA_ARGS__}) / sizeof(struct mr_arg)))
 
 /* ---- profile ------------------------------------------------------------------------------------------- */

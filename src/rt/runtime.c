@@ -8,25 +8,53 @@
 #include "base/alloc.h"
 #include "rt/internal.h"
 
-#define NAMED(code) {code, #code}
+#define NAMED(code) \
+    {               \
+        code, #code \
+    }
 
 static const struct {
     cl_int code;
     const char *name;
 } names[] = {
-    NAMED(CL_DEVICE_NOT_FOUND), NAMED(CL_DEVICE_NOT_AVAILABLE), NAMED(CL_COMPILER_NOT_AVAILABLE),
-    NAMED(CL_MEM_OBJECT_ALLOCATION_FAILURE), NAMED(CL_OUT_OF_RESOURCES), NAMED(CL_OUT_OF_HOST_MEMORY),
-    NAMED(CL_PROFILING_INFO_NOT_AVAILABLE), NAMED(CL_MEM_COPY_OVERLAP), NAMED(CL_BUILD_PROGRAM_FAILURE),
-    NAMED(CL_MAP_FAILURE), NAMED(CL_MISALIGNED_SUB_BUFFER_OFFSET),
-    NAMED(CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST), NAMED(CL_INVALID_VALUE), NAMED(CL_INVALID_DEVICE),
-    NAMED(CL_INVALID_CONTEXT), NAMED(CL_INVALID_QUEUE_PROPERTIES), NAMED(CL_INVALID_COMMAND_QUEUE),
-    NAMED(CL_INVALID_MEM_OBJECT), NAMED(CL_INVALID_BINARY), NAMED(CL_INVALID_BUILD_OPTIONS),
-    NAMED(CL_INVALID_PROGRAM), NAMED(CL_INVALID_PROGRAM_EXECUTABLE), NAMED(CL_INVALID_KERNEL_NAME),
-    NAMED(CL_INVALID_KERNEL_DEFINITION), NAMED(CL_INVALID_KERNEL), NAMED(CL_INVALID_ARG_INDEX),
-    NAMED(CL_INVALID_ARG_VALUE), NAMED(CL_INVALID_ARG_SIZE), NAMED(CL_INVALID_KERNEL_ARGS),
-    NAMED(CL_INVALID_WORK_DIMENSION), NAMED(CL_INVALID_WORK_GROUP_SIZE), NAMED(CL_INVALID_WORK_ITEM_SIZE),
-    NAMED(CL_INVALID_GLOBAL_OFFSET), NAMED(CL_INVALID_EVENT_WAIT_LIST), NAMED(CL_INVALID_EVENT),
-    NAMED(CL_INVALID_OPERATION), NAMED(CL_INVALID_BUFFER_SIZE), NAMED(CL_INVALID_GLOBAL_WORK_SIZE),
+    NAMED(CL_DEVICE_NOT_FOUND),
+    NAMED(CL_DEVICE_NOT_AVAILABLE),
+    NAMED(CL_COMPILER_NOT_AVAILABLE),
+    NAMED(CL_MEM_OBJECT_ALLOCATION_FAILURE),
+    NAMED(CL_OUT_OF_RESOURCES),
+    NAMED(CL_OUT_OF_HOST_MEMORY),
+    NAMED(CL_PROFILING_INFO_NOT_AVAILABLE),
+    NAMED(CL_MEM_COPY_OVERLAP),
+    NAMED(CL_BUILD_PROGRAM_FAILURE),
+    NAMED(CL_MAP_FAILURE),
+    NAMED(CL_MISALIGNED_SUB_BUFFER_OFFSET),
+    NAMED(CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST),
+    NAMED(CL_INVALID_VALUE),
+    NAMED(CL_INVALID_DEVICE),
+    NAMED(CL_INVALID_CONTEXT),
+    NAMED(CL_INVALID_QUEUE_PROPERTIES),
+    NAMED(CL_INVALID_COMMAND_QUEUE),
+    NAMED(CL_INVALID_MEM_OBJECT),
+    NAMED(CL_INVALID_BINARY),
+    NAMED(CL_INVALID_BUILD_OPTIONS),
+    NAMED(CL_INVALID_PROGRAM),
+    NAMED(CL_INVALID_PROGRAM_EXECUTABLE),
+    NAMED(CL_INVALID_KERNEL_NAME),
+    NAMED(CL_INVALID_KERNEL_DEFINITION),
+    NAMED(CL_INVALID_KERNEL),
+    NAMED(CL_INVALID_ARG_INDEX),
+    NAMED(CL_INVALID_ARG_VALUE),
+    NAMED(CL_INVALID_ARG_SIZE),
+    NAMED(CL_INVALID_KERNEL_ARGS),
+    NAMED(CL_INVALID_WORK_DIMENSION),
+    NAMED(CL_INVALID_WORK_GROUP_SIZE),
+    NAMED(CL_INVALID_WORK_ITEM_SIZE),
+    NAMED(CL_INVALID_GLOBAL_OFFSET),
+    NAMED(CL_INVALID_EVENT_WAIT_LIST),
+    NAMED(CL_INVALID_EVENT),
+    NAMED(CL_INVALID_OPERATION),
+    NAMED(CL_INVALID_BUFFER_SIZE),
+    NAMED(CL_INVALID_GLOBAL_WORK_SIZE),
 };
 
 const char *mr_cl_name(cl_int status)
@@ -123,9 +151,17 @@ void mr_runtime_close(mr_runtime *rt)
 
 const struct mr_device_info *mr_runtime_info(const mr_runtime *rt)
 {
-    static const struct mr_device_info middling = {
-        .name = "no device", .is_cpu = true, .local_is_memory = true, .shares_host_memory = true, .compute_units = 8,
-        .max_alloc = (size_t)1 << 32, .local_memory = 32 << 10, .max_group = 256, .base_align = 256, .lanes = 1, .vec = 8};
+    static const struct mr_device_info middling = {.name = "no device",
+                                                   .is_cpu = true,
+                                                   .local_is_memory = true,
+                                                   .shares_host_memory = true,
+                                                   .compute_units = 8,
+                                                   .max_alloc = (size_t)1 << 32,
+                                                   .local_memory = 32 << 10,
+                                                   .max_group = 256,
+                                                   .base_align = 256,
+                                                   .lanes = 1,
+                                                   .vec = 8};
     return rt ? &rt->info : &middling;
 }
 

@@ -22,8 +22,8 @@ int mr_tensor_alloc(mr_runtime *rt, mr_tensor *t, enum mr_element dtype, size_t 
     cl_int status;
     cl_mem mem = clCreateBuffer(rt->context, CL_MEM_READ_WRITE, bytes, NULL, &status);
     if (!mem)
-        return mr_cl_fail(status, "%.1f MiB cannot be allocated on '%s' beside %.1f MiB in use",
-                          (double)bytes / 0x1p20, rt->info.name, (double)rt->bytes / 0x1p20);
+        return mr_cl_fail(status, "%.1f MiB cannot be allocated on '%s' beside %.1f MiB in use", (double)bytes / 0x1p20,
+                          rt->info.name, (double)rt->bytes / 0x1p20);
     *t = (mr_tensor){mem, count, dtype};
     rt->bytes += bytes;
     if (rt->bytes > rt->peak)
@@ -102,7 +102,8 @@ static int write_staged(mr_runtime *rt, const mr_tensor *t, size_t offset, size_
     if (!stage->block)
         return MR_ENOMEM;
     memcpy(stage->block, host, bytes);
-    cl_int status = clEnqueueWriteBuffer(rt->queue, t->mem, CL_FALSE, offset, bytes, stage->block, 0, NULL, &stage->event);
+    cl_int status =
+        clEnqueueWriteBuffer(rt->queue, t->mem, CL_FALSE, offset, bytes, stage->block, 0, NULL, &stage->event);
     if (status) {
         stage->event = NULL;
         clear_stage(stage);
@@ -145,7 +146,8 @@ int mr_read(mr_runtime *rt, const mr_tensor *t, size_t offset, size_t count, voi
     return mr_queued(rt, "(read)", event, (double)(count * ELEMENT));
 }
 
-int mr_copy(mr_runtime *rt, const mr_tensor *from, size_t from_offset, const mr_tensor *to, size_t to_offset, size_t count)
+int mr_copy(mr_runtime *rt, const mr_tensor *from, size_t from_offset, const mr_tensor *to, size_t to_offset,
+            size_t count)
 {
     MR_TRY(check_part("mr_copy from", from, from_offset, count));
     MR_TRY(check_part("mr_copy to", to, to_offset, count));

@@ -19,7 +19,8 @@ int mr_bpe_find_bytes(struct mr_bpe *b)
         mr_vocab_get(&b->vocab, id, &bytes, &size);
         int32_t *place = &b->byte_id[(unsigned char)bytes[0]];
         if (size == 1 && *place >= 0)
-            return mr_fail(MR_EFILE, "the ids %d and %u stand for the same byte 0x%02x", *place, id, (unsigned char)bytes[0]);
+            return mr_fail(MR_EFILE, "the ids %d and %u stand for the same byte 0x%02x", *place, id,
+                           (unsigned char)bytes[0]);
         if (size == 1)
             *place = (int32_t)id;
     }

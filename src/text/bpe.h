@@ -20,10 +20,10 @@ struct mr_bpe {
     struct mr_pairs merges; /* to the place in the list */
     struct {
         uint32_t left, right, merged;
-    } *merge;                 /* the list */
+    } * merge; /* the list */
     size_t merge_count, merge_capacity;
-    bool whole_words;         /* a word that is a token is that token, whatever the merges say */
-    struct mr_trie words;     /* with whole_words: all tokens */
+    bool whole_words;     /* a word that is a token is that token, whatever the merges say */
+    struct mr_trie words; /* with whole_words: all tokens */
 };
 
 /* Call after the vocabulary is complete and before the merges are added. */
@@ -45,11 +45,12 @@ void mr_bpe_room_close(mr_bpe_room *room); /* NULL is fine */
 
 /* Appends the ids of one word, in O(n log n). A byte that has no token is MR_EFILE with its place; `position` is that
  * of the word in the text. */
-int mr_bpe_encode(const struct mr_bpe *b, mr_bpe_room *room, const char *word, size_t size, uint64_t position, struct mr_ids *ids);
+int mr_bpe_encode(const struct mr_bpe *b, mr_bpe_room *room, const char *word, size_t size, uint64_t position,
+                  struct mr_ids *ids);
 
 /* The same for all words (text/words.h) of the bytes; with `more`, of those that are certain, and *used is their
  * size. */
-int mr_bpe_encode_words(const struct mr_bpe *b, mr_bpe_room *room, const char *bytes, size_t size, bool more, uint64_t position,
-                        struct mr_ids *ids, size_t *used);
+int mr_bpe_encode_words(const struct mr_bpe *b, mr_bpe_room *room, const char *bytes, size_t size, bool more,
+                        uint64_t position, struct mr_ids *ids, size_t *used);
 
 #endif

@@ -63,7 +63,8 @@ void mr_bpe_room_close(mr_bpe_room *room)
     free(room);
 }
 
-static int first_ids(const struct mr_bpe *b, const char *word, size_t size, uint64_t position, uint32_t *id, size_t stride)
+static int first_ids(const struct mr_bpe *b, const char *word, size_t size, uint64_t position, uint32_t *id,
+                     size_t stride)
 {
     for (size_t i = 0; i < size; i++) {
         int32_t of_byte = b->byte_id[(unsigned char)word[i]];
@@ -197,7 +198,8 @@ static struct known *known_place(mr_bpe_room *room, const char *word, size_t siz
     return &room->known[(hash ^ hash >> 29) * 0x9E3779B97F4A7C15u >> 51]; /* 13 bits */
 }
 
-int mr_bpe_encode(const struct mr_bpe *b, mr_bpe_room *room, const char *word, size_t size, uint64_t position, struct mr_ids *ids)
+int mr_bpe_encode(const struct mr_bpe *b, mr_bpe_room *room, const char *word, size_t size, uint64_t position,
+                  struct mr_ids *ids)
 {
     uint64_t key[3];
     size_t before = ids->count;
@@ -225,8 +227,8 @@ int mr_bpe_encode(const struct mr_bpe *b, mr_bpe_room *room, const char *word, s
     return 0;
 }
 
-int mr_bpe_encode_words(const struct mr_bpe *b, mr_bpe_room *room, const char *bytes, size_t size, bool more, uint64_t position,
-                        struct mr_ids *ids, size_t *used)
+int mr_bpe_encode_words(const struct mr_bpe *b, mr_bpe_room *room, const char *bytes, size_t size, bool more,
+                        uint64_t position, struct mr_ids *ids, size_t *used)
 {
     size_t at = 0, n;
     while (at < size && (n = mr_word(bytes + at, size - at, more))) {

@@ -17,7 +17,7 @@ struct chars {
     struct {
         char bytes[4];
         uint32_t size, code_point;
-    } *token;     /* [vocab_size] */
+    } * token; /* [vocab_size] */
 };
 
 static int invalid_at(uint64_t position, unsigned char byte)
@@ -161,9 +161,9 @@ static int char_encode(mr_encoder *e, const char *bytes, size_t size, bool more,
         if (length <= 0)
             return invalid_at(e->position + at, (unsigned char)bytes[at]);
         if (c >= chars->limit || chars->id[c] == ABSENT)
-            return mr_fail(MR_EFILE, "the character \"%.*s\" (U+%04X) at byte %llu is not among the %zu of the char tokenizer",
-                           c < 32 ? 0 : length, bytes + at, c, (unsigned long long)(e->position + at),
-                           e->tokenizer->vocab_size);
+            return mr_fail(
+                MR_EFILE, "the character \"%.*s\" (U+%04X) at byte %llu is not among the %zu of the char tokenizer",
+                c < 32 ? 0 : length, bytes + at, c, (unsigned long long)(e->position + at), e->tokenizer->vocab_size);
         MR_TRY(mr_ids_append(ids, (uint32_t)chars->id[c]));
         at += (size_t)length;
     }

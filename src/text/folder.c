@@ -25,7 +25,8 @@ int mr_folder_tokenizer(mr_tokenizer **t, const char *folder)
 {
     char spec[4200] = "";
     *t = NULL;
-    if ((has(folder, "vocab.json") && has(folder, "merges.txt")) || (has(folder, "encoder.json") && has(folder, "vocab.bpe")))
+    if ((has(folder, "vocab.json") && has(folder, "merges.txt")) ||
+        (has(folder, "encoder.json") && has(folder, "vocab.bpe")))
         snprintf(spec, sizeof spec, "gpt2:%s", folder);
     else if (has(folder, WORLD_VOCABULARY))
         snprintf(spec, sizeof spec, "world:%s/" WORLD_VOCABULARY, folder);
@@ -75,10 +76,11 @@ static int write_gpt2(const json_t *tokenizer, const char *folder)
 
 static int write_json_tokenizer(const json_t *tokenizer, const char *folder)
 {
-    json_t *file = json_pack("{ss sn sn sO? sO? sO? sn s{ss sb sb sb} sO}", "version", "1.0", "truncation", "padding", "added_tokens",
-                             json_object_get(tokenizer, "added_tokens"), "normalizer", json_object_get(tokenizer, "normalizer"), "pre_tokenizer",
-                             json_object_get(tokenizer, "pre_tokenizer"), "post_processor", "decoder", "type", "ByteLevel", "add_prefix_space", 0,
-                             "trim_offsets", 1, "use_regex", 1, "model", json_object_get(tokenizer, "model"));
+    json_t *file = json_pack(
+        "{ss sn sn sO? sO? sO? sn s{ss sb sb sb} sO}", "version", "1.0", "truncation", "padding", "added_tokens",
+        json_object_get(tokenizer, "added_tokens"), "normalizer", json_object_get(tokenizer, "normalizer"),
+        "pre_tokenizer", json_object_get(tokenizer, "pre_tokenizer"), "post_processor", "decoder", "type", "ByteLevel",
+        "add_prefix_space", 0, "trim_offsets", 1, "use_regex", 1, "model", json_object_get(tokenizer, "model"));
     int err = write_json(folder, "tokenizer.json", file);
     json_decref(file);
     return err;

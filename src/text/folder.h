@@ -9,7 +9,8 @@
  * vocabulary of RWKV World, or tokenizer.json; the first that is there. *t NULL: none is. */
 int mr_folder_tokenizer(mr_tokenizer **t, const char *folder);
 
-/* Whether the kind (of mr_tokenizer_to_json) has such files: gpt2, json and world. Writes them; other kinds: nothing. */
+/* Whether the kind (of mr_tokenizer_to_json) has such files: gpt2, json and world. Writes them; other kinds: nothing.
+ */
 bool mr_folder_tokenizer_writes(const json_t *tokenizer);
 int mr_folder_tokenizer_write(const json_t *tokenizer, const char *folder);
 

@@ -55,7 +55,8 @@ void mr_json_tokenizer_scratch_close(void *scratch)
 
 /* ---- the steps of the pre-tokenizer -------------------------------------------------------------------- */
 
-static int run_step(struct scratch *x, int number, const char *bytes, size_t size, bool more, bool goes_on, size_t *used);
+static int run_step(struct scratch *x, int number, const char *bytes, size_t size, bool more, bool goes_on,
+                    size_t *used);
 
 /* The pieces of one step go through the next one. */
 struct next_step {
@@ -74,13 +75,13 @@ static int cut_words(struct scratch *x, int number, const char *bytes, size_t si
 {
     const struct mr_json_step *step = &x->tokenizer->step[number];
     if (step->words && number + 1 == x->tokenizer->step_count)
-        return mr_bpe_encode_words(&x->tokenizer->bpe, x->room, bytes, size, more, position_of(x, bytes), x->ids,
-                                   used);
+        return mr_bpe_encode_words(&x->tokenizer->bpe, x->room, bytes, size, more, position_of(x, bytes), x->ids, used);
     return run_step(x, number + 1, bytes, size, more, true, used);
 }
 
 /* With the space before it; when not even the first word is certain, nothing is done. */
-static int cut_words_behind_space(struct scratch *x, int number, const char *bytes, size_t size, bool more, size_t *used)
+static int cut_words_behind_space(struct scratch *x, int number, const char *bytes, size_t size, bool more,
+                                  size_t *used)
 {
     struct mr_str spaced = {0};
     size_t before = x->ids->count;
@@ -97,7 +98,8 @@ static int cut_words_behind_space(struct scratch *x, int number, const char *byt
 }
 
 /* goes_on: the bytes are not the start of a piece. */
-static int run_step(struct scratch *x, int number, const char *bytes, size_t size, bool more, bool goes_on, size_t *used)
+static int run_step(struct scratch *x, int number, const char *bytes, size_t size, bool more, bool goes_on,
+                    size_t *used)
 {
     const struct mr_json_tokenizer *j = x->tokenizer;
     *used = 0;
@@ -131,7 +133,8 @@ static int encode_stretch(void *context, const char *bytes, size_t size, bool mo
     return err;
 }
 
-static int cut_normalised(struct scratch *x, const char *bytes, size_t size, bool more, struct mr_ids *ids, size_t *used)
+static int cut_normalised(struct scratch *x, const char *bytes, size_t size, bool more, struct mr_ids *ids,
+                          size_t *used)
 {
     return mr_trie_cut(&x->tokenizer->normalised, bytes, size, more, encode_stretch, x, ids, used);
 }

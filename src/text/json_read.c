@@ -12,7 +12,8 @@
 static int unsupported(const char *what, const json_t *object, const char *key)
 {
     char *text = json_dumps(json_object_get(object, key), JSON_COMPACT | JSON_ENCODE_ANY);
-    int err = mr_fail(MR_EFILE, "%s with \"%s\": %.60s is not supported (byte-level BPE is)", what, key, text ? text : "null");
+    int err = mr_fail(MR_EFILE, "%s with \"%s\": %.60s is not supported (byte-level BPE is)", what, key,
+                      text ? text : "null");
     free(text);
     return err;
 }
@@ -59,7 +60,8 @@ static int read_split(struct mr_json_tokenizer *j, const json_t *p)
     MR_TRY(mr_json_bool_or(p, "invert", false, &invert));
     if (!is(p, "behavior", "Isolated") && !(is(p, "behavior", "Removed") && invert))
         return unsupported(invert ? "an inverted pre-tokenizer Split" : "a pre-tokenizer Split", p, "behavior");
-    return add_split(j, json_string_value(expression), json_string_length(expression), literal, is(p, "behavior", "Isolated"));
+    return add_split(j, json_string_value(expression), json_string_length(expression), literal,
+                     is(p, "behavior", "Isolated"));
 }
 
 static int read_pre_tokenizer(struct mr_json_tokenizer *j, const json_t *p, int depth)
@@ -135,8 +137,8 @@ static int read_added(const json_t *token, struct added *a)
 }
 
 /* Adds one that is always looked for to one of two lists; `forms` holds the normal forms of their contents. */
-static int add_ordinary(const struct mr_json_tokenizer *j, const struct added *a, struct mr_trie_entry *list, size_t *count,
-                        struct mr_str *form)
+static int add_ordinary(const struct mr_json_tokenizer *j, const struct added *a, struct mr_trie_entry *list,
+                        size_t *count, struct mr_str *form)
 {
     list[*count] = (struct mr_trie_entry){a->content, a->size, (uint32_t)a->id};
     if (a->normalised && j->nfc) {

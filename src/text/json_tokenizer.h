@@ -12,8 +12,8 @@
 enum { MR_JSON_STEPS = 16 };
 
 struct mr_json_step {
-    mr_split *split;           /* NULL: ByteLevel */
-    bool prefix_space, words;  /* ByteLevel: begins each piece with a space; cuts it into GPT-2's words */
+    mr_split *split;          /* NULL: ByteLevel */
+    bool prefix_space, words; /* ByteLevel: begins each piece with a space; cuts it into GPT-2's words */
 };
 
 struct mr_json_tokenizer {
@@ -28,7 +28,8 @@ struct mr_json_tokenizer {
 int mr_json_tokenizer_read(mr_tokenizer *t, const json_t *json);
 void mr_json_tokenizer_close(mr_tokenizer *t);
 
-int mr_json_tokenizer_encode(mr_encoder *e, const char *bytes, size_t size, bool more, struct mr_ids *ids, size_t *used);
+int mr_json_tokenizer_encode(mr_encoder *e, const char *bytes, size_t size, bool more, struct mr_ids *ids,
+                             size_t *used);
 int mr_json_tokenizer_scratch_open(mr_encoder *e);
 void mr_json_tokenizer_scratch_close(void *scratch);
 

@@ -11,7 +11,8 @@
 static int64_t character(const struct mr_pickled *key, const struct mr_pickled *value, uint32_t count)
 {
     uint32_t c;
-    if (key->kind != MR_PICKLED_INT || key->integer < 0 || key->integer >= count || value->kind != MR_PICKLED_TEXT || !value->size)
+    if (key->kind != MR_PICKLED_INT || key->integer < 0 || key->integer >= count || value->kind != MR_PICKLED_TEXT ||
+        !value->size)
         return -1;
     return mr_utf8_decode(value->text, value->size, &c) == (int)value->size ? (int64_t)c : -1;
 }

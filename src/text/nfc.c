@@ -46,7 +46,8 @@ size_t mr_nfc_certain(const char *bytes, size_t size)
 {
     uint32_t c;
     for (size_t at = size; at-- > 0;)
-        if (((unsigned char)bytes[at] & 0xC0) != 0x80 && mr_utf8_decode(bytes + at, size - at, &c) > 0 && mr_nfc_boundary(c))
+        if (((unsigned char)bytes[at] & 0xC0) != 0x80 && mr_utf8_decode(bytes + at, size - at, &c) > 0 &&
+            mr_nfc_boundary(c))
             return at;
     return 0;
 }
@@ -61,7 +62,8 @@ static int add(struct cluster *k, uint32_t c)
 {
     int boundclass = 0;
     MR_TRY(mr_grow(&k->c, &k->capacity, k->count + LONGEST_DECOMPOSITION, sizeof *k->c));
-    utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)c, k->c + k->count, LONGEST_DECOMPOSITION, options, &boundclass);
+    utf8proc_ssize_t n =
+        utf8proc_decompose_char((utf8proc_int32_t)c, k->c + k->count, LONGEST_DECOMPOSITION, options, &boundclass);
     if (n < 0 || n > LONGEST_DECOMPOSITION)
         return mr_fail(MR_EFILE, "U+%04X cannot be decomposed", c);
     k->count += (size_t)n;

@@ -12,7 +12,7 @@ struct mr_pairs {
     struct {
         uint64_t pair; /* left << 32 | right */
         uint32_t value;
-    } *slot;              /* [mask + 1]; value MR_NO_PAIR: free */
+    } * slot; /* [mask + 1]; value MR_NO_PAIR: free */
     size_t mask, count;
 };
 

@@ -70,7 +70,8 @@ static uint64_t count_characters(const char *text, size_t size)
 static int learn(struct work *w, const struct mr_piece *piece)
 {
     if (w->chars)
-        return piece->kind == MR_PIECE_END ? mr_char_set_finish(w->chars) : mr_char_set_feed(w->chars, piece->text, piece->size);
+        return piece->kind == MR_PIECE_END ? mr_char_set_finish(w->chars)
+                                           : mr_char_set_feed(w->chars, piece->text, piece->size);
     if (w->trainer)
         return piece->kind == MR_PIECE_TEXT ? mr_bpe_trainer_feed(w->trainer, piece->text, piece->size)
                                             : mr_bpe_trainer_finish(w->trainer);
@@ -108,7 +109,8 @@ static int measure_all(struct work *w)
     for (int i = 0; i < w->input_count; i++)
         MR_TRY(measure(w, &w->inputs[i]));
     if (!w->done)
-        return mr_fail(MR_EFILE, "there is no text in %s", w->input_count == 1 ? mr_source_name(w->inputs[0].source) : "the inputs");
+        return mr_fail(MR_EFILE, "there is no text in %s",
+                       w->input_count == 1 ? mr_source_name(w->inputs[0].source) : "the inputs");
     w->total = w->done;
     if (w->trainer)
         return mr_bpe_trainer_tokenizer(w->trainer, &w->tokenizer);

@@ -81,8 +81,8 @@ int mr_split_open(mr_split **out, const char *pattern, size_t size, bool literal
     } else {
         pcre2_pattern_info(s->code, PCRE2_INFO_MAXLOOKBEHIND, &behind);
         if (behind || asks)
-            err = mr_fail(MR_EFILE, "the pattern \"%.*s\" looks back or for the text's start: that is not supported", (int)size,
-                          pattern);
+            err = mr_fail(MR_EFILE, "the pattern \"%.*s\" looks back or for the text's start: that is not supported",
+                          (int)size, pattern);
     }
     if (err) {
         mr_split_close(s);
@@ -130,7 +130,8 @@ void mr_split_room_close(mr_split_room *room)
     free(room);
 }
 
-static int hand_out(const mr_split *s, mr_split_piece *piece, void *context, const char *from, const char *start, const char *end)
+static int hand_out(const mr_split *s, mr_split_piece *piece, void *context, const char *from, const char *start,
+                    const char *end)
 {
     if (start > from && s->keep_rest)
         MR_TRY(piece(context, from, (size_t)(start - from)));
@@ -138,8 +139,8 @@ static int hand_out(const mr_split *s, mr_split_piece *piece, void *context, con
 }
 
 /* The pieces of valid UTF-8. A match that reaches the end when there is more is no match yet. */
-static int split_valid(const mr_split *s, mr_split_room *room, const char *bytes, size_t size, bool more, mr_split_piece *piece,
-                       void *context, size_t *used)
+static int split_valid(const mr_split *s, mr_split_room *room, const char *bytes, size_t size, bool more,
+                       mr_split_piece *piece, void *context, size_t *used)
 {
     uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY | (more ? PCRE2_PARTIAL_HARD : 0);
     size_t at = 0, limit = STEPS + STEPS_PER_BYTE * size;
@@ -168,8 +169,8 @@ static int split_valid(const mr_split *s, mr_split_room *room, const char *bytes
     return 0;
 }
 
-int mr_split_all(const mr_split *s, mr_split_room *room, const char *bytes, size_t size, bool more, mr_split_piece *piece,
-                 void *context, size_t *used)
+int mr_split_all(const mr_split *s, mr_split_room *room, const char *bytes, size_t size, bool more,
+                 mr_split_piece *piece, void *context, size_t *used)
 {
     size_t at = 0;
     while (at < size) {

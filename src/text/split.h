@@ -21,7 +21,7 @@ typedef int mr_split_piece(void *context, const char *bytes, size_t size);
 /* Hands out the pieces of the bytes, from left to right. A byte of invalid UTF-8 is a piece of
  * its own. With `more`, further bytes
  * follow: only pieces that are certain, and *used is where to begin again; else all. */
-int mr_split_all(const mr_split *s, mr_split_room *room, const char *bytes, size_t size, bool more, mr_split_piece *piece,
-                 void *context, size_t *used);
+int mr_split_all(const mr_split *s, mr_split_room *room, const char *bytes, size_t size, bool more,
+                 mr_split_piece *piece, void *context, size_t *used);
 
 #endif

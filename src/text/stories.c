@@ -81,8 +81,8 @@ static int draw_variable(struct telling *t, int variable)
                 (!chosen || mr_slice_equal(table->rows[row][let->where_field], wanted)))
                 fit[count++] = row;
         if (!count)
-            return mr_fail(MR_EFILE, "story grammar: no row is left for \"%.*s\" of story \"%.*s\"", (int)let->name.size,
-                           let->name.text, (int)t->story->name.size, t->story->name.text);
+            return mr_fail(MR_EFILE, "story grammar: no row is left for \"%.*s\" of story \"%.*s\"",
+                           (int)let->name.size, let->name.text, (int)t->story->name.size, t->story->name.text);
         t->rows[variable][k] = fit[draw_below(t, count)];
     }
     return 0;

@@ -16,8 +16,8 @@ enum { META_FORMAT = 1, LARGEST_UINT16_VOCAB = 65536, WRITE_TOKENS = 4096 };
 
 struct mr_token_data {
     char *folder;
-    json_t *meta; /* NULL where there is none */
-    json_t *tokenizer; /* NULL where it is not known */
+    json_t *meta;               /* NULL where there is none */
+    json_t *tokenizer;          /* NULL where it is not known */
     uint64_t vocab_size, limit; /* limit: ids must be below */
     int width;                  /* bytes of a token */
     struct {
@@ -98,8 +98,8 @@ static int map_split(mr_token_data *d, int split)
     size_t size = d->split[split].map.size;
     uint64_t count = size / (size_t)d->width;
     if (size % (size_t)d->width)
-        return mr_fail(MR_EFILE, "%s: %zu bytes are no whole number of %d-byte tokens: the file is cut short", path, size,
-                       d->width);
+        return mr_fail(MR_EFILE, "%s: %zu bytes are no whole number of %d-byte tokens: the file is cut short", path,
+                       size, d->width);
     if (d->meta && count != d->split[split].count)
         return mr_fail(MR_EFILE, "%s holds %llu tokens, meta.json beside it says %llu: prepare the data again", path,
                        (unsigned long long)count, (unsigned long long)d->split[split].count);
@@ -119,7 +119,8 @@ int mr_token_data_open(mr_token_data **out, const char *folder)
     for (int i = 0; i < MR_SPLITS && !err; i++)
         err = map_split(d, i);
     if (!err && !d->split[MR_SPLIT_TRAIN].map.data && !d->split[MR_SPLIT_VAL].map.data)
-        err = mr_fail(MR_EFILE, "%s holds neither train.bin nor val.bin with tokens: make them with `microrwkv prepare`", folder);
+        err = mr_fail(MR_EFILE,
+                      "%s holds neither train.bin nor val.bin with tokens: make them with `microrwkv prepare`", folder);
     if (err) {
         mr_token_data_close(d);
         return err;
@@ -196,8 +197,8 @@ void mr_token_data_limit(mr_token_data *d, uint64_t vocab_size)
 int mr_token_data_read(const mr_token_data *d, int split, uint64_t at, size_t count, int32_t *tokens)
 {
     if (at > d->split[split].count || count > d->split[split].count - at)
-        return mr_fail(MR_EFILE, "%s/%s.bin has %llu tokens: %zu from %llu on are not there", d->folder, mr_split_name(split),
-                       (unsigned long long)d->split[split].count, count, (unsigned long long)at);
+        return mr_fail(MR_EFILE, "%s/%s.bin has %llu tokens: %zu from %llu on are not there", d->folder,
+                       mr_split_name(split), (unsigned long long)d->split[split].count, count, (unsigned long long)at);
     const uint8_t *p = d->split[split].map.data;
     uint32_t largest = 0;
     for (size_t i = 0; i < count; i++) {
@@ -284,12 +285,14 @@ static int write_meta(const mr_token_writer *w)
     json_t *tokenizer = mr_tokenizer_to_json(w->tokenizer);
     if (!tokenizer)
         return MR_ENOMEM;
-    json_t *meta = json_pack("{si so sI ss}", "format", META_FORMAT, "tokenizer", tokenizer, "vocab_size",
-                             (json_int_t)mr_tokenizer_vocab_size(w->tokenizer), "dtype", w->width == 4 ? "uint32" : "uint16");
+    json_t *meta =
+        json_pack("{si so sI ss}", "format", META_FORMAT, "tokenizer", tokenizer, "vocab_size",
+                  (json_int_t)mr_tokenizer_vocab_size(w->tokenizer), "dtype", w->width == 4 ? "uint32" : "uint16");
     int err = meta ? 0 : mr_fail(MR_ENOMEM, "out of memory for meta.json");
     for (int i = 0; i < MR_SPLITS && !err; i++)
-        err = mr_json_set(meta, mr_split_name(i),
-                          json_pack("{sI sI}", "tokens", (json_int_t)w->split[i].count, "bytes", (json_int_t)w->split[i].bytes));
+        err = mr_json_set(
+            meta, mr_split_name(i),
+            json_pack("{sI sI}", "tokens", (json_int_t)w->split[i].count, "bytes", (json_int_t)w->split[i].bytes));
     snprintf(path, sizeof path, "%s/meta.json", w->folder);
     if (!err)
         err = mr_json_save(meta, path);

@@ -199,7 +199,9 @@ int mr_tokenizer_keep_source(mr_tokenizer *t, const json_t *object)
 int mr_tokenizer_save_source(const mr_tokenizer *t, json_t *json)
 {
     json_t *object = json_loads(t->source, 0, NULL);
-    int err = object && !json_object_update(json, object) ? 0 : mr_fail(MR_ENOMEM, "out of memory while the tokenizer is stored");
+    int err = object && !json_object_update(json, object)
+                  ? 0
+                  : mr_fail(MR_ENOMEM, "out of memory while the tokenizer is stored");
     json_decref(object);
     return err;
 }
@@ -265,7 +267,8 @@ static int encode(mr_encoder *e, const char *bytes, size_t size, bool more, stru
 {
     static const struct mr_trie nothing;
     struct stretch s = {e, bytes, e->position};
-    MR_TRY(mr_trie_cut(e->special ? &e->tokenizer->special_trie : &nothing, bytes, size, more, encode_stretch, &s, ids, used));
+    MR_TRY(mr_trie_cut(e->special ? &e->tokenizer->special_trie : &nothing, bytes, size, more, encode_stretch, &s, ids,
+                       used));
     e->position = s.start + *used;
     return 0;
 }

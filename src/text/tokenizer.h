@@ -48,8 +48,8 @@ int mr_tokenizer_decode(const mr_tokenizer *t, uint32_t id, const char **bytes, 
 int mr_tokenizer_encode(const mr_tokenizer *t, const char *bytes, size_t size, bool special, struct mr_ids *ids);
 
 /* The same piece by piece, for texts of any size: all feeds and the finish together append the ids that
- * mr_tokenizer_encode gives for the whole; then a new text may begin (after an error: none). Memory stays within a few hundred KiB
- * and the longest piece that cannot be cut (for byte-level BPE, a word). */
+ * mr_tokenizer_encode gives for the whole; then a new text may begin (after an error: none). Memory stays within a few
+ * hundred KiB and the longest piece that cannot be cut (for byte-level BPE, a word). */
 int mr_encoder_open(mr_encoder **e, const mr_tokenizer *t, bool special);
 int mr_encoder_feed(mr_encoder *e, const char *bytes, size_t size, struct mr_ids *ids);
 int mr_encoder_finish(mr_encoder *e, struct mr_ids *ids);

@@ -30,7 +30,8 @@ static int add_merge(struct mr_bpe *b, uint64_t left, uint64_t right)
     if (left >= id || right >= id)
         return mr_fail(MR_EFILE, "the token %llu is not there yet", (unsigned long long)(left >= id ? left : right));
     if (mr_pairs_get(&b->merges, mr_pair((uint32_t)left, (uint32_t)right)) != MR_NO_PAIR)
-        return mr_fail(MR_EFILE, "the pair %llu %llu was merged before", (unsigned long long)left, (unsigned long long)right);
+        return mr_fail(MR_EFILE, "the pair %llu %llu was merged before", (unsigned long long)left,
+                       (unsigned long long)right);
     int err = 0;
     for (int i = 0; i < 2 && !err; i++) {
         const char *bytes;
@@ -80,8 +81,9 @@ static int bpe_load(mr_tokenizer *t, const json_t *json)
             return mr_fail_in(err, "merge %zu", i + 1);
     }
     MR_TRY(finish(t));
-    return end == t->end ? 0 : mr_fail(MR_EFILE, "\"end\" is %lld, behind %zu merges it must be %lld", (long long)end,
-                                       json_array_size(merges), (long long)t->end);
+    return end == t->end ? 0
+                         : mr_fail(MR_EFILE, "\"end\" is %lld, behind %zu merges it must be %lld", (long long)end,
+                                   json_array_size(merges), (long long)t->end);
 }
 
 static int bpe_open(mr_tokenizer *t, const char *path)
@@ -124,7 +126,8 @@ int mr_tokenizer_from_merges(mr_tokenizer **out, const uint64_t *merges, size_t 
     for (size_t i = 0; i < count && !err; i++)
         err = mr_json_append(list, json_sprintf("%u %u", (unsigned)(merges[i] >> 32), (unsigned)merges[i]));
     if (!err)
-        json = json_pack("{ss si sO sI}", "kind", "bpe", "format", FORMAT, "merges", list, "end", (json_int_t)(256 + count));
+        json = json_pack("{ss si sO sI}", "kind", "bpe", "format", FORMAT, "merges", list, "end",
+                         (json_int_t)(256 + count));
     if (!err)
         err = json ? mr_tokenizer_open_json(out, json) : mr_fail(MR_ENOMEM, "out of memory for the tokenizer");
     json_decref(list);

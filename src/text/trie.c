@@ -57,8 +57,8 @@ static int add_children(struct mr_trie *t, const struct mr_trie_entry *entries, 
     if (r.from < r.to && entries[r.from].size == r.depth) {
         t->id[node] = entries[r.from++].id;
         if (r.from < r.to && entries[r.from].size == r.depth)
-            return mr_fail(MR_EFILE, "the ids %u and %u stand for the same text \"%.*s\"", t->id[node], entries[r.from].id,
-                           (int)(r.depth < 40 ? r.depth : 40), entries[r.from].bytes);
+            return mr_fail(MR_EFILE, "the ids %u and %u stand for the same text \"%.*s\"", t->id[node],
+                           entries[r.from].id, (int)(r.depth < 40 ? r.depth : 40), entries[r.from].bytes);
     }
     while (r.from < r.to) {
         char byte = entries[r.from].bytes[r.depth];

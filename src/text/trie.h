@@ -19,9 +19,9 @@ struct mr_trie_entry {
 /* Nodes in the order of their depth, so that a node's children stand side by side, sorted. */
 struct mr_trie {
     size_t count;
-    uint8_t *byte;    /* [count] that leads to the node */
-    uint32_t *first;  /* [count + 1] the first child; the last child is before the next node's first */
-    uint32_t *id;     /* [count] UINT32_MAX: no entry ends here */
+    uint8_t *byte;      /* [count] that leads to the node */
+    uint32_t *first;    /* [count + 1] the first child; the last child is before the next node's first */
+    uint32_t *id;       /* [count] UINT32_MAX: no entry ends here */
     uint32_t root[256]; /* the child of the root, 0: none */
 };
 

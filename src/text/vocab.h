@@ -17,7 +17,7 @@ enum { MR_LARGEST_VOCAB = 1 << 20 };
 struct mr_vocab {
     struct {
         uint32_t at, size; /* in bytes; size 0: the id stands for nothing */
-    } *token;              /* [size] */
+    } * token;             /* [size] */
     size_t size, capacity;
     struct mr_str bytes;
 };

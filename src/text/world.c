@@ -122,8 +122,8 @@ static int world_encode(mr_encoder *e, const char *bytes, size_t size, bool more
         if (open && more)
             break;
         if (!n)
-            return mr_fail(MR_EFILE, "the vocabulary has no token for the byte 0x%02x at byte %llu", (unsigned char)bytes[at],
-                           (unsigned long long)(e->position + at));
+            return mr_fail(MR_EFILE, "the vocabulary has no token for the byte 0x%02x at byte %llu",
+                           (unsigned char)bytes[at], (unsigned long long)(e->position + at));
         MR_TRY(mr_ids_append(ids, id));
         at += n;
     }

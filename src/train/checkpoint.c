@@ -19,10 +19,12 @@ static json_t *header(const mr_trainer *t, bool best)
     char table[24];
     snprintf(table, sizeof table, "%016llx", (unsigned long long)mr_gemm_table_hash(t->rt));
     json_t *config = mr_config_json(&t->model_cfg);
-    json_t *training = json_pack("{sI sI sI sI so ss sO sb}", "iter", (json_int_t)t->iter, "micro_step", (json_int_t)t->micro_step,
-                                 "optimizer_steps", (json_int_t)t->optimizer_steps, "seed", (json_int_t)t->seed, "best_val_loss",
-                                 mr_json_real(t->best_val_loss), "gemm_table", table, "given", t->cfg->given, "weights_only", best);
-    json_t *all = json_pack("{ss so so}", "family", mr_family_name(t->model_cfg.family), "config", config, "training", training);
+    json_t *training =
+        json_pack("{sI sI sI sI so ss sO sb}", "iter", (json_int_t)t->iter, "micro_step", (json_int_t)t->micro_step,
+                  "optimizer_steps", (json_int_t)t->optimizer_steps, "seed", (json_int_t)t->seed, "best_val_loss",
+                  mr_json_real(t->best_val_loss), "gemm_table", table, "given", t->cfg->given, "weights_only", best);
+    json_t *all =
+        json_pack("{ss so so}", "family", mr_family_name(t->model_cfg.family), "config", config, "training", training);
     if (all && t->tokenizer)
         json_object_set(all, "tokenizer", t->tokenizer);
     if (!all)
@@ -60,7 +62,8 @@ static int list_tensors(const mr_trainer *t, bool best, struct listing *l)
             const struct mr_param *p = params->list[i];
             snprintf(l->names[l->count], sizeof l->names[0], formats[kind], p->name);
             l->sources[l->count] = kind == 0 ? &p->value : kind == 1 ? &p->m : &p->v;
-            l->tensors[l->count] = (struct mr_file_tensor){.name = l->names[l->count], .dtype = MR_DTYPE_F32, .ndim = p->ndim, .shares = -1};
+            l->tensors[l->count] = (struct mr_file_tensor){
+                .name = l->names[l->count], .dtype = MR_DTYPE_F32, .ndim = p->ndim, .shares = -1};
             for (int d = 0; d < p->ndim; d++)
                 l->tensors[l->count].shape[d] = (int64_t)p->shape[d];
         }
@@ -131,7 +134,8 @@ int mr_trainer_resume(mr_trainer *t, const json_t *training)
     snprintf(table, sizeof table, "%016llx", (unsigned long long)mr_gemm_table_hash(t->rt));
     MR_TRY(mr_json_string_or(training, "gemm_table", table, &saved));
     if (strcmp(saved, table) != 0)
-        mr_log(MR_LOG_WARNING, "the run was saved with another GEMM table or device: it goes on, but the last bits may differ");
+        mr_log(MR_LOG_WARNING,
+               "the run was saved with another GEMM table or device: it goes on, but the last bits may differ");
     return 0;
 }
 

@@ -255,7 +255,7 @@ static const json_t *lookup(void *context, const char *name)
     if (k) {
         const char *field = (const char *)r->cfg + k->offset;
         value = k->kind == TEXT   ? *(char *const *)field ? json_string(*(char *const *)field) : json_null()
-                : k->kind == INT  ? json_integer(*(const int *)field)
+                  : k->kind == INT ? json_integer(*(const int *)field)
                 : k->kind == BOOL ? json_boolean(*(const bool *)field)
                 : k->kind == SEED ? json_integer((json_int_t) * (const uint64_t *)field)
                                   : json_real(*(const double *)field);

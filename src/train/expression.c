@@ -138,7 +138,8 @@ static int read_number(struct mr_expression *e, json_t **value)
     const char *p = e->text + e->at;
     if (p[0] == '0' && (p[1] == 'x' || p[1] == 'X'))
         return mr_fail(MR_EINVAL, "write numbers in decimal");
-    for (; isalnum((unsigned char)*p) || *p == '.' || *p == '_' || ((*p == '-' || *p == '+') && (p[-1] | 0x20) == 'e'); p++) {
+    for (; isalnum((unsigned char)*p) || *p == '.' || *p == '_' || ((*p == '-' || *p == '+') && (p[-1] | 0x20) == 'e');
+         p++) {
         if (*p == '_')
             continue;
         if (n + 1 == sizeof digits)

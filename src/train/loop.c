@@ -12,8 +12,8 @@
 #include "train/trainer.h"
 
 /* Mean cross-entropy over eval_iters batches of a split: the same ones at every evaluation. */
-static int evaluate_split(mr_trainer *t, int split, const struct mr_train_events *events, const volatile sig_atomic_t *stop,
-                          double *loss)
+static int evaluate_split(mr_trainer *t, int split, const struct mr_train_events *events,
+                          const volatile sig_atomic_t *stop, double *loss)
 {
     uint32_t stream = split == MR_SPLIT_TRAIN ? MR_STREAM_EVAL_TRAIN : MR_STREAM_EVAL_VAL;
     double sum = 0;
@@ -27,7 +27,8 @@ static int evaluate_split(mr_trainer *t, int split, const struct mr_train_events
         MR_TRY(mr_pass_read_loss(t->pass, &cross_entropy, &aux));
         sum += cross_entropy;
         if (events->evaluating)
-            events->evaluating(events->context, (split == MR_SPLIT_TRAIN ? 0 : t->cfg->eval_iters) + i + 1, 2 * t->cfg->eval_iters);
+            events->evaluating(events->context, (split == MR_SPLIT_TRAIN ? 0 : t->cfg->eval_iters) + i + 1,
+                               2 * t->cfg->eval_iters);
     }
     *loss = sum / t->cfg->eval_iters;
     return 0;
@@ -38,7 +39,8 @@ static int evaluate(mr_trainer *t, const struct mr_train_events *events, const v
     double train_loss, val_loss;
     MR_TRY(evaluate_split(t, MR_SPLIT_TRAIN, events, stop, &train_loss));
     MR_TRY(evaluate_split(t, MR_SPLIT_VAL, events, stop, &val_loss));
-    MR_TRY(mr_trainer_log(t, json_pack("{sI sf sf}", "iter", (json_int_t)t->iter, "train_loss", train_loss, "val_loss", val_loss)));
+    MR_TRY(mr_trainer_log(
+        t, json_pack("{sI sf sf}", "iter", (json_int_t)t->iter, "train_loss", train_loss, "val_loss", val_loss)));
     bool best = val_loss < t->best_val_loss;
     if (events->evaluation)
         events->evaluation(events->context, t->iter, train_loss, val_loss, best);
@@ -53,10 +55,11 @@ static int evaluate(mr_trainer *t, const struct mr_train_events *events, const v
 static int not_finite(mr_trainer *t, float loss, float norm)
 {
     const char *bad = mr_trainer_first_bad(t);
-    return mr_fail(MR_ENUMERIC,
-                   "iteration %lld: the loss is %g and the gradient's norm %g; the first tensor that is not finite is %s. "
-                   "The parameters were not changed by this iteration: try a smaller learning_rate or grad_clip",
-                   (long long)t->iter, loss, norm, bad ? bad : "none of the parameters or gradients (an activation)");
+    return mr_fail(
+        MR_ENUMERIC,
+        "iteration %lld: the loss is %g and the gradient's norm %g; the first tensor that is not finite is %s. "
+        "The parameters were not changed by this iteration: try a smaller learning_rate or grad_clip",
+        (long long)t->iter, loss, norm, bad ? bad : "none of the parameters or gradients (an activation)");
 }
 
 /* One iteration: all micro-batches forward and backward, then the update. */
@@ -69,7 +72,8 @@ static int iterate(mr_trainer *t, double lr, float *loss, float *grad_norm)
         float cross_entropy, aux;
         mr_pass_set_draws(t->pass, t->seed, t->micro_step);
         MR_TRY(mr_trainer_batch(t, MR_SPLIT_TRAIN, MR_STREAM_TRAIN, t->micro_step));
-        MR_TRY(mr_pass_forward(t->pass, t->tokens, t->cfg->batch_size, t->cfg->block_size, true, 1.0f / (float)micro_batches));
+        MR_TRY(mr_pass_forward(t->pass, t->tokens, t->cfg->batch_size, t->cfg->block_size, true,
+                               1.0f / (float)micro_batches));
         MR_TRY(mr_pass_loss(t->pass, t->targets, NULL));
         MR_TRY(mr_pass_backward(t->pass));
         if (i == micro_batches - 1)
@@ -116,8 +120,10 @@ static int loop(mr_trainer *t, const struct mr_train_events *events, const volat
             saved = t->iter;
         }
         if (*stop)
-            return mr_fail(MR_EINTERRUPTED, "stopped at iteration %lld and saved in %s: go on with "
-                           "`microrwkv train out_dir=%s init_from=resume`", (long long)saved, cfg->out_dir, cfg->out_dir);
+            return mr_fail(MR_EINTERRUPTED,
+                           "stopped at iteration %lld and saved in %s: go on with "
+                           "`microrwkv train out_dir=%s init_from=resume`",
+                           (long long)saved, cfg->out_dir, cfg->out_dir);
         if (last)
             return 0;
         float loss, grad_norm;
@@ -127,15 +133,17 @@ static int loop(mr_trainer *t, const struct mr_train_events *events, const volat
         average = average == 0 ? ms : 0.95 * average + 0.05 * ms;
         if (!every(t->iter, cfg->log_interval))
             continue;
-        MR_TRY(mr_trainer_log(t, json_pack("{sI sf sf sf sf sf}", "iter", (json_int_t)t->iter, "loss", (double)loss, "lr", lr,
-                                           "grad_norm", (double)grad_norm, "ms", ms, "tokens_per_s", tokens / ms * 1e3)));
+        MR_TRY(mr_trainer_log(t, json_pack("{sI sf sf sf sf sf}", "iter", (json_int_t)t->iter, "loss", (double)loss,
+                                           "lr", lr, "grad_norm", (double)grad_norm, "ms", ms, "tokens_per_s",
+                                           tokens / ms * 1e3)));
         if (events->iteration)
             events->iteration(events->context, t->iter, loss, lr, grad_norm, ms, tokens / ms * 1e3,
                               1e-3 * average * (double)(cfg->max_iters - t->iter - 1));
     }
 }
 
-int mr_train(mr_runtime *rt, struct mr_train_config *cfg, const struct mr_train_events *events, const volatile sig_atomic_t *stop)
+int mr_train(mr_runtime *rt, struct mr_train_config *cfg, const struct mr_train_events *events,
+             const volatile sig_atomic_t *stop)
 {
     mr_trainer t = {0};
     int err = mr_trainer_open(&t, rt, cfg);

@@ -35,7 +35,8 @@ int mr_trainer_grad_norm(mr_trainer *t, float *grad_norm)
         MR_TRY(mr_square_sum(t->rt, &grad[i], 0, grad[i].count, &t->norm_partials, (size_t)at));
         at += (int)mr_square_sum_partials(grad[i].count);
     }
-    MR_TRY(mr_clip_factor(t->rt, &t->norm_partials, (size_t)t->partial_count, (float)t->cfg->grad_clip, &t->grad_norm, &t->clip));
+    MR_TRY(mr_clip_factor(t->rt, &t->norm_partials, (size_t)t->partial_count, (float)t->cfg->grad_clip, &t->grad_norm,
+                          &t->clip));
     return mr_read(t->rt, &t->grad_norm, 0, 1, grad_norm);
 }
 
@@ -70,14 +71,18 @@ int mr_trainer_update(mr_trainer *t, double lr)
     for (int i = 0; i < segments; i++) {
         size_t decayed;
         MR_TRY(decayed_elements(t, i, value[i].count, &decayed));
-        struct mr_adamw step = {.lr = lr, .beta1 = t->cfg->beta1, .beta2 = t->cfg->beta2, .eps = 1e-8,
-                                .weight_decay = (float)t->cfg->weight_decay, .step = t->optimizer_steps};
+        struct mr_adamw step = {.lr = lr,
+                                .beta1 = t->cfg->beta1,
+                                .beta2 = t->cfg->beta2,
+                                .eps = 1e-8,
+                                .weight_decay = (float)t->cfg->weight_decay,
+                                .step = t->optimizer_steps};
         if (decayed)
             MR_TRY(mr_adamw(t->rt, &step, &value[i], &grad[i], &m[i], &v[i], 0, decayed, &t->clip));
         step.weight_decay = 0;
         if (decayed < value[i].count)
-            MR_TRY(mr_adamw(t->rt, &step, &value[i], &grad[i], &m[i], &v[i], decayed,
-                            value[i].count - decayed, &t->clip));
+            MR_TRY(
+                mr_adamw(t->rt, &step, &value[i], &grad[i], &m[i], &v[i], decayed, value[i].count - decayed, &t->clip));
     }
     return 0;
 }

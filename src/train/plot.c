@@ -23,7 +23,8 @@ static int block(struct mr_str *script, const struct mr_str *log, const char *na
         json_t *line = json_loadb(log->text + at, size, 0, NULL), *value = json_object_get(line, key);
         int err = 0;
         if (json_is_number(value)) {
-            err = mr_str_printf(script, "%lld %.6g\n", (long long)json_integer_value(json_object_get(line, "iter")), json_number_value(value));
+            err = mr_str_printf(script, "%lld %.6g\n", (long long)json_integer_value(json_object_get(line, "iter")),
+                                json_number_value(value));
             points++;
         }
         json_decref(line);
@@ -77,11 +78,13 @@ int mr_plot_loss(const char *out_dir)
     err = 0;
     if (losses < 2)
         goto fail;
-    MR_GO(mr_str_printf(&script, "set terminal svg size 900,480 font 'sans,14' background 'white'\nset output 'loss.svg'\n"
-                                 "set xlabel 'iteration'\nset ylabel 'loss'\nset grid\nset key top right\n"
-                                 "plot $loss with lines lw 1 lc rgb '#9ecae1' title 'training, each iteration', "
-                                 "$loss smooth sbezier lw 2 lc rgb '#2171b5' title 'training, smoothed'%s\n",
-                        evaluations ? ", $validation with points pt 7 ps 0.8 lc rgb '#d94801' title 'validation'" : ""));
+    MR_GO(
+        mr_str_printf(&script,
+                      "set terminal svg size 900,480 font 'sans,14' background 'white'\nset output 'loss.svg'\n"
+                      "set xlabel 'iteration'\nset ylabel 'loss'\nset grid\nset key top right\n"
+                      "plot $loss with lines lw 1 lc rgb '#9ecae1' title 'training, each iteration', "
+                      "$loss smooth sbezier lw 2 lc rgb '#2171b5' title 'training, smoothed'%s\n",
+                      evaluations ? ", $validation with points pt 7 ps 0.8 lc rgb '#d94801' title 'validation'" : ""));
     err = run_gnuplot(out_dir, &script);
 fail:
     mr_str_free(&script);

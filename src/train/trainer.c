@@ -14,13 +14,18 @@
 
 static int check_config(const struct mr_train_config *cfg)
 {
-    const struct { const char *name; int64_t value, low; } ints[] = {
-        {"batch_size", cfg->batch_size, 1}, {"block_size", cfg->block_size, 1}, {"eval_iters", cfg->eval_iters, 1},
-        {"gradient_accumulation_steps", cfg->gradient_accumulation_steps, 1}, {"max_iters", cfg->max_iters, 0},
-        {"eval_interval", cfg->eval_interval, 1}, {"log_interval", cfg->log_interval, 1}, {"checkpoint_interval", cfg->checkpoint_interval, 0}};
+    const struct {
+        const char *name;
+        int64_t value, low;
+    } ints[] = {
+        {"batch_size", cfg->batch_size, 1},     {"block_size", cfg->block_size, 1},
+        {"eval_iters", cfg->eval_iters, 1},     {"gradient_accumulation_steps", cfg->gradient_accumulation_steps, 1},
+        {"max_iters", cfg->max_iters, 0},       {"eval_interval", cfg->eval_interval, 1},
+        {"log_interval", cfg->log_interval, 1}, {"checkpoint_interval", cfg->checkpoint_interval, 0}};
     for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
         if (ints[i].value < ints[i].low)
-            return mr_fail(MR_EINVAL, "%s is %lld: it must be at least %lld", ints[i].name, (long long)ints[i].value, (long long)ints[i].low);
+            return mr_fail(MR_EINVAL, "%s is %lld: it must be at least %lld", ints[i].name, (long long)ints[i].value,
+                           (long long)ints[i].low);
     if (!(cfg->beta1 >= 0 && cfg->beta1 < 1 && cfg->beta2 >= 0 && cfg->beta2 < 1))
         return mr_fail(MR_EINVAL, "beta1 %g and beta2 %g must lie in [0, 1)", cfg->beta1, cfg->beta2);
     return 0;
@@ -32,13 +37,17 @@ static int open_data(mr_trainer *t)
     const char *name = t->cfg->dataset;
     snprintf(folder, sizeof folder, mr_is_folder(name) ? "%s" : "data/%s", name);
     if (!mr_is_folder(folder))
-        return mr_fail(MR_EFILE, "there is no data set %s (nor data/%s): make one with `microrwkv prepare TEXT --out %s`", name, name, folder);
+        return mr_fail(MR_EFILE,
+                       "there is no data set %s (nor data/%s): make one with `microrwkv prepare TEXT --out %s`", name,
+                       name, folder);
     MR_TRY(mr_token_data_open(&t->data, folder));
     for (int split = 0; split < MR_SPLITS; split++)
         if (mr_token_data_count(t->data, split) <= (uint64_t)t->cfg->block_size)
-            return mr_fail(MR_EFILE, "%s: %s has only %llu tokens, a block of %d needs one more than that: give more text or a smaller block_size",
-                           folder, split == MR_SPLIT_TRAIN ? "train.bin" : "val.bin", (unsigned long long)mr_token_data_count(t->data, split),
-                           t->cfg->block_size);
+            return mr_fail(MR_EFILE,
+                           "%s: %s has only %llu tokens, a block of %d needs one more than that: give more text or a "
+                           "smaller block_size",
+                           folder, split == MR_SPLIT_TRAIN ? "train.bin" : "val.bin",
+                           (unsigned long long)mr_token_data_count(t->data, split), t->cfg->block_size);
     return 0;
 }
 
@@ -47,8 +56,10 @@ static int check_tokenizer(mr_trainer *t, json_t *saved)
 {
     json_t *data = mr_token_data_tokenizer(t->data);
     if (data && saved && !json_equal(data, saved))
-        return mr_fail(MR_EFILE, "the data set %s was made with another tokenizer than the checkpoint's: prepare it again with the same one",
-                       t->cfg->dataset);
+        return mr_fail(
+            MR_EFILE,
+            "the data set %s was made with another tokenizer than the checkpoint's: prepare it again with the same one",
+            t->cfg->dataset);
     t->tokenizer = json_incref(data ? data : saved);
     return 0;
 }
@@ -71,8 +82,8 @@ static int new_model(mr_trainer *t)
     MR_TRY(mr_config_set_all(&cfg, t->cfg->model));
     mr_config_complete(&cfg, t->cfg->model);
     if (vocab > (uint64_t)cfg.vocab_size)
-        return mr_fail(MR_EINVAL, "vocab_size %d is smaller than the %llu tokens of the data set's tokenizer", cfg.vocab_size,
-                       (unsigned long long)vocab);
+        return mr_fail(MR_EINVAL, "vocab_size %d is smaller than the %llu tokens of the data set's tokenizer",
+                       cfg.vocab_size, (unsigned long long)vocab);
     MR_TRY(mr_model_create(&t->model, t->rt, &cfg, !t->cfg->eval_only, false));
     MR_TRY(mr_model_start(t->model, t->seed));
     return check_tokenizer(t, NULL);

@@ -14,8 +14,8 @@ struct mr_train_events {
     void *context;
     /* Before the first iteration: iter is where the run goes on (0: a new one). */
     void (*start)(void *context, const struct mr_config *model, size_t parameters, int64_t iter);
-    void (*iteration)(void *context, int64_t iter, float loss, double lr, float grad_norm, double ms, double tokens_per_s,
-                      double seconds_left);
+    void (*iteration)(void *context, int64_t iter, float loss, double lr, float grad_norm, double ms,
+                      double tokens_per_s, double seconds_left);
     void (*evaluation)(void *context, int64_t iter, double train_loss, double val_loss, bool best);
     /* While an evaluation runs: batches done of all. */
     void (*evaluating)(void *context, int done, int all);

@@ -89,7 +89,8 @@ void mr_case_mixture(struct mr_trial *t)
     mr_trial_run(t, mr_mixture_forward(t->rt, scores, outs, sum, R, E, A, D));
     mr_ref_mixture_forward(s, o, h, R, E, A, D);
     mr_trial_compare(t, sum, h, R * D);
-    mr_trial_run(t, mr_mixture_backward(t->rt, scores, outs, mr_trial_floats(t, dh, R * D), grad_scores, grad, R, E, A, D));
+    mr_trial_run(
+        t, mr_mixture_backward(t->rt, scores, outs, mr_trial_floats(t, dh, R * D), grad_scores, grad, R, E, A, D));
     mr_ref_mixture_backward(s, o, dh, ds, d_o, R, E, A, D);
     mr_trial_compare(t, grad_scores, ds, R * E);
     mr_trial_run(t, mr_diversity_forward(t->rt, outs, mean, loss, B, T, A, D, 2));
@@ -108,14 +109,18 @@ void mr_case_mixture_topk(struct mr_trial *t)
     enum { R = 41, E = 4, A = 2, IN = 27, OUT = 35, O = R * A * OUT };
     const struct mr_expert_linear s = {.topk = {.rows = R, .experts = E, .active = A}, .in = IN, .out = OUT};
     int choice[R * A];
-    double *logits = mr_trial_random(t, R * E, 1), *scores = mr_trial_zeros(t, R * E), *chosen = mr_trial_zeros(t, R * A);
-    double *x = mr_trial_random(t, R * IN, 1), *w = mr_trial_random(t, E * OUT * IN, 1), *b = mr_trial_random(t, E * OUT, 1);
+    double *logits = mr_trial_random(t, R * E, 1), *scores = mr_trial_zeros(t, R * E),
+           *chosen = mr_trial_zeros(t, R * A);
+    double *x = mr_trial_random(t, R * IN, 1), *w = mr_trial_random(t, E * OUT * IN, 1),
+           *b = mr_trial_random(t, E * OUT, 1);
     double *o = mr_trial_zeros(t, O), *d_o = mr_trial_random(t, O, 1), *dx = mr_trial_zeros(t, R * IN);
     double *dw = mr_trial_zeros(t, E * OUT * IN), *db = mr_trial_zeros(t, E * OUT), zero = 0;
     mr_ref_softmax_forward(logits, scores, R, E);
-    const mr_tensor *routes = mr_trial_ints(t, mr_trial_integers(t, mr_topk_routes(&s.topk), 0, 0), mr_topk_routes(&s.topk));
+    const mr_tensor *routes =
+        mr_trial_ints(t, mr_trial_integers(t, mr_topk_routes(&s.topk), 0, 0), mr_topk_routes(&s.topk));
     const mr_tensor *weights = mr_trial_floats(t, NULL, R * A), *loss = mr_trial_floats(t, &zero, 1);
-    const mr_tensor *in = mr_trial_floats(t, x, R * IN), *out = mr_trial_floats(t, NULL, O), *upper = mr_trial_floats(t, d_o, O);
+    const mr_tensor *in = mr_trial_floats(t, x, R * IN), *out = mr_trial_floats(t, NULL, O),
+                    *upper = mr_trial_floats(t, d_o, O);
     const mr_tensor *grad = mr_trial_floats(t, NULL, R * IN), *we[E], *be[E], *dwe[E], *dbe[E];
     const mr_tensor *scratch = mr_trial_floats(t, NULL, mr_expert_linear_forward_scratch(&s) + 1);
     const mr_tensor *scratch_backward = mr_trial_floats(t, NULL, mr_expert_linear_backward_scratch(&s) + 1);

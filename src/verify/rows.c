@@ -52,8 +52,8 @@ void mr_case_embedding(struct mr_trial *t)
     int32_t *tokens = mr_trial_integers(t, R, 0, V - 1), order[R], first[R + 1];
     int unique = 0;
     const mr_tensor *ids = mr_trial_ints(t, tokens, R), *out = mr_trial_floats(t, NULL, R * C);
-    mr_trial_run(t, mr_embedding_forward(t->rt, ids, mr_trial_floats(t, wte, V * C), mr_trial_floats(t, wpe, T * C), out,
-                                         B, T, C, 0));
+    mr_trial_run(t, mr_embedding_forward(t->rt, ids, mr_trial_floats(t, wte, V * C), mr_trial_floats(t, wpe, T * C),
+                                         out, B, T, C, 0));
     mr_ref_embedding_forward(tokens, wte, wpe, y, B, T, C, V, 0);
     mr_trial_compare(t, out, y, R * C);
 
@@ -115,7 +115,8 @@ void mr_case_group_norm(struct mr_trial *t)
     const mr_tensor *out = mr_trial_floats(t, NULL, R * C), *grad = mr_trial_floats(t, NULL, R * C);
     const mr_tensor *gw = mr_trial_floats(t, dw, C), *gb = mr_trial_floats(t, db, C);
     const mr_tensor *scratch = mr_trial_floats(t, NULL, mr_group_norm_backward_scratch(t->rt, R, HEADS, WIDTH));
-    mr_trial_run(t, mr_group_norm_forward(t->rt, in, weight, mr_trial_floats(t, b, C), out, m, s, R, HEADS, WIDTH, 64e-5f));
+    mr_trial_run(
+        t, mr_group_norm_forward(t->rt, in, weight, mr_trial_floats(t, b, C), out, m, s, R, HEADS, WIDTH, 64e-5f));
     mr_trial_run(t, mr_group_norm_backward(t->rt, in, weight, m, s, mr_trial_floats(t, dy, R * C), grad, false, gw, gb,
                                            scratch, R, HEADS, WIDTH));
     mr_ref_group_norm_forward(x, w, b, y, mean, rstd, R, HEADS, WIDTH, 64e-5);
@@ -158,7 +159,8 @@ void mr_case_channel_mix(struct mr_trial *t)
 {
     double *x = mr_trial_random(t, N, 2), *v = mr_trial_random(t, N, 1), *dy = mr_trial_random(t, N, 1);
     double *y = mr_trial_zeros(t, N), *dx = mr_trial_zeros(t, N), *dv = mr_trial_zeros(t, N);
-    const mr_tensor *in = mr_trial_floats(t, x, N), *value = mr_trial_floats(t, v, N), *upper = mr_trial_floats(t, dy, N);
+    const mr_tensor *in = mr_trial_floats(t, x, N), *value = mr_trial_floats(t, v, N),
+                    *upper = mr_trial_floats(t, dy, N);
     const mr_tensor *out = mr_trial_floats(t, NULL, N), *grad = mr_trial_floats(t, NULL, N);
     const mr_tensor *grad_value = mr_trial_floats(t, NULL, N);
     mr_trial_run(t, mr_squared_relu_forward(t->rt, in, out, N));
@@ -180,7 +182,8 @@ void mr_case_silu_gate(struct mr_trial *t)
 {
     double *x = mr_trial_random(t, N, 1), *g = mr_trial_random(t, N, 3), *dy = mr_trial_random(t, N, 1);
     double *y = mr_trial_zeros(t, N), *dx = mr_trial_zeros(t, N), *dg = mr_trial_zeros(t, N);
-    const mr_tensor *in = mr_trial_floats(t, x, N), *gate = mr_trial_floats(t, g, N), *upper = mr_trial_floats(t, dy, N);
+    const mr_tensor *in = mr_trial_floats(t, x, N), *gate = mr_trial_floats(t, g, N),
+                    *upper = mr_trial_floats(t, dy, N);
     const mr_tensor *out = mr_trial_floats(t, NULL, N), *grad = mr_trial_floats(t, NULL, N);
     const mr_tensor *grad_gate = mr_trial_floats(t, NULL, N);
     mr_trial_run(t, mr_silu_gate_forward(t->rt, in, gate, out, N));
@@ -208,7 +211,8 @@ void mr_case_cross_entropy(struct mr_trial *t)
     int32_t *targets = mr_trial_integers(t, ROWS, -1, DIM - 1);
     const mr_tensor *in = mr_trial_floats(t, logits, N), *rows = mr_trial_floats(t, NULL, ROWS);
     const mr_tensor *mean = mr_trial_floats(t, NULL, 1);
-    mr_trial_run(t, mr_cross_entropy(t->rt, in, mr_trial_ints(t, targets, ROWS), rows, 0, ROWS, DIM, 1.0f / ROWS, true));
+    mr_trial_run(t,
+                 mr_cross_entropy(t->rt, in, mr_trial_ints(t, targets, ROWS), rows, 0, ROWS, DIM, 1.0f / ROWS, true));
     mr_trial_run(t, mr_mean_loss(t->rt, rows, mean, ROWS, 1.0f / ROWS));
     mr_ref_cross_entropy(logits, targets, losses, dlogits, ROWS, DIM, 1.0 / ROWS);
     double loss = mr_ref_mean_loss(losses, ROWS, 1.0 / ROWS);
@@ -225,7 +229,8 @@ void mr_case_adamw(struct mr_trial *t)
     for (int i = 0; i < N; i++)
         v[i] = (float)(v[i] * v[i]);
     const mr_tensor *dp = mr_trial_floats(t, p, N), *dg = mr_trial_floats(t, g, N), *dm = mr_trial_floats(t, m, N);
-    const mr_tensor *dv = mr_trial_floats(t, v, N), *norm = mr_trial_floats(t, NULL, 1), *clip = mr_trial_floats(t, NULL, 1);
+    const mr_tensor *dv = mr_trial_floats(t, v, N), *norm = mr_trial_floats(t, NULL, 1),
+                    *clip = mr_trial_floats(t, NULL, 1);
     const mr_tensor *sums = mr_trial_floats(t, NULL, mr_square_sum_partials(N));
     mr_trial_run(t, mr_square_sum(t->rt, dg, 0, N, sums, 0));
     mr_trial_run(t, mr_clip_factor(t->rt, sums, mr_square_sum_partials(N), 1, norm, clip));

@@ -20,8 +20,8 @@ void mr_case_dynamic_shift(struct mr_trial *t)
         vectors[k] = mr_trial_floats(t, maa + k * C, C);
         mr_ref_dynamic_shift_forward(x, previous, maa + k * C, m + k * R, want + k * R, B, T, C);
     }
-    mr_trial_run(t, mr_dynamic_shift_forward(t->rt, mr_trial_floats(t, x, R), mr_trial_floats(t, previous, B * C), vectors,
-                                             mixed, B, T, C));
+    mr_trial_run(t, mr_dynamic_shift_forward(t->rt, mr_trial_floats(t, x, R), mr_trial_floats(t, previous, B * C),
+                                             vectors, mixed, B, T, C));
     mr_trial_compare(t, mixed, want, 5 * R);
 }
 
@@ -32,8 +32,8 @@ void mr_case_wkv4(struct mr_trial *t)
     double *k = mr_trial_random(t, R, 1), *v = mr_trial_random(t, R, 1), *decay = mr_trial_random(t, C, 1);
     double *first = mr_trial_random(t, C, 1), *state = mr_trial_zeros(t, S), *y = mr_trial_zeros(t, R);
     const mr_tensor *carried = mr_trial_floats(t, state, S), *out = mr_trial_floats(t, NULL, R);
-    mr_trial_run(t, mr_wkv4_forward(t->rt, &s, mr_trial_floats(t, k, R), mr_trial_floats(t, v, R), mr_trial_floats(t, decay, C),
-                                    mr_trial_floats(t, first, C), carried, out));
+    mr_trial_run(t, mr_wkv4_forward(t->rt, &s, mr_trial_floats(t, k, R), mr_trial_floats(t, v, R),
+                                    mr_trial_floats(t, decay, C), mr_trial_floats(t, first, C), carried, out));
     mr_ref_wkv4_forward(k, v, decay, first, state, y, B, T, C);
     mr_trial_compare(t, out, y, R);
     mr_trial_compare(t, carried, state, S);
@@ -42,7 +42,8 @@ void mr_case_wkv4(struct mr_trial *t)
 void mr_case_wkv6(struct mr_trial *t)
 {
     enum { B = 2, T = 37, H = 3, W = 24, C = H * W, R = B * T * C, S = B * C * W };
-    const struct mr_wkv6 s = {.batch = B, .time = T, .heads = H, .width = W, .varies = true}, fixed = {B, T, H, W, false};
+    const struct mr_wkv6 s = {.batch = B, .time = T, .heads = H, .width = W, .varies = true},
+                         fixed = {B, T, H, W, false};
     double *x[3], *d = mr_trial_random(t, C, 1), *lora = mr_trial_random(t, R, 1), *u = mr_trial_random(t, C, 1);
     double *state = mr_trial_random(t, S, 1), *w = mr_trial_zeros(t, R), *y = mr_trial_zeros(t, R);
     const mr_tensor *in[3], *change = mr_trial_floats(t, NULL, R), *bonus = mr_trial_floats(t, u, C);
@@ -71,8 +72,10 @@ void mr_case_wkv7(struct mr_trial *t)
     enum { IN_R, IN_W, IN_K, IN_V, IN_A, FIRST, SHARE, GATE, ALL };
     enum { B = 2, T = 37, H = 3, W = 24, C = H * W, R = B * T * C, S = B * C * W };
     const struct mr_wkv7 s = {B, T, H, W};
-    double *x[ALL], *vector[3], *state = mr_trial_random(t, S, 1), *y = mr_trial_zeros(t, R), *kappa = mr_trial_zeros(t, R);
-    const mr_tensor *in[ALL], *per_channel[3], *carried = mr_trial_floats(t, state, S), *out = mr_trial_floats(t, NULL, R);
+    double *x[ALL], *vector[3], *state = mr_trial_random(t, S, 1), *y = mr_trial_zeros(t, R),
+                                *kappa = mr_trial_zeros(t, R);
+    const mr_tensor *in[ALL], *per_channel[3], *carried = mr_trial_floats(t, state, S),
+                                               *out = mr_trial_floats(t, NULL, R);
     const mr_tensor *aim = mr_trial_floats(t, NULL, R);
     for (int i = 0; i < ALL; i++) {
         x[i] = mr_trial_random(t, R, 1);
@@ -82,11 +85,12 @@ void mr_case_wkv7(struct mr_trial *t)
         vector[i] = mr_trial_random(t, C, 1);
         per_channel[i] = mr_trial_floats(t, vector[i], C);
     }
-    mr_trial_run(t, mr_wkv7_inputs(t->rt, &s, in[IN_W], in[IN_A], in[IN_K], in[IN_V], aim, in[FIRST], in[SHARE], per_channel[0],
-                                   per_channel[1]));
+    mr_trial_run(t, mr_wkv7_inputs(t->rt, &s, in[IN_W], in[IN_A], in[IN_K], in[IN_V], aim, in[FIRST], in[SHARE],
+                                   per_channel[0], per_channel[1]));
     mr_trial_run(t, mr_wkv7_forward(t->rt, &s, in[IN_R], in[IN_W], in[IN_K], in[IN_V], aim, in[IN_A], carried, out));
     mr_trial_run(t, mr_wkv7_output(t->rt, &s, in[IN_R], in[IN_K], in[IN_V], per_channel[2], in[GATE], out));
-    mr_ref_wkv7_inputs(x[IN_W], x[IN_A], x[IN_K], x[IN_V], kappa, x[FIRST], x[SHARE], vector[0], vector[1], B * T, H, W);
+    mr_ref_wkv7_inputs(x[IN_W], x[IN_A], x[IN_K], x[IN_V], kappa, x[FIRST], x[SHARE], vector[0], vector[1], B * T, H,
+                       W);
     mr_ref_wkv7_forward(x[IN_R], x[IN_W], x[IN_K], x[IN_V], kappa, x[IN_A], state, y, B, T, H, W);
     mr_ref_wkv7_output(x[IN_R], x[IN_K], x[IN_V], vector[2], x[GATE], y, B * T, H, W);
     mr_trial_compare(t, aim, kappa, R);

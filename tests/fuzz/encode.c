@@ -63,23 +63,21 @@ static mr_tokenizer *gpt2(void)
 static mr_tokenizer *json_kind(const char *pre_tokenizer, bool whole_words)
 {
     json_t *model = bytes_and_merges(), *pre = json_loads(pre_tokenizer, 0, NULL);
-    json_t *added =
-        json_loads("[{\"id\": 300, \"content\": \"<|endoftext|>\", \"special\": true}, {\"id\": 301, "
-                   "\"content\": \"   \", \"normalized\": false},"
-                   " {\"id\": 302, \"content\": \"\\u00e9\\u00e9\"}, {\"id\": 303, \"content\": \"<|e\"}]",
-                   0, NULL);
+    json_t *added = json_loads("[{\"id\": 300, \"content\": \"<|endoftext|>\", \"special\": true}, {\"id\": 301, "
+                               "\"content\": \"   \", \"normalized\": false},"
+                               " {\"id\": 302, \"content\": \"\\u00e9\\u00e9\"}, {\"id\": 303, \"content\": \"<|e\"}]",
+                               0, NULL);
     json_object_del(json_object_get(model, "vocab"), MR_END_OF_TEXT);
     json_object_set_new(model, "ignore_merges", json_boolean(whole_words));
-    return open_json(json_pack("{ss s{ss} so so so}", "kind", "json", "normalizer", "type", "NFC",
-                               "pre_tokenizer", pre, "added_tokens", added, "model", model));
+    return open_json(json_pack("{ss s{ss} so so so}", "kind", "json", "normalizer", "type", "NFC", "pre_tokenizer", pre,
+                               "added_tokens", added, "model", model));
 }
 
 static mr_tokenizer *bpe(void)
 {
     mr_tokenizer *t = NULL;
     mr_bpe_trainer *trainer = NULL;
-    fuzz_must(!mr_bpe_trainer_open(&trainer, 300) &&
-              !mr_bpe_trainer_feed(trainer, sample, sizeof sample - 1));
+    fuzz_must(!mr_bpe_trainer_open(&trainer, 300) && !mr_bpe_trainer_feed(trainer, sample, sizeof sample - 1));
     fuzz_must(!mr_bpe_trainer_finish(trainer) && !mr_bpe_trainer_tokenizer(trainer, &t));
     mr_bpe_trainer_close(trainer);
     return t;
@@ -97,15 +95,14 @@ static mr_tokenizer *chars(void)
 /* All bytes, and words that begin with each other. */
 static mr_tokenizer *world(void)
 {
-    static const char *const words[] = {
-        "the", " the", " the cat", "\xe4\xb8\xad\xe6\x96\x87", "\n\n", "aa", "aaaaaaaa", "<|endo", " 12"};
+    static const char *const words[] = {"the",      " the",   " the cat", "\xe4\xb8\xad\xe6\x96\x87", "\n\n", "aa",
+                                        "aaaaaaaa", "<|endo", " 12"};
     json_t *vocab = json_array();
     json_array_append_new(vocab, json_null());
     for (int i = 0; i < 256 + (int)(sizeof words / sizeof *words); i++) {
         struct mr_str spelling = {0};
         char byte = (char)i;
-        fuzz_must(
-            !mr_spell(i < 256 ? &byte : words[i - 256], i < 256 ? 1 : strlen(words[i - 256]), &spelling));
+        fuzz_must(!mr_spell(i < 256 ? &byte : words[i - 256], i < 256 ? 1 : strlen(words[i - 256]), &spelling));
         json_array_append_new(vocab, json_string(spelling.text));
         mr_str_free(&spelling);
     }
@@ -127,17 +124,16 @@ static void open_all(void)
     tokenizers[1] = chars();
     tokenizers[2] = gpt2();
     tokenizers[3] = json_kind("{\"type\": \"ByteLevel\", \"add_prefix_space\": false}", false);
-    tokenizers[4] = json_kind(
-        "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", \"individual_digits\": true},"
-        " {\"type\": \"ByteLevel\", \"add_prefix_space\": true}]}",
-        false);
-    tokenizers[5] =
-        json_kind("{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"behavior\": "
-                  "\"Isolated\", \"pattern\": {\"Regex\":"
-                  " \"[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}| "
-                  "?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+\"}},"
-                  " {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": false}]}",
-                  true);
+    tokenizers[4] =
+        json_kind("{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", \"individual_digits\": true},"
+                  " {\"type\": \"ByteLevel\", \"add_prefix_space\": true}]}",
+                  false);
+    tokenizers[5] = json_kind("{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"behavior\": "
+                              "\"Isolated\", \"pattern\": {\"Regex\":"
+                              " \"[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}| "
+                              "?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+\"}},"
+                              " {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": false}]}",
+                              true);
     tokenizers[6] = bpe();
     tokenizers[7] = world();
     atexit(close_all);
@@ -149,6 +145,5 @@ int fuzz_one(const uint8_t *data, size_t size)
         open_all();
     if (size < 2)
         return 0;
-    return fuzz_encode(tokenizers[data[0] % TOKENIZERS], (const char *)data + 2, size - 2, data[0] & 0x80,
-                       data[1]);
+    return fuzz_encode(tokenizers[data[0] % TOKENIZERS], (const char *)data + 2, size - 2, data[0] & 0x80, data[1]);
 }

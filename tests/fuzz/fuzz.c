@@ -11,8 +11,7 @@ enum { MOST_ELEMENTS = 4096, PATH_SIZE = 512 };
 
 _Noreturn void fuzz_broken(const char *condition, const char *file, int line)
 {
-    fprintf(stderr, "%s:%d: this does not hold: %s\nlast error: %s\n", file, line, condition,
-            mr_error_text());
+    fprintf(stderr, "%s:%d: this does not hold: %s\nlast error: %s\n", file, line, condition, mr_error_text());
     abort();
 }
 

@@ -15,8 +15,7 @@ static void choose(const struct mr_gemm_table *table)
                             .trans_b = i / 125 / 2};
         const struct mr_gemm_rule *rule = mr_gemm_table_choose(table, &g);
         fuzz_must(rule >= table->rules && rule < table->rules + table->count);
-        fuzz_must(rule->tiles.rows > 0 && rule->tiles.vectors > 0 && rule->tiles.depth > 0 &&
-                  rule->tiles.side > 0);
+        fuzz_must(rule->tiles.rows > 0 && rule->tiles.vectors > 0 && rule->tiles.depth > 0 && rule->tiles.side > 0);
     }
 }
 

@@ -11,8 +11,7 @@
 enum { FUZZ_MOST_DECODED = 1000 };
 
 /* Encodes in pieces of the sizes 1 to 16 that follow from the seed. */
-static inline int fuzz_encode_pieces(mr_encoder *e, const char *text, size_t size, uint32_t seed,
-                                     struct mr_ids *ids)
+static inline int fuzz_encode_pieces(mr_encoder *e, const char *text, size_t size, uint32_t seed, struct mr_ids *ids)
 {
     for (size_t at = 0, n; at < size; at += n) {
         seed = seed * 1664525u + 1013904223u;
@@ -42,8 +41,7 @@ static inline void fuzz_decode(const mr_tokenizer *t, const struct mr_ids *ids, 
 
 /* The whole text and the text in pieces give the same ids, or both fail; and what they stand for is the text.
  */
-static inline int fuzz_encode(const mr_tokenizer *t, const char *text, size_t size, bool special,
-                              uint32_t seed)
+static inline int fuzz_encode(const mr_tokenizer *t, const char *text, size_t size, bool special, uint32_t seed)
 {
     struct mr_ids whole = {0}, pieces = {0};
     mr_encoder *e = NULL;

@@ -88,7 +88,8 @@ static inline void golden_near(const char *what, const float *got, const float *
             break;
     }
     if (!(worst <= tolerance * largest))
-        fail_msg("%s: the largest difference is %.2e of the largest value, %.0e is allowed", what, worst / largest, tolerance);
+        fail_msg("%s: the largest difference is %.2e of the largest value, %.0e is allowed", what, worst / largest,
+                 tolerance);
 }
 
 /* Loss, logits and every gradient of the batch. */

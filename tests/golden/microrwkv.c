@@ -6,19 +6,19 @@
 #define LOGITS 2e-4
 #define GRADIENT 1e-3
 
-#define GRADIENTS(id, file)                                                                                  \
-    static void test_gradients_##id(void **state)                                                            \
-    {                                                                                                        \
-        (void)state;                                                                                         \
-        golden_check_gradients(file ".safetensors", LOGITS, GRADIENT);                                       \
+#define GRADIENTS(id, file)                                            \
+    static void test_gradients_##id(void **state)                      \
+    {                                                                  \
+        (void)state;                                                   \
+        golden_check_gradients(file ".safetensors", LOGITS, GRADIENT); \
     }
 
-#define PIECES(id, file, ...)                                                                                \
-    static void test_pieces_##id(void **state)                                                               \
-    {                                                                                                        \
-        (void)state;                                                                                         \
-        const int pieces[] = {__VA_ARGS__};                                                                  \
-        golden_check_pieces(file ".safetensors", pieces, (int)COUNT(pieces), LOGITS);                        \
+#define PIECES(id, file, ...)                                                         \
+    static void test_pieces_##id(void **state)                                        \
+    {                                                                                 \
+        (void)state;                                                                  \
+        const int pieces[] = {__VA_ARGS__};                                           \
+        golden_check_pieces(file ".safetensors", pieces, (int)COUNT(pieces), LOGITS); \
     }
 
 GRADIENTS(causal, "micro-causal-t48")

@@ -6,21 +6,21 @@
 #define TOLERANCE 2e-5
 #define TOLERANCE_DATA 2e-4 /* expected values of single precision themselves */
 
-#define LOGITS(id)                                                                                           \
-    static void test_logits_##id(void **state)                                                               \
-    {                                                                                                        \
-        (void)state;                                                                                         \
-        struct golden g = golden_open(#id ".safetensors", false);                                            \
-        golden_check_logits(&g, TOLERANCE);                                                                  \
-        golden_close(&g);                                                                                    \
+#define LOGITS(id)                                                \
+    static void test_logits_##id(void **state)                    \
+    {                                                             \
+        (void)state;                                              \
+        struct golden g = golden_open(#id ".safetensors", false); \
+        golden_check_logits(&g, TOLERANCE);                       \
+        golden_close(&g);                                         \
     }
 
-#define PIECES(id, file, ...)                                                                                \
-    static void test_##id(void **state)                                                                      \
-    {                                                                                                        \
-        (void)state;                                                                                         \
-        const int pieces[] = {__VA_ARGS__};                                                                  \
-        golden_check_pieces(#file ".safetensors", pieces, (int)COUNT(pieces), TOLERANCE);                    \
+#define PIECES(id, file, ...)                                                             \
+    static void test_##id(void **state)                                                   \
+    {                                                                                     \
+        (void)state;                                                                      \
+        const int pieces[] = {__VA_ARGS__};                                               \
+        golden_check_pieces(#file ".safetensors", pieces, (int)COUNT(pieces), TOLERANCE); \
     }
 
 LOGITS(rwkv4)
@@ -64,16 +64,16 @@ static void check_data(const char *name, bool steps)
     golden_close(&g);
 }
 
-#define DATA(id, name)                                                                                       \
-    static void test_data_##id(void **state)                                                                 \
-    {                                                                                                        \
-        (void)state;                                                                                         \
-        check_data(name, false);                                                                             \
-    }                                                                                                        \
-    static void test_data_steps_##id(void **state)                                                           \
-    {                                                                                                        \
-        (void)state;                                                                                         \
-        check_data(name, true);                                                                              \
+#define DATA(id, name)                             \
+    static void test_data_##id(void **state)       \
+    {                                              \
+        (void)state;                               \
+        check_data(name, false);                   \
+    }                                              \
+    static void test_data_steps_##id(void **state) \
+    {                                              \
+        (void)state;                               \
+        check_data(name, true);                    \
     }
 
 DATA(rwkv4, "rwkv4-random")

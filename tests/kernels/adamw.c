@@ -21,8 +21,8 @@ static void test_steps(void **state)
             double *g = random_array(10 + (uint64_t)s.step, all, s.step == 3 ? 100 : 1e-3);
             mr_tensor tg = upload(g, all);
             must(mr_adamw(test_runtime(), &s, &tp, &tg, &tm, &tv, offset, n, k == 2 ? NULL : &tclip));
-            mr_ref_adamw(s.lr, s.beta1, s.beta2, s.eps, s.weight_decay, s.step, p + offset, g + offset,
-                         m + offset, v + offset, n, clip);
+            mr_ref_adamw(s.lr, s.beta1, s.beta2, s.eps, s.weight_decay, s.step, p + offset, g + offset, m + offset,
+                         v + offset, n, clip);
             release(&tg);
             free(g);
         }
@@ -69,8 +69,7 @@ static void test_norm_over_segments(void **state)
         test_case("norm of %zu and %zu, seed %llu", a, b, (unsigned long long)test_seed());
         double *g = random_array(k, a + b + offset, 0.02);
         double want = mr_ref_norm(g + offset, a + b);
-        mr_tensor first = upload(g, offset + a), second = upload(g + offset + a, b),
-                  partial = empty(partials);
+        mr_tensor first = upload(g, offset + a), second = upload(g + offset + a, b), partial = empty(partials);
         must(mr_square_sum(test_runtime(), &first, offset, a, &partial, 0));
         must(mr_square_sum(test_runtime(), &second, 0, b, &partial, mr_square_sum_partials(a)));
         expect_norm(&partial, partials, want, 0);

@@ -39,8 +39,7 @@ static void test_sigmoid_gate(void **state)
     for (int k = 0; k < SIZES; k++) {
         size_t n = (size_t)sizes[k];
         test_case("sigmoid_gate: n %zu, seed %llu", n, (unsigned long long)test_seed());
-        double *r = random_array(1, n, n < 100 ? 1 : 3), *v = random_array(2, n, 1),
-               *dy = random_array(3, n, 1);
+        double *r = random_array(1, n, n < 100 ? 1 : 3), *v = random_array(2, n, 1), *dy = random_array(3, n, 1);
         double *y = zeros(n), *dr = zeros(n), *dv = zeros(n);
         mr_ref_sigmoid_gate_forward(r, v, y, n);
         mr_ref_sigmoid_gate_backward(r, v, dy, dr, dv, n);

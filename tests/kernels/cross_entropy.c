@@ -19,8 +19,7 @@ static struct slice make(int start, int rows, int V, double scale)
 {
     struct slice c = {.start = start, .rows = rows, .V = V, .n = (size_t)rows * (size_t)V};
     c.all = (size_t)(start + rows + 2);
-    test_case("cross_entropy: rows %d from %d, V %d, seed %llu", rows, start, V,
-              (unsigned long long)test_seed());
+    test_case("cross_entropy: rows %d from %d, V %d, seed %llu", rows, start, V, (unsigned long long)test_seed());
     c.targets = random_integers(1, c.all, 0, V - 1);
     for (size_t i = 0; i < c.all; i += 3)
         c.targets[i] = -1;
@@ -36,10 +35,8 @@ static void drop(struct slice *c)
 static void check(struct slice c, double inv_count)
 {
     mr_runtime *rt = test_runtime();
-    mr_ref_cross_entropy(c.logits, c.targets + c.start, c.row_loss + c.start, c.dlogits, c.rows, c.V,
-                         inv_count);
-    mr_tensor logits = upload(c.logits, c.n), targets = upload_i32(c.targets, c.all),
-              row_loss = zeroed(c.all);
+    mr_ref_cross_entropy(c.logits, c.targets + c.start, c.row_loss + c.start, c.dlogits, c.rows, c.V, inv_count);
+    mr_tensor logits = upload(c.logits, c.n), targets = upload_i32(c.targets, c.all), row_loss = zeroed(c.all);
     must(mr_cross_entropy(rt, &logits, &targets, &row_loss, c.start, c.rows, c.V, (float)inv_count, false));
     expect_near("row_loss", &row_loss, c.row_loss, c.all, 1e-5); /* the other rows stay 0 */
     expect_near("logits after a forward", &logits, c.logits, c.n, 0);
@@ -85,8 +82,7 @@ static void test_masked_logits_get_no_gradient(void **state)
             c.logits[row * c.V + i] = -INFINITY;
     for (int row = 0; row < c.rows; row++)
         c.targets[row] = 2000;
-    mr_tensor logits = upload(c.logits, c.n), targets = upload_i32(c.targets, c.all),
-              row_loss = zeroed(c.all);
+    mr_tensor logits = upload(c.logits, c.n), targets = upload_i32(c.targets, c.all), row_loss = zeroed(c.all);
     mr_ref_cross_entropy(c.logits, c.targets, c.row_loss, c.dlogits, c.rows, c.V, 0.5);
     must(mr_cross_entropy(test_runtime(), &logits, &targets, &row_loss, 0, c.rows, c.V, 0.5f, true));
     expect_near("row_loss", &row_loss, c.row_loss, 4, 1e-5);

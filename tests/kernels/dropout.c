@@ -77,8 +77,7 @@ static void test_wrong_arguments_are_refused(void **state)
 {
     (void)state;
     mr_tensor a = zeroed(10);
-    struct mr_dropout all = {.p = 1}, negative = {.p = -0.1f}, site = {.p = 0.1f, .site = 1 << 20},
-                      fine = {.p = 0.1f};
+    struct mr_dropout all = {.p = 1}, negative = {.p = -0.1f}, site = {.p = 0.1f, .site = 1 << 20}, fine = {.p = 0.1f};
     assert_int_equal(mr_dropout_apply(test_runtime(), &all, &a, &a, 10), MR_EINVAL);
     assert_int_equal(mr_dropout_apply(test_runtime(), &negative, &a, &a, 10), MR_EINVAL);
     assert_int_equal(mr_dropout_apply(test_runtime(), &site, &a, &a, 10), MR_EINVAL);

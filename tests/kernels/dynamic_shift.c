@@ -11,11 +11,13 @@ enum { MIXTURES = MR_DYNAMIC_MIXTURES };
 static void check(uint64_t seed, int batch, int time, int dim, bool with_previous)
 {
     size_t C = (size_t)dim, n = (size_t)batch * (size_t)time * C;
-    test_case("dynamic_shift: batch %d time %d dim %d %s previous, seed %llu", batch, time, dim, with_previous ? "with" : "without",
-              (unsigned long long)seed);
+    test_case("dynamic_shift: batch %d time %d dim %d %s previous, seed %llu", batch, time, dim,
+              with_previous ? "with" : "without", (unsigned long long)seed);
     double *x = random_array(seed, n, 1), *previous = random_array(seed + 1, (size_t)batch * C, 1);
-    double *maa = random_array(seed + 2, MIXTURES * C, 1), *m = random_array(seed + 3, MIXTURES * n, 1), *want = zeros(MIXTURES * n);
-    mr_tensor tx = upload(x, n), before = upload(previous, (size_t)batch * C), mixed = upload(m, MIXTURES * n), vectors[MIXTURES];
+    double *maa = random_array(seed + 2, MIXTURES * C, 1), *m = random_array(seed + 3, MIXTURES * n, 1),
+           *want = zeros(MIXTURES * n);
+    mr_tensor tx = upload(x, n), before = upload(previous, (size_t)batch * C), mixed = upload(m, MIXTURES * n),
+              vectors[MIXTURES];
     const mr_tensor *list[MIXTURES];
     for (int k = 0; k < MIXTURES; k++) {
         vectors[k] = upload(maa + (size_t)k * C, C);

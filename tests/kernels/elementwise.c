@@ -119,8 +119,8 @@ static mr_tensor spread(const double *a, int rows, int dim, int stride, int at)
     return t;
 }
 
-static void expect_spread(const char *what, const mr_tensor *got, const double *want, int rows, int dim,
-                          int stride, int at)
+static void expect_spread(const char *what, const mr_tensor *got, const double *want, int rows, int dim, int stride,
+                          int at)
 {
     mr_tensor whole = spread(want, rows, dim, stride, at);
     double *all = download(&whole, (size_t)rows * (size_t)stride);
@@ -143,8 +143,7 @@ static void test_multiply_of_columns(void **state)
         mr_ref_multiply_backward(a, b, dy, da, db, n);
         mr_tensor ta = upload(a, n), tb = spread(b, rows, dim, wide, at), ty = empty(n), tdy = upload(dy, n);
         mr_tensor tda = empty(n), tdb = spread(NULL, rows, dim, wide, at);
-        struct mr_columns ca = {&ta, 0, 0}, cb = {&tb, (size_t)at, wide}, cy = {&ty, 0, dim},
-                          cdy = {&tdy, 0, 0};
+        struct mr_columns ca = {&ta, 0, 0}, cb = {&tb, (size_t)at, wide}, cy = {&ty, 0, dim}, cdy = {&tdy, 0, 0};
         struct mr_columns cda = {&tda, 0, 0}, cdb = {&tdb, (size_t)at, wide};
         must(mr_multiply_forward(test_runtime(), ca, cb, cy, rows, dim));
         expect_near("y", &ty, y, n, 1e-6);

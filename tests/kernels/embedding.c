@@ -39,8 +39,7 @@ static void test_forward(void **state)
         double *wte = random_array(2, in_wte, 1), *wpe = random_array(3, in_wpe, 1), *y = zeros(n);
         if (R > 2)
             tokens[1] = -1, tokens[2] = s.V; /* zeros, and nothing outside the table is read */
-        mr_tensor tt = upload_i32(tokens, R), te = upload(wte, in_wte), tp = upload(wpe, in_wpe),
-                  ty = empty(n);
+        mr_tensor tt = upload_i32(tokens, R), te = upload(wte, in_wte), tp = upload(wpe, in_wpe), ty = empty(n);
         must(mr_embedding_forward(test_runtime(), &tt, &te, &tp, &ty, s.B, s.T, s.C, s.pos));
         mr_ref_embedding_forward(tokens, wte, wpe, y, s.B, s.T, s.C, s.V, s.pos);
         expect_near("y", &ty, y, n, 1e-6);
@@ -59,13 +58,11 @@ static void test_backward(void **state)
         struct shape s = random_shape(round);
         size_t R = (size_t)s.B * (size_t)s.T, n = R * (size_t)s.C;
         size_t in_wte = (size_t)s.V * (size_t)s.C, in_wpe = (size_t)s.P * (size_t)s.C;
-        int32_t *tokens = random_integers(1, R, 0, round % 3 ? s.V - 1 : s.V / 8),
-                *order = malloc(R * sizeof *order);
+        int32_t *tokens = random_integers(1, R, 0, round % 3 ? s.V - 1 : s.V / 8), *order = malloc(R * sizeof *order);
         int32_t *first = malloc((R + 1) * sizeof *first);
         if (R > 2)
             tokens[1] = -1, tokens[2] = s.V; /* no row of the table gets them */
-        double *dy = random_array(2, n, 1), *dwte = random_array(3, in_wte, 1),
-               *dwpe = random_array(4, in_wpe, 1);
+        double *dy = random_array(2, n, 1), *dwte = random_array(3, in_wte, 1), *dwpe = random_array(4, in_wpe, 1);
         int unique;
         must(mr_embedding_order(tokens, (int)R, order, first, &unique));
         mr_tensor tt = upload_i32(tokens, R), to = upload_i32(order, R), tf = upload_i32(first, R + 1);

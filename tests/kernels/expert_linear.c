@@ -98,8 +98,8 @@ static void forward(struct sample *a, const mr_tensor *o)
 {
     const mr_tensor *w[64], *b[64];
     mr_tensor scratch = empty(mr_expert_linear_forward_scratch(&a->s));
-    must(mr_expert_linear_forward(test_runtime(), &a->s, &a->tx, &a->routes, list(a->tw, w), list(a->tb, b),
-                                  o, &scratch));
+    must(mr_expert_linear_forward(test_runtime(), &a->s, &a->tx, &a->routes, list(a->tw, w), list(a->tb, b), o,
+                                  &scratch));
     release(&scratch);
 }
 
@@ -107,14 +107,14 @@ static void backward_input(struct sample *a, const mr_tensor *d_o, const mr_tens
 {
     const mr_tensor *w[64];
     mr_tensor scratch = empty(mr_expert_linear_backward_scratch(&a->s));
-    must(mr_expert_linear_backward_input(test_runtime(), &a->s, d_o, &a->routes, list(a->tw, w), dx,
-                                         accumulate, &scratch));
+    must(mr_expert_linear_backward_input(test_runtime(), &a->s, d_o, &a->routes, list(a->tw, w), dx, accumulate,
+                                         &scratch));
     release(&scratch);
 }
 
 /* Compares tensors of all experts with one array. */
-static void expect_all_near(const char *what, const mr_tensor *t, const double *want, int experts,
-                            size_t each, double tolerance)
+static void expect_all_near(const char *what, const mr_tensor *t, const double *want, int experts, size_t each,
+                            double tolerance)
 {
     double *got = zeros((size_t)experts * each);
     for (int e = 0; e < experts; e++) {
@@ -199,8 +199,7 @@ static void test_backward_weight_adds(void **state)
 static void test_all_rows_on_few_experts(void **state)
 {
     (void)state;
-    static const int lopsided[][5] = {
-        {3, 4, 1, 10, 12}, {130, 6, 1, 65, 40}, {100, 9, 2, 31, 5}, {200, 64, 2, 17, 30}};
+    static const int lopsided[][5] = {{3, 4, 1, 10, 12}, {130, 6, 1, 65, 40}, {100, 9, 2, 31, 5}, {200, 64, 2, 17, 30}};
     for (size_t k = 0; k < sizeof lopsided / sizeof *lopsided; k++) {
         check_forward(lopsided[k], ALL_ON_THE_LAST);
         check_backward_input(lopsided[k], ALL_ON_THE_LAST);
@@ -278,8 +277,7 @@ static void test_whole_mixture(void **state)
     size_t n = (size_t)(a.R * a.D), assignments = (size_t)(a.R * a.A), scores = (size_t)(a.R * a.E);
     struct whole c = {&a, zeros(n), random_array(8, n, 1)};
     mr_tensor t_scores = upload(a.scores, scores), weights = upload(a.weights, assignments), o = empty(a.no);
-    mr_tensor h = empty(n), dh = upload(c.dh, n), dweights = empty(assignments), d_o = empty(a.no),
-              dx = empty(a.nx);
+    mr_tensor h = empty(n), dh = upload(c.dh, n), dweights = empty(assignments), d_o = empty(a.no), dx = empty(a.nx);
     mr_tensor dscores = empty(scores);
     forward(&a, &o);
     must(mr_mixture_forward(rt, &weights, &o, &h, a.R, a.A, a.A, a.D));
@@ -308,8 +306,7 @@ static void test_wrong_arguments_are_refused(void **state)
     mr_tensor o = empty(a.no), small = empty(4);
     list(a.tw, w), list(a.tb, b);
     assert_int_equal(mr_expert_linear_forward(rt, &a.s, &a.tx, &a.routes, w, b, &o, &small), MR_EINVAL);
-    assert_int_equal(mr_expert_linear_backward_input(rt, &a.s, &a.t_do, &a.routes, w, &small, false, &o),
-                     MR_EINVAL);
+    assert_int_equal(mr_expert_linear_backward_input(rt, &a.s, &a.t_do, &a.routes, w, &small, false, &o), MR_EINVAL);
     w[3] = &small;
     assert_int_equal(mr_expert_linear_backward_weight(rt, &a.s, &a.tx, &a.t_do, &a.routes, w, b), MR_EINVAL);
     a.s.topk.active = 5;

@@ -8,8 +8,9 @@
 static void test_transpositions_of_all_sizes(void **state)
 {
     (void)state;
-    static const int sizes[][3] = {{9, 9, 1},    {16, 16, 16},  {17, 65, 15},  {96, 128, 128}, {96, 65, 128}, {96, 128, 65},
-                                   {96, 153, 64}, {153, 128, 96}, {33, 31, 129}, {64, 64, 257},  {12, 100, 77}, {130, 49, 300}};
+    static const int sizes[][3] = {{9, 9, 1},     {16, 16, 16},  {17, 65, 15},  {96, 128, 128},
+                                   {96, 65, 128}, {96, 128, 65}, {96, 153, 64}, {153, 128, 96},
+                                   {33, 31, 129}, {64, 64, 257}, {12, 100, 77}, {130, 49, 300}};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         for (int trans = 0; trans < 4; trans++)
             expect_product(sizes[i][0], sizes[i][1], sizes[i][2], trans & 1, trans & 2, i % 3 == 1 ? GEMM_BETA : 0);
@@ -170,8 +171,18 @@ static void test_wrong_tables_are_refused(void **state)
 {
     (void)state;
     static const char *const wrong[] = {
-        "", "any ** * own rows=99\n", "any ** * own size=3\n", "any ** * blas\n", "huge ** * own\n", "any *x * own\n",
-        "small ** * own\n", "any nn * own\n", "any ** 5 own\n", "any **\n", "any ** * own side=7\n", "any ** * own rows=\n",
+        "",
+        "any ** * own rows=99\n",
+        "any ** * own size=3\n",
+        "any ** * blas\n",
+        "huge ** * own\n",
+        "any *x * own\n",
+        "small ** * own\n",
+        "any nn * own\n",
+        "any ** 5 own\n",
+        "any **\n",
+        "any ** * own side=7\n",
+        "any ** * own rows=\n",
     };
     mr_runtime *rt = test_runtime();
     uint64_t hash = mr_gemm_table_hash(rt);

@@ -11,10 +11,10 @@
 #include "rt/gemm.h"
 
 enum gemm_extra {
-    GEMM_BETA = 1,     /* C += */
+    GEMM_BETA = 1, /* C += */
     GEMM_BIAS = 2,
-    GEMM_APART = 4,    /* leading dimensions and offsets that are not tight */
-    GEMM_BATCH = 8,    /* three products, their matrices a few elements apart */
+    GEMM_APART = 4, /* leading dimensions and offsets that are not tight */
+    GEMM_BATCH = 8, /* three products, their matrices a few elements apart */
 };
 
 static inline size_t gemm_span(int rows, int columns, int ld)
@@ -28,12 +28,13 @@ static inline void expect_product(int m, int n, int k, bool trans_a, bool trans_
     test_case("gemm %c%c %d x %d x %d%s%s%s%s, seed %llu", trans_a ? 't' : 'n', trans_b ? 't' : 'n', m, n, k,
               extra & GEMM_BETA ? " beta" : "", extra & GEMM_BIAS ? " bias" : "", extra & GEMM_APART ? " apart" : "",
               extra & GEMM_BATCH ? " batch" : "", (unsigned long long)test_seed());
-    struct mr_gemm g = {.m = m, .n = n, .k = k, .trans_a = trans_a, .trans_b = trans_b,
-                        .beta = extra & GEMM_BETA ? 1 : 0};
+    struct mr_gemm g = {
+        .m = m, .n = n, .k = k, .trans_a = trans_a, .trans_b = trans_b, .beta = extra & GEMM_BETA ? 1 : 0};
     int more = extra & GEMM_APART ? 1 : 0, batch = extra & GEMM_BATCH ? 3 : 1;
     int rows_a = trans_a ? k : m, cols_a = trans_a ? m : k, rows_b = trans_b ? n : k, cols_b = trans_b ? k : n;
     int lda = cols_a + 3 * more, ldb = cols_b + 5 * more, ldc = n + 2 * more;
-    size_t span_a = gemm_span(rows_a, cols_a, lda), span_b = gemm_span(rows_b, cols_b, ldb), span_c = gemm_span(m, n, ldc);
+    size_t span_a = gemm_span(rows_a, cols_a, lda), span_b = gemm_span(rows_b, cols_b, ldb),
+           span_c = gemm_span(m, n, ldc);
     if (more)
         g.lda = lda, g.ldb = ldb, g.ldc = ldc, g.offset_a = 7, g.offset_b = 1, g.offset_c = 13;
     if (batch > 1)

@@ -17,8 +17,7 @@ static struct norm make(int rows, int heads, int width)
 {
     struct norm c = {.rows = rows, .heads = heads, .width = width, .dim = (size_t)heads * (size_t)width};
     c.n = (size_t)rows * c.dim, c.statistics = (size_t)rows * (size_t)heads;
-    test_case("group_norm: rows %d heads %d width %d, seed %llu", rows, heads, width,
-              (unsigned long long)test_seed());
+    test_case("group_norm: rows %d heads %d width %d, seed %llu", rows, heads, width, (unsigned long long)test_seed());
     c.x = random_array(1, c.n, 1), c.y = zeros(c.n), c.dy = random_array(2, c.n, 1), c.dx = zeros(c.n);
     c.weight = random_array(3, c.dim, 1), c.shift = random_array(4, c.dim, 1);
     c.dweight = random_array(5, c.dim, 1), c.dshift = random_array(6, c.dim, 1);
@@ -31,8 +30,7 @@ static struct norm make_random(int round)
     static const int widths[] = {1, 16, 17, 32, 64, 96};
     uint64_t seed = 10 * (uint64_t)round;
     int width = round < 6 ? widths[round] : random_int(seed, 5, 130);
-    return make(round == 1 ? 1 : random_int(seed + 1, 1, 80), round == 2 ? 1 : random_int(seed + 2, 1, 9),
-                width);
+    return make(round == 1 ? 1 : random_int(seed + 1, 1, 80), round == 2 ? 1 : random_int(seed + 2, 1, 9), width);
 }
 
 static void drop(struct norm *c)
@@ -43,14 +41,13 @@ static void drop(struct norm *c)
 
 static void forward(struct norm *c)
 {
-    mr_ref_group_norm_forward(c->x, c->weight, c->shift, c->y, c->mean, c->rstd, c->rows, c->heads, c->width,
-                              EPS);
+    mr_ref_group_norm_forward(c->x, c->weight, c->shift, c->y, c->mean, c->rstd, c->rows, c->heads, c->width, EPS);
 }
 
 static void backward(struct norm *c)
 {
-    mr_ref_group_norm_backward(c->x, c->weight, c->mean, c->rstd, c->dy, c->dx, c->dweight, c->dshift,
-                               c->rows, c->heads, c->width);
+    mr_ref_group_norm_backward(c->x, c->weight, c->mean, c->rstd, c->dy, c->dx, c->dweight, c->dshift, c->rows,
+                               c->heads, c->width);
 }
 
 static void test_forward(void **state)
@@ -60,8 +57,8 @@ static void test_forward(void **state)
         struct norm c = make_random(round);
         mr_tensor x = upload(c.x, c.n), weight = upload(c.weight, c.dim), bias = upload(c.shift, c.dim);
         mr_tensor y = empty(c.n), mean = empty(c.statistics), rstd = empty(c.statistics);
-        must(mr_group_norm_forward(test_runtime(), &x, &weight, &bias, &y, &mean, &rstd, c.rows, c.heads,
-                                   c.width, EPS));
+        must(
+            mr_group_norm_forward(test_runtime(), &x, &weight, &bias, &y, &mean, &rstd, c.rows, c.heads, c.width, EPS));
         forward(&c);
         expect_near("y", &y, c.y, c.n, 1e-5);
         expect_near("mean", &mean, c.mean, c.statistics, 1e-5);
@@ -85,8 +82,8 @@ static void test_backward(void **state)
         mr_tensor dx = accumulate ? upload(before, c.n) : empty(c.n);
         mr_tensor dweight = upload(c.dweight, c.dim), dbias = upload(c.dshift, c.dim);
         mr_tensor scratch = empty(mr_group_norm_backward_scratch(rt, c.rows, c.heads, c.width));
-        must(mr_group_norm_backward(rt, &x, &weight, &mean, &rstd, &dy, &dx, accumulate, &dweight, &dbias,
-                                    &scratch, c.rows, c.heads, c.width));
+        must(mr_group_norm_backward(rt, &x, &weight, &mean, &rstd, &dy, &dx, accumulate, &dweight, &dbias, &scratch,
+                                    c.rows, c.heads, c.width));
         backward(&c);
         for (size_t i = 0; accumulate && i < c.n; i++)
             c.dx[i] += before[i];
@@ -133,8 +130,7 @@ static void test_wrong_sizes_are_refused(void **state)
     assert_int_equal(mr_group_norm_forward(rt, &x, &w, &w, &y, &s, &small, 2, 4, 5, EPS), MR_EINVAL);
     assert_int_equal(mr_group_norm_forward(rt, &x, &w, &w, &y, &s, &s, 2, 0, 5, EPS), MR_EINVAL);
     assert_int_equal(mr_group_norm_forward(rt, &x, &w, NULL, &y, &s, &s, 2, 4, 5, EPS), MR_EINVAL);
-    assert_int_equal(mr_group_norm_backward(rt, &x, &w, &s, &s, &x, &y, false, &w, &w, &small, 2, 4, 5),
-                     MR_EINVAL);
+    assert_int_equal(mr_group_norm_backward(rt, &x, &w, &s, &s, &x, &y, false, &w, &w, &small, 2, 4, 5), MR_EINVAL);
     release(&x), release(&y), release(&w), release(&s), release(&small);
 }
 

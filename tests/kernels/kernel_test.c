@@ -188,9 +188,11 @@ void expect_near_host(const char *what, const double *got, const double *want, s
     }
     if (!wrong)
         return;
-    fprintf(stderr, "# %s (test seed %llu)\n#   %s: %zu of %zu elements are wrong; [%zu] is %.9g, should be %.9g "
-                    "(allowed error %.3g, largest %.3g)\n", case_text, (unsigned long long)test_seed(), what, wrong, n,
-            worst, got[worst], want[worst], allowed, largest);
+    fprintf(stderr,
+            "# %s (test seed %llu)\n#   %s: %zu of %zu elements are wrong; [%zu] is %.9g, should be %.9g "
+            "(allowed error %.3g, largest %.3g)\n",
+            case_text, (unsigned long long)test_seed(), what, wrong, n, worst, got[worst], want[worst], allowed,
+            largest);
     fail();
 }
 
@@ -238,7 +240,8 @@ void expect_gradient(const char *what, double (*loss)(void *context), void *cont
     for (size_t k = 0; k < tries; k++) {
         if (fabs(got[k] - want[k]) <= relative_tolerance * (largest > 0 ? largest : 1))
             continue;
-        fprintf(stderr, "# %s (test seed %llu)\n#   gradient of %s: %.9g, central differences say %.9g (largest %.3g)\n",
+        fprintf(stderr,
+                "# %s (test seed %llu)\n#   gradient of %s: %.9g, central differences say %.9g (largest %.3g)\n",
                 case_text, (unsigned long long)test_seed(), what, got[k], want[k], largest);
         fail();
     }

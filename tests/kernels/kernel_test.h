@@ -23,8 +23,8 @@ mr_runtime *test_runtime(void);
 int close_test_runtime(void **state);
 
 #undef cmocka_run_group_tests
-#define cmocka_run_group_tests(tests, setup, teardown)                                                       \
-    _cmocka_run_group_tests(#tests, tests, sizeof(tests) / sizeof((tests)[0]), setup,                         \
+#define cmocka_run_group_tests(tests, setup, teardown)                                \
+    _cmocka_run_group_tests(#tests, tests, sizeof(tests) / sizeof((tests)[0]), setup, \
                             (teardown) ? (teardown) : close_test_runtime)
 
 /* Fails the test with mr_error_text() if the call failed. */
@@ -47,12 +47,12 @@ double *zeros(size_t n);
 /* Tensors; freed by release(). */
 mr_tensor upload(const double *a, size_t n);
 mr_tensor upload_i32(const int32_t *a, size_t n);
-mr_tensor empty(size_t n); /* filled with NaN: what a kernel leaves out shows */
+mr_tensor empty(size_t n);     /* filled with NaN: what a kernel leaves out shows */
 mr_tensor empty_i32(size_t n); /* filled with -123456789 */
 mr_tensor zeroed(size_t n);
 void release(mr_tensor *t);
-double *download(const mr_tensor *t, size_t n);       /* freed by the caller */
-int32_t *download_i32(const mr_tensor *t, size_t n);  /* freed by the caller */
+double *download(const mr_tensor *t, size_t n);      /* freed by the caller */
+int32_t *download_i32(const mr_tensor *t, size_t n); /* freed by the caller */
 
 /* |got - want| <= relative_tolerance * max |want| (max taken as 1 if all of want is 0), and no NaN. */
 void expect_near(const char *what, const mr_tensor *got, const double *want, size_t n, double relative_tolerance);

@@ -44,14 +44,13 @@ static void drop(struct norm *c)
 
 static void forward(struct norm *c)
 {
-    mr_ref_layer_norm_forward(c->x, c->weight, c->bias ? c->shift : NULL, c->y, c->mean, c->rstd, c->rows,
-                              c->dim, EPS);
+    mr_ref_layer_norm_forward(c->x, c->weight, c->bias ? c->shift : NULL, c->y, c->mean, c->rstd, c->rows, c->dim, EPS);
 }
 
 static void backward(struct norm *c)
 {
-    mr_ref_layer_norm_backward(c->x, c->weight, c->mean, c->rstd, c->dy, c->dx, c->dweight,
-                               c->bias ? c->dshift : NULL, c->rows, c->dim);
+    mr_ref_layer_norm_backward(c->x, c->weight, c->mean, c->rstd, c->dy, c->dx, c->dweight, c->bias ? c->dshift : NULL,
+                               c->rows, c->dim);
 }
 
 static void test_forward(void **state)
@@ -60,11 +59,10 @@ static void test_forward(void **state)
     for (int round = 0; round < 12; round++) {
         struct norm c = make_random(round);
         size_t rows = (size_t)c.rows, dim = (size_t)c.dim;
-        mr_tensor x = upload(c.x, c.n), weight = upload(c.weight, dim), bias = upload(c.shift, dim),
-                  y = empty(c.n);
+        mr_tensor x = upload(c.x, c.n), weight = upload(c.weight, dim), bias = upload(c.shift, dim), y = empty(c.n);
         mr_tensor mean = empty(rows), rstd = empty(rows);
-        must(mr_layer_norm_forward(test_runtime(), &x, &weight, c.bias ? &bias : NULL, &y, &mean, &rstd,
-                                   c.rows, c.dim, EPS));
+        must(mr_layer_norm_forward(test_runtime(), &x, &weight, c.bias ? &bias : NULL, &y, &mean, &rstd, c.rows, c.dim,
+                                   EPS));
         forward(&c);
         expect_near("y", &y, c.y, c.n, 1e-5);
         expect_near("mean", &mean, c.mean, rows, 1e-5);
@@ -151,8 +149,7 @@ static void test_wrong_sizes_are_refused(void **state)
     mr_tensor x = zeroed(40), w = zeroed(20), s = zeroed(2), small = zeroed(1);
     assert_int_equal(mr_layer_norm_forward(rt, &x, &s, NULL, &x, &s, &s, 2, 20, EPS), MR_EINVAL);
     assert_int_equal(mr_layer_norm_forward(rt, &x, &w, NULL, &x, &small, &s, 2, 20, EPS), MR_EINVAL);
-    assert_int_equal(mr_layer_norm_backward(rt, &x, &w, &s, &s, &x, &x, false, &w, NULL, &small, 2, 20),
-                     MR_EINVAL);
+    assert_int_equal(mr_layer_norm_backward(rt, &x, &w, &s, &s, &x, &x, false, &w, NULL, &small, 2, 20), MR_EINVAL);
     release(&x), release(&w), release(&s), release(&small);
 }
 

@@ -11,8 +11,8 @@ struct shape {
 
 static struct shape random_shape(int round)
 {
-    static const int fixed[][3] = {{1, 1, 1}, {1, 128, 384}, {96, 128, 65}, {96, 153, 128}, {96, 128, 153}, {8, 33, 200},
-                                   {5, 128, 4}, {700, 40, 24}, {300, 24, 9}};
+    static const int fixed[][3] = {{1, 1, 1},    {1, 128, 384}, {96, 128, 65}, {96, 153, 128}, {96, 128, 153},
+                                   {8, 33, 200}, {5, 128, 4},   {700, 40, 24}, {300, 24, 9}};
     enum { FIXED = sizeof fixed / sizeof fixed[0] };
     uint64_t seed = 10 * (uint64_t)round;
     struct shape s = {.rows = round < FIXED ? fixed[round][0] : random_int(seed, 1, 200),
@@ -79,8 +79,8 @@ static void test_backward_weight(void **state)
         double *x = random_array(1, s.n_x, 1), *dy = random_array(2, s.n_y, 1), *dw = random_array(3, s.n_w, 1),
                *db = random_array(4, (size_t)s.out, 1);
         size_t room = mr_linear_scratch(test_runtime(), s.rows, s.in, s.out);
-        mr_tensor tx = upload(x, s.n_x), tdy = upload(dy, s.n_y), tdw = upload(dw, s.n_w), tdb = upload(db, (size_t)s.out),
-                  scratch = empty(room);
+        mr_tensor tx = upload(x, s.n_x), tdy = upload(dy, s.n_y), tdw = upload(dw, s.n_w),
+                  tdb = upload(db, (size_t)s.out), scratch = empty(room);
         bool bias = round % 3 != 1;
         must(mr_linear_backward_weight_columns(test_runtime(), &tx, &tdy, &tdw, bias ? &tdb : NULL, &scratch, s.rows,
                                                s.in, s.out, s.ld, (size_t)s.at));
@@ -115,7 +115,8 @@ static void test_reference_gradients(void **state)
     test_case("linear reference");
     struct gradient_case c = {.rows = 4, .in = 5, .out = 3, .ld = 6};
     double *dy = random_array(4, 24, 1), *dx = zeros(20), *dw = zeros(15), *db = zeros(3);
-    c.x = random_array(1, 20, 1), c.w = random_array(2, 15, 1), c.bias = random_array(3, 3, 1), c.y = zeros(24), c.dy = dy;
+    c.x = random_array(1, 20, 1), c.w = random_array(2, 15, 1), c.bias = random_array(3, 3, 1), c.y = zeros(24),
+    c.dy = dy;
     mr_ref_linear_backward_input(dy, c.w, dx, c.rows, c.in, c.out, c.ld);
     mr_ref_linear_backward_weight(c.x, dy, dw, db, c.rows, c.in, c.out, c.ld);
     expect_gradient("x", loss, &c, c.x, dx, 20, 1e-6);

@@ -16,7 +16,8 @@ static void test_every_number_of_vectors(void **state)
 static void test_sizes_at_the_edges(void **state)
 {
     (void)state;
-    static const int sizes[][2] = {{1, 1}, {1, 16}, {3, 15}, {4, 17}, {5, 1}, {64, 128}, {65, 64}, {100, 3}, {513, 31}, {33, 770}};
+    static const int sizes[][2] = {{1, 1},    {1, 16},  {3, 15},  {4, 17},   {5, 1},
+                                   {64, 128}, {65, 64}, {100, 3}, {513, 31}, {33, 770}};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         for (int trans = 0; trans < 4; trans++) {
             expect_product(1, sizes[i][0], sizes[i][1], trans & 1, trans & 2, GEMM_BIAS);

@@ -7,8 +7,7 @@
 
 /* rows, experts, active, dim: odd ones, single ones, the ones that are trained */
 static const int shapes[][4] = {
-    {1, 1, 1, 1},    {3, 2, 1, 19},  {65, 4, 4, 153}, {33, 7, 5, 16},
-    {2, 64, 64, 17}, {9, 4, 4, 614}, {130, 5, 2, 31},
+    {1, 1, 1, 1}, {3, 2, 1, 19}, {65, 4, 4, 153}, {33, 7, 5, 16}, {2, 64, 64, 17}, {9, 4, 4, 614}, {130, 5, 2, 31},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -21,8 +20,7 @@ struct sample {
 
 static struct sample sample_of(int k)
 {
-    struct sample a = {
-        .rows = shapes[k][0], .experts = shapes[k][1], .active = shapes[k][2], .dim = shapes[k][3]};
+    struct sample a = {.rows = shapes[k][0], .experts = shapes[k][1], .active = shapes[k][2], .dim = shapes[k][3]};
     test_case("mixture: rows %d experts %d active %d dim %d", a.rows, a.experts, a.active, a.dim);
     a.scores_count = (size_t)(a.rows * a.experts);
     a.o_count = (size_t)(a.rows * a.active * a.dim);
@@ -58,8 +56,7 @@ static void test_softmax_forward(void **state)
 {
     (void)state;
     for (int round = 0; round < 12; round++) {
-        int rows = random_int((uint64_t)round, 1, 300),
-            n = random_int(50 + (uint64_t)round, 1, round % 3 ? 20 : 300);
+        int rows = random_int((uint64_t)round, 1, 300), n = random_int(50 + (uint64_t)round, 1, round % 3 ? 20 : 300);
         size_t count = (size_t)(rows * n);
         test_case("softmax: rows %d of %d", rows, n);
         double *x = random_array(1, count, 10), *want = zeros(count);
@@ -92,8 +89,7 @@ static void test_softmax_backward(void **state)
         int rows = random_int((uint64_t)round, 1, 100), n = random_int(50 + (uint64_t)round, 1, 70);
         size_t count = (size_t)(rows * n);
         test_case("softmax backward: rows %d of %d", rows, n);
-        double *x = random_array(1, count, 2), *dy = random_array(2, count, 1), *y = zeros(count),
-               *want = zeros(count);
+        double *x = random_array(1, count, 2), *dy = random_array(2, count, 1), *y = zeros(count), *want = zeros(count);
         mr_ref_softmax_forward(x, y, rows, n);
         mr_ref_softmax_backward(x, dy, want, rows, n);
         mr_tensor ty = upload(y, count), tdy = upload(dy, count), tdx = empty(count);
@@ -156,8 +152,8 @@ static void test_mixture_backward(void **state)
         double *dscores = zeros(a.scores_count), *d_o = zeros(a.o_count);
         mr_tensor t_dscores = empty(a.scores_count), t_do = empty(a.o_count);
         mr_ref_mixture_backward(a.scores, a.o, a.g, dscores, d_o, a.rows, a.experts, a.active, a.dim);
-        must(mr_mixture_backward(test_runtime(), &a.t_scores, &a.t_o, &a.t_g, &t_dscores, &t_do, a.rows,
-                                 a.experts, a.active, a.dim));
+        must(mr_mixture_backward(test_runtime(), &a.t_scores, &a.t_o, &a.t_g, &t_dscores, &t_do, a.rows, a.experts,
+                                 a.active, a.dim));
         expect_near("dscores", &t_dscores, dscores, a.scores_count, 5e-6);
         expect_near("d_o", &t_do, d_o, a.o_count, 1e-6);
         release(&t_dscores), release(&t_do);
@@ -196,8 +192,7 @@ static void test_mixture_reference_gradient(void **state)
  */
 
 /* batch, time, active, dim */
-static const int diverse[][4] = {
-    {1, 1, 1, 1}, {3, 5, 2, 19}, {12, 64, 4, 153}, {2, 33, 3, 17}, {1, 130, 4, 61}};
+static const int diverse[][4] = {{1, 1, 1, 1}, {3, 5, 2, 19}, {12, 64, 4, 153}, {2, 33, 3, 17}, {1, 130, 4, 61}};
 enum { DIVERSE = sizeof diverse / sizeof *diverse };
 
 static void test_diversity_adds_to_loss_and_gradient(void **state)

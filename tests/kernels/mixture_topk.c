@@ -10,8 +10,7 @@
 
 /* rows, experts, active: one block, several, whole ones, all experts, the most experts */
 static const int shapes[][3] = {
-    {1, 1, 1},    {1, 4, 2},     {64, 4, 2},  {65, 6, 3},  {768, 4, 2},
-    {333, 64, 8}, {130, 64, 64}, {200, 5, 1}, {128, 3, 3},
+    {1, 1, 1}, {1, 4, 2}, {64, 4, 2}, {65, 6, 3}, {768, 4, 2}, {333, 64, 8}, {130, 64, 64}, {200, 5, 1}, {128, 3, 3},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -59,8 +58,7 @@ static void sample_free(struct sample *a)
 
 static void route(struct sample *a, const mr_tensor *loss, float balance)
 {
-    must(mr_topk_route(test_runtime(), &a->s, &a->t_scores, &a->t_routes, &a->t_weights, loss, balance,
-                       &a->t_scratch));
+    must(mr_topk_route(test_runtime(), &a->s, &a->t_scores, &a->t_routes, &a->t_weights, loss, balance, &a->t_scratch));
 }
 
 static void expect_i32(const char *what, const int32_t *got, const int *want, size_t n)
@@ -92,8 +90,7 @@ static void test_routes(void **state)
 {
     (void)state;
     for (int k = 0; k < SHAPES; k++) {
-        struct sample a =
-            sample_of((struct mr_topk){shapes[k][0], shapes[k][1], shapes[k][2]}, NULL, false, 5);
+        struct sample a = sample_of((struct mr_topk){shapes[k][0], shapes[k][1], shapes[k][2]}, NULL, false, 5);
         expect_routed(&a);
         sample_free(&a);
     }
@@ -103,8 +100,7 @@ static void test_ties_go_to_the_lower_index(void **state)
 {
     (void)state;
     for (int k = 0; k < SHAPES; k++) {
-        struct sample a =
-            sample_of((struct mr_topk){shapes[k][0], shapes[k][1], shapes[k][2]}, NULL, true, 6);
+        struct sample a = sample_of((struct mr_topk){shapes[k][0], shapes[k][1], shapes[k][2]}, NULL, true, 6);
         expect_routed(&a);
         sample_free(&a);
     }
@@ -149,10 +145,9 @@ static void test_balance_adds_to_loss(void **state)
 {
     (void)state;
     for (int k = 0; k < SHAPES; k++) {
-        struct sample a =
-            sample_of((struct mr_topk){shapes[k][0], shapes[k][1], shapes[k][2]}, NULL, false, 9);
-        double before = 2, want = before + 0.5 * mr_ref_topk_balance(a.scores, a.choice, a.s.rows,
-                                                                     a.s.experts, a.s.active);
+        struct sample a = sample_of((struct mr_topk){shapes[k][0], shapes[k][1], shapes[k][2]}, NULL, false, 9);
+        double before = 2,
+               want = before + 0.5 * mr_ref_topk_balance(a.scores, a.choice, a.s.rows, a.s.experts, a.s.active);
         mr_tensor loss = upload(&before, 1);
         route(&a, &loss, 0.5f);
         expect_near("loss", &loss, &want, 1, 2e-6);
@@ -178,15 +173,13 @@ static void test_scores_backward(void **state)
 {
     (void)state;
     for (int k = 0; k < SHAPES; k++) {
-        struct sample a =
-            sample_of((struct mr_topk){shapes[k][0], shapes[k][1], shapes[k][2]}, NULL, false, 10);
+        struct sample a = sample_of((struct mr_topk){shapes[k][0], shapes[k][1], shapes[k][2]}, NULL, false, 10);
         double *dweights = random_array(11, a.choice_count, 1), *want = zeros(a.scores_count);
         mr_tensor t_dweights = upload(dweights, a.choice_count), dscores = empty(a.scores_count);
-        mr_ref_topk_scores_backward(a.scores, a.choice, dweights, 0.3, want, a.s.rows, a.s.experts,
-                                    a.s.active);
+        mr_ref_topk_scores_backward(a.scores, a.choice, dweights, 0.3, want, a.s.rows, a.s.experts, a.s.active);
         route(&a, NULL, 0);
-        must(mr_topk_scores_backward(test_runtime(), &a.s, &a.t_scores, &a.t_routes, &a.t_weights,
-                                     &t_dweights, 0.3f, &dscores));
+        must(mr_topk_scores_backward(test_runtime(), &a.s, &a.t_scores, &a.t_routes, &a.t_weights, &t_dweights, 0.3f,
+                                     &dscores));
         expect_near("dscores", &dscores, want, a.scores_count, 5e-6);
         release(&t_dweights), release(&dscores);
         free(dweights), free(want);
@@ -220,8 +213,7 @@ static void test_reference_gradient(void **state)
     struct loss c = {&a, a.choice, random_array(13, a.choice_count, 1), zeros(a.choice_count),
                      random_integers(0, a.choice_count, 0, 0)};
     double *dscores = zeros(a.scores_count);
-    mr_ref_topk_scores_backward(a.scores, a.choice, c.dweights, 0.3, dscores, a.s.rows, a.s.experts,
-                                a.s.active);
+    mr_ref_topk_scores_backward(a.scores, a.choice, c.dweights, 0.3, dscores, a.s.rows, a.s.experts, a.s.active);
     expect_gradient("scores", topk_loss, &c, a.scores, dscores, a.scores_count, 1e-6);
     free(c.dweights), free(c.weights), free(c.moved), free(dscores);
     sample_free(&a);

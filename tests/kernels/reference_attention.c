@@ -5,14 +5,12 @@
 #include "ops/reference_attention.h"
 #include "ref/reference_attention.h"
 
-typedef int forward_op(mr_runtime *rt, const struct mr_reference_attention *s, const mr_tensor *in,
-                       const mr_tensor *y, const mr_tensor *kept, const mr_tensor *scratch);
+typedef int forward_op(mr_runtime *rt, const struct mr_reference_attention *s, const mr_tensor *in, const mr_tensor *y,
+                       const mr_tensor *kept, const mr_tensor *scratch);
 typedef int backward_op(mr_runtime *rt, const struct mr_reference_attention *s, const mr_tensor *in,
-                        const mr_tensor *kept, const mr_tensor *dy, const mr_tensor *din,
-                        const mr_tensor *scratch);
+                        const mr_tensor *kept, const mr_tensor *dy, const mr_tensor *din, const mr_tensor *scratch);
 typedef void forward_ref(const double *in, double *y, int batch, int time, int heads, int dim);
-typedef void backward_ref(const double *in, const double *dy, double *din, int batch, int time, int heads,
-                          int dim);
+typedef void backward_ref(const double *in, const double *dy, double *din, int batch, int time, int heads, int dim);
 
 /* One of the two attentions, with `parts` numbers in for each out. */
 struct kind {

@@ -42,8 +42,7 @@ static void test_backward(void **state)
         size_t n = (size_t)rows * (size_t)dim;
         double *x = random_array(1, n, 1), *dy = random_array(2, n, 1), *before = random_array(3, n, 1);
         double *dx = zeros(n);
-        mr_tensor tx = upload(x, n), ty = empty(n), trstd = empty((size_t)rows), tdy = upload(dy, n),
-                  tdx = empty(n);
+        mr_tensor tx = upload(x, n), ty = empty(n), trstd = empty((size_t)rows), tdy = upload(dy, n), tdx = empty(n);
         must(mr_rms_norm_forward(test_runtime(), &tx, &ty, &trstd, rows, dim, EPS));
         must(mr_rms_norm_backward(test_runtime(), &ty, &trstd, &tdy, &tdx, rows, dim, false));
         mr_ref_rms_norm_backward(x, dy, dx, rows, dim, EPS);
@@ -97,8 +96,7 @@ static void test_reference_gradient(void **state)
     (void)state;
     test_case("rms_norm reference");
     int rows = 3, dim = 7;
-    double *x = random_array(1, 21, 1), *dy = random_array(2, 21, 1), *dx = zeros(21), *y = zeros(21),
-           *rstd = zeros(3);
+    double *x = random_array(1, 21, 1), *dy = random_array(2, 21, 1), *dx = zeros(21), *y = zeros(21), *rstd = zeros(3);
     struct gradient_case c = {rows, dim, x, y, rstd, dy};
     mr_ref_rms_norm_backward(x, dy, dx, rows, dim, EPS);
     expect_gradient("dx", loss, &c, x, dx, 21, 1e-6);

@@ -12,8 +12,7 @@ static void test_forward_and_backward(void **state)
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
         size_t n = (size_t)sizes[k];
         test_case("silu_gate: n %zu, seed %llu", n, (unsigned long long)test_seed());
-        double *x = random_array(1, n, 1), *g = random_array(2, n, n < 100 ? 1 : 3),
-               *dy = random_array(3, n, 1);
+        double *x = random_array(1, n, 1), *g = random_array(2, n, n < 100 ? 1 : 3), *dy = random_array(3, n, 1);
         double *y = zeros(n), *dx = zeros(n), *dg = zeros(n);
         mr_ref_silu_gate_forward(x, g, y, n);
         mr_ref_silu_gate_backward(x, g, dy, dx, dg, n);
@@ -36,8 +35,7 @@ static void test_far_gates_are_0_or_their_input(void **state)
 {
     (void)state;
     test_case("silu_gate far from 0");
-    const double g[] = {-1e4, -100, -90, 90, 100, 1e4}, x[] = {1, 1, 1, 1, 1, 1},
-                 want[] = {0, 0, 0, 90, 100, 1e4};
+    const double g[] = {-1e4, -100, -90, 90, 100, 1e4}, x[] = {1, 1, 1, 1, 1, 1}, want[] = {0, 0, 0, 90, 100, 1e4};
     const double slope[] = {0, 0, 0, 1, 1, 1};
     mr_tensor tx = upload(x, 6), tg = upload(g, 6), ty = empty(6), tdx = empty(6), tdg = empty(6);
     must(mr_silu_gate_forward(test_runtime(), &tx, &tg, &ty, 6));

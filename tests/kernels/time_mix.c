@@ -118,7 +118,7 @@ static const int widths[] = {1, 7, 12, 24, 32, 96, 100, 200}; /* each compiles t
 
 static const int shapes[][4] = {
     /* B, T, H, N */
-    {1, 1, 1, 1},   {2, 130, 1, 7},  {1, 300, 1, 7},  {1, 65, 3, 12},  {2, 100, 2, 24}, {2, 5, 3, 32},
+    {1, 1, 1, 1},   {2, 130, 1, 7},  {1, 300, 1, 7}, {1, 65, 3, 12},  {2, 100, 2, 24}, {2, 5, 3, 32},
     {3, 64, 2, 32}, {1, 200, 3, 96}, {2, 33, 2, 96}, {1, 96, 2, 100}, {1, 40, 1, 200},
 };
 
@@ -182,7 +182,8 @@ static void check_split(uint64_t seed, int batch, int time, int heads, int width
         for (int i = 0; i < DY; i++)
             part[i] = piece_of(a.in[i], &a.s, from, count);
         if (count == 1)
-            must(mr_time_mix_step(test_runtime(), &s, &part[R], &part[K], &part[V], &a.t_decay, &a.t_faaaa, &carried, &y));
+            must(mr_time_mix_step(test_runtime(), &s, &part[R], &part[K], &part[V], &a.t_decay, &a.t_faaaa, &carried,
+                                  &y));
         else
             must(mr_time_mix_forward(test_runtime(), &s, &part[R], &part[K], &part[V], &a.t_decay, &a.t_faaaa, &carried,
                                      &y, NULL, &a.scratch));
@@ -300,14 +301,14 @@ static void test_wrong_arguments_are_refused(void **unused)
     mr_tensor y = empty(a.n);
     struct mr_time_mix s = a.s;
     s.width = MR_TIME_MIX_WIDTH + 1;
-    assert_int_equal(MR_EINVAL, mr_time_mix_forward(test_runtime(), &s, &a.t[R], &a.t[K], &a.t[V], &a.t_decay, &a.t_faaaa,
-                                                    NULL, &y, NULL, NULL));
+    assert_int_equal(MR_EINVAL, mr_time_mix_forward(test_runtime(), &s, &a.t[R], &a.t[K], &a.t[V], &a.t_decay,
+                                                    &a.t_faaaa, NULL, &y, NULL, NULL));
     s = a.s;
     s.time = 5; /* larger than the tensors */
-    assert_int_equal(MR_EINVAL, mr_time_mix_forward(test_runtime(), &s, &a.t[R], &a.t[K], &a.t[V], &a.t_decay, &a.t_faaaa,
-                                                    NULL, &y, NULL, NULL));
-    assert_int_equal(MR_EINVAL, mr_time_mix_step(test_runtime(), &a.s, &a.t[R], &a.t[K], &a.t[V], &a.t_decay, &a.t_faaaa,
-                                                 &a.scratch, &y));
+    assert_int_equal(MR_EINVAL, mr_time_mix_forward(test_runtime(), &s, &a.t[R], &a.t[K], &a.t[V], &a.t_decay,
+                                                    &a.t_faaaa, NULL, &y, NULL, NULL));
+    assert_int_equal(MR_EINVAL, mr_time_mix_step(test_runtime(), &a.s, &a.t[R], &a.t[K], &a.t[V], &a.t_decay,
+                                                 &a.t_faaaa, &a.scratch, &y));
     release(&y);
     sample_free(&a);
 }

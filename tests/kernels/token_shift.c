@@ -9,8 +9,8 @@
 static struct mr_token_shift random_shape(int round)
 {
     uint64_t seed = 10 * (uint64_t)round;
-    struct mr_token_shift s = {random_int(seed, 1, 5), random_int(seed + 1, 1, 60),
-                               random_int(seed + 2, 1, 150), 1 + round % 6, false};
+    struct mr_token_shift s = {random_int(seed, 1, 5), random_int(seed + 1, 1, 60), random_int(seed + 2, 1, 150),
+                               1 + round % 6, false};
     if (round == 0)
         s.batch = s.time = s.dim = 1;
     if (round == 1)
@@ -29,8 +29,7 @@ static void check_forward(bool keeps)
         struct mr_token_shift s = random_shape(round);
         s.keeps = keeps;
         size_t C = (size_t)s.dim, n = (size_t)(s.batch * s.time) * C, in_state = (size_t)s.batch * C;
-        double *x = random_array(1, n, 1), *previous = random_array(2, in_state, 1), *maa[6],
-               *want = zeros(n);
+        double *x = random_array(1, n, 1), *previous = random_array(2, in_state, 1), *maa[6], *want = zeros(n);
         mr_tensor tx = upload(x, n), tp = upload(previous, in_state), tmaa[6], tout[6];
         const mr_tensor *pmaa[6], *pout[6];
         for (int k = 0; k < s.count; k++) {
@@ -79,8 +78,7 @@ static void test_backward(void **state)
         mr_tensor scratch = empty(mr_token_shift_backward_scratch(rt, &s));
         const mr_tensor *pmaa[6], *pdout[6], *pdmaa[6];
         for (int k = 0; k < s.count; k++) {
-            double *maa = random_uniform(10 + (uint64_t)k, C, -0.2, 1.2),
-                   *dout = random_array(20 + (uint64_t)k, n, 1);
+            double *maa = random_uniform(10 + (uint64_t)k, C, -0.2, 1.2), *dout = random_array(20 + (uint64_t)k, n, 1);
             dmaa[k] = random_array(30 + (uint64_t)k, C, 1);
             tmaa[k] = upload(maa, C), tdout[k] = upload(dout, n), tdmaa[k] = upload(dmaa[k], C);
             pmaa[k] = &tmaa[k], pdout[k] = &tdout[k], pdmaa[k] = &tdmaa[k];
@@ -106,8 +104,7 @@ static void test_chunks_give_the_whole(void **state)
     test_case("token_shift in chunks of 5 and 8");
     size_t C = 37, n = 13 * C;
     double *x = random_array(1, n, 1), *maa = random_uniform(2, C, 0, 1), *want = zeros(n);
-    mr_tensor tx = upload(x, n), tmaa = upload(maa, C), previous = zeroed(C), out = empty(n),
-              other = empty(n);
+    mr_tensor tx = upload(x, n), tmaa = upload(maa, C), previous = zeroed(C), out = empty(n), other = empty(n);
     mr_tensor head = upload(x, 5 * C), tail = upload(x + 5 * C, 8 * C);
     const mr_tensor *pmaa[] = {&tmaa, &tmaa}, *pout[] = {&out, &other};
     mr_ref_token_shift_forward(x, NULL, maa, want, 1, 13, 37);
@@ -118,8 +115,7 @@ static void test_chunks_give_the_whole(void **state)
     must(mr_token_shift_state(rt, &part, &head, &previous));
     must(mr_token_shift_forward(rt, &rest, &tail, &previous, pmaa, pout));
     expect_near("second", &out, want + 5 * C, 8 * C, 1e-5);
-    release(&tx), release(&tmaa), release(&previous), release(&out), release(&other), release(&head),
-        release(&tail);
+    release(&tx), release(&tmaa), release(&previous), release(&out), release(&other), release(&head), release(&tail);
     free(x), free(maa), free(want);
 }
 

@@ -39,8 +39,16 @@ static mr_tensor rows_of(const struct sample *a, int from, int count)
 static struct sample sample_of(uint64_t seed, int batch, int time, int heads, int width, int window)
 {
     int C = heads * width;
-    struct sample a = {.s = {.batch = batch, .time = time, .heads = heads, .width = width, .window = window,
-                             .scale = (float)(1 / sqrt(width)), .stride = 3 * C + 5, .q = 1, .k = C + 2, .v = 2 * C + 4}};
+    struct sample a = {.s = {.batch = batch,
+                             .time = time,
+                             .heads = heads,
+                             .width = width,
+                             .window = window,
+                             .scale = (float)(1 / sqrt(width)),
+                             .stride = 3 * C + 5,
+                             .q = 1,
+                             .k = C + 2,
+                             .v = 2 * C + 4}};
     test_case("B %d T %d H %d D %d W %d seed %llu", batch, time, heads, width, window, (unsigned long long)seed);
     a.C = (size_t)C;
     a.n = (size_t)(batch * time) * a.C;
@@ -218,7 +226,7 @@ static void test_any_split_into_calls_agrees(void **unused)
 {
     (void)unused;
     check_split(1, 2, 60, 3, 12, 20, 1);
-    check_split(2, 1, 300, 2, 8, 150, 1); /* several parts a step, joined */
+    check_split(2, 1, 300, 2, 8, 150, 1);   /* several parts a step, joined */
     check_split(3, 2, 150, 2, 24, 40, 100); /* pieces larger than the window */
     check_split(4, 1, 200, 2, 96, 70, 20);
     check_split(5, 1, 90, 3, 3, 7, 5);
@@ -276,7 +284,8 @@ static void test_reference_backward_is_the_slope(void **unused)
     (void)unused;
     struct sample a = sample_of(11, 2, 9, 2, 5, 4);
     double *d[3] = {zeros(a.n), zeros(a.n), zeros(a.n)};
-    mr_ref_window_attention_backward(a.in[Q], a.in[K], a.in[V], a.in[DY], d[Q], d[K], d[V], 2, 9, 2, 5, 4, a.s.scale, NULL);
+    mr_ref_window_attention_backward(a.in[Q], a.in[K], a.in[V], a.in[DY], d[Q], d[K], d[V], 2, 9, 2, 5, 4, a.s.scale,
+                                     NULL);
     expect_gradient("q", ref_loss, &a, a.in[Q], d[Q], a.n, 1e-6);
     expect_gradient("k", ref_loss, &a, a.in[K], d[K], a.n, 1e-6);
     expect_gradient("v", ref_loss, &a, a.in[V], d[V], a.n, 1e-6);
@@ -310,7 +319,8 @@ static void test_backward_is_the_same_bits_again(void **unused)
 /* The factors [B,H,T,T] that the mask of `d` gives. */
 static double *factors_of(const struct mr_dropout *d, const struct mr_window_attention *s)
 {
-    size_t T = (size_t)s->time, rows = (size_t)(s->batch * s->heads) * T, n = 32 * mr_window_attention_kept(s), row = n / rows;
+    size_t T = (size_t)s->time, rows = (size_t)(s->batch * s->heads) * T, n = 32 * mr_window_attention_kept(s),
+           row = n / rows;
     double *ones = random_uniform(1, n, 1, 1), *drawn = zeros(n), *factor = zeros(rows * T);
     mr_ref_dropout((double)d->p, d->seed, d->step, d->site, ones, drawn, n);
     for (size_t i = 0; i < rows; i++)
@@ -329,11 +339,12 @@ static void check_dropout(uint64_t seed, int batch, int time, int heads, int wid
     a.s.kept = &kept;
     double *factor = factors_of(&d, &a.s), *want = zeros(a.n), *w[3] = {zeros(a.n), zeros(a.n), zeros(a.n)};
     must(mr_window_attention_forward(test_runtime(), &a.s, &a.qkv, NULL, NULL, &y, &lse, NULL));
-    mr_ref_window_attention_forward(a.in[Q], a.in[K], a.in[V], want, NULL, batch, time, heads, width, window, a.s.scale, factor);
+    mr_ref_window_attention_forward(a.in[Q], a.in[K], a.in[V], want, NULL, batch, time, heads, width, window, a.s.scale,
+                                    factor);
     expect_near("y", &y, want, a.n, 1e-5);
     must(mr_window_attention_backward(test_runtime(), &a.s, &a.qkv, &y, &lse, &a.dy, &dqkv, &a.scratch));
-    mr_ref_window_attention_backward(a.in[Q], a.in[K], a.in[V], a.in[DY], w[Q], w[K], w[V], batch, time, heads, width, window,
-                                     a.s.scale, factor);
+    mr_ref_window_attention_backward(a.in[Q], a.in[K], a.in[V], a.in[DY], w[Q], w[K], w[V], batch, time, heads, width,
+                                     window, a.s.scale, factor);
     double *got = download(&dqkv, (size_t)(batch * time * a.s.stride));
     expect_columns("dq", &a, got, a.s.q, w[Q]);
     expect_columns("dk", &a, got, a.s.k, w[K]);
@@ -360,7 +371,8 @@ static void test_reference_gradient_with_dropout(void **state)
     const struct mr_dropout d = {.p = 0.4f, .seed = 3, .step = 1, .site = 2};
     struct sample a = sample_of(test_seed() + 710, B, T, H, D, W);
     double *factor = factors_of(&d, &a.s), *g[3] = {zeros(a.n), zeros(a.n), zeros(a.n)}, *y = zeros(a.n);
-    mr_ref_window_attention_backward(a.in[Q], a.in[K], a.in[V], a.in[DY], g[Q], g[K], g[V], B, T, H, D, W, a.s.scale, factor);
+    mr_ref_window_attention_backward(a.in[Q], a.in[K], a.in[V], a.in[DY], g[Q], g[K], g[V], B, T, H, D, W, a.s.scale,
+                                     factor);
     for (int m = 0; m < 3; m++)
         for (size_t i = 0; i < a.n; i++) {
             double kept = a.in[m][i], loss[2] = {0, 0};

@@ -16,7 +16,8 @@ struct problem {
 static struct problem problem_of(struct mr_wkv4 s, double scale, bool begun, uint64_t seed)
 {
     struct problem p = {.s = s, .dim = (size_t)s.dim};
-    test_case("wkv4: batch %d time %d dim %d keys to %g seed %llu", s.batch, s.time, s.dim, scale, (unsigned long long)seed);
+    test_case("wkv4: batch %d time %d dim %d keys to %g seed %llu", s.batch, s.time, s.dim, scale,
+              (unsigned long long)seed);
     p.n = (size_t)s.batch * (size_t)s.time * p.dim;
     p.state_count = 3 * (size_t)s.batch * p.dim;
     p.k = random_uniform(seed, p.n, -scale, scale);

@@ -81,8 +81,8 @@ static void test_forward_at_all_widths(void **state)
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
         for (int varies = 0; varies < 2; varies++) {
             uint64_t seed = 100 * test_seed() + i;
-            check((struct mr_wkv6){random_int(seed, 1, 3), random_int(seed + 1, 1, 40), random_int(seed + 2, 1, 4), widths[i],
-                                   varies},
+            check((struct mr_wkv6){random_int(seed, 1, 3), random_int(seed + 1, 1, 40), random_int(seed + 2, 1, 4),
+                                   widths[i], varies},
                   seed);
         }
 }
@@ -154,7 +154,8 @@ static void test_change(void **state)
         uint64_t seed = 300 * test_seed() + (uint64_t)round;
         struct mr_wkv6 s = {random_int(seed, 1, 3), random_int(seed + 1, 1, 50), random_int(seed + 2, 1, 5),
                             round % 3 ? 8 : 64, round % 2}; /* each width is a program */
-        size_t dim = (size_t)s.heads * (size_t)s.width, rows = s.varies ? (size_t)s.batch * (size_t)s.time : 1, n = rows * dim;
+        size_t dim = (size_t)s.heads * (size_t)s.width, rows = s.varies ? (size_t)s.batch * (size_t)s.time : 1,
+               n = rows * dim;
         test_case("wkv6 change: rows %zu heads %d width %d", rows, s.heads, s.width);
         double *decay = random_array(seed, dim, 2), *x = random_array(seed + 1, n, 1), *want = zeros(n);
         mr_ref_wkv6_decay(decay, s.varies ? x : NULL, want, (int)rows, (int)dim);
@@ -195,7 +196,8 @@ static void test_heads(void **state)
         struct mr_wkv6 s = {1, 1, random_int(seed, 1, 40), round % 2 ? 8 : 17, false};
         size_t heads = (size_t)s.heads, dim = heads * (size_t)s.width;
         test_case("wkv6 heads: heads %d width %d", s.heads, s.width);
-        double *decay = random_array(seed, heads, 2), *first = random_array(seed + 1, heads, 1), *w = zeros(dim), *u = zeros(dim);
+        double *decay = random_array(seed, heads, 2), *first = random_array(seed + 1, heads, 1), *w = zeros(dim),
+               *u = zeros(dim);
         mr_ref_wkv6_heads(decay, first, w, u, s.heads, s.width);
         for (size_t i = 0; i < dim; i++)
             w[i] -= 1;
@@ -226,14 +228,10 @@ static void test_wrong_sizes_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forward_at_all_widths),
-        cmocka_unit_test(test_forward_of_any_length),
-        cmocka_unit_test(test_chunks_give_the_same_bits),
-        cmocka_unit_test(test_steps_give_the_same_bits),
-        cmocka_unit_test(test_long_memory_does_not_drift),
-        cmocka_unit_test(test_change),
-        cmocka_unit_test(test_change_is_exact_near_and_far),
-        cmocka_unit_test(test_heads),
+        cmocka_unit_test(test_forward_at_all_widths),        cmocka_unit_test(test_forward_of_any_length),
+        cmocka_unit_test(test_chunks_give_the_same_bits),    cmocka_unit_test(test_steps_give_the_same_bits),
+        cmocka_unit_test(test_long_memory_does_not_drift),   cmocka_unit_test(test_change),
+        cmocka_unit_test(test_change_is_exact_near_and_far), cmocka_unit_test(test_heads),
         cmocka_unit_test(test_wrong_sizes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,7 +37,8 @@ static struct problem problem_of(struct mr_wkv7 s, uint64_t seed)
 {
     size_t dim = (size_t)s.heads * (size_t)s.width, n = (size_t)s.batch * (size_t)s.time * dim;
     struct problem p = {.s = s, .n = n, .dim = dim, .state_count = (size_t)s.batch * dim * (size_t)s.width};
-    test_case("wkv7: batch %d time %d heads %d width %d seed %llu", s.batch, s.time, s.heads, s.width, (unsigned long long)seed);
+    test_case("wkv7: batch %d time %d heads %d width %d seed %llu", s.batch, s.time, s.heads, s.width,
+              (unsigned long long)seed);
     for (int i = 0; i < INPUTS; i++)
         p.in[i] = i == W ? random_uniform(seed + W, n, -0.45, 0) : random_array(seed + (uint64_t)i, n, 1);
     draw_directions(&p, seed + 20);
@@ -75,7 +76,8 @@ static void check(struct mr_wkv7 s, uint64_t seed, double tolerance)
 {
     struct problem p = problem_of(s, seed);
     mr_tensor state = upload(p.state, p.state_count), y = run(&p, 0, s.time, &state);
-    mr_ref_wkv7_forward(p.in[R], p.w, p.in[K], p.in[V], p.in[KAPPA], p.in[REMOVAL], p.state, p.y, s.batch, s.time, s.heads, s.width);
+    mr_ref_wkv7_forward(p.in[R], p.w, p.in[K], p.in[V], p.in[KAPPA], p.in[REMOVAL], p.state, p.y, s.batch, s.time,
+                        s.heads, s.width);
     expect_near("y", &y, p.y, p.n, tolerance);
     expect_near("state", &state, p.state, p.state_count, tolerance);
     release(&state), release(&y);
@@ -88,7 +90,9 @@ static void test_forward_at_all_widths(void **state)
     static const int widths[] = {1, 7, 8, 16, 17, 33, 64, 100, 127, 128};
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
         uint64_t seed = 100 * test_seed() + i;
-        check((struct mr_wkv7){random_int(seed, 1, 3), random_int(seed + 1, 1, 25), random_int(seed + 2, 1, 3), widths[i]}, seed, 1e-5);
+        check((struct mr_wkv7){random_int(seed, 1, 3), random_int(seed + 1, 1, 25), random_int(seed + 2, 1, 3),
+                               widths[i]},
+              seed, 1e-5);
     }
 }
 
@@ -159,7 +163,8 @@ static void check_inputs(struct mr_wkv7 s, uint64_t seed, bool mixes)
     }
     must(mr_wkv7_inputs(test_runtime(), &s, &t[W], &t[A], &t[K], &t[V], &t_kappa, mixes ? &t[FIRST] : NULL,
                         mixes ? &t[SHARE] : NULL, &t_k_k, &t_k_a));
-    mr_ref_wkv7_inputs(x[W], x[A], x[K], x[V], kappa, mixes ? x[FIRST] : NULL, x[SHARE], k_k, k_a, (int)rows, s.heads, s.width);
+    mr_ref_wkv7_inputs(x[W], x[A], x[K], x[V], kappa, mixes ? x[FIRST] : NULL, x[SHARE], k_k, k_a, (int)rows, s.heads,
+                       s.width);
     for (size_t i = 0; i < n; i++)
         x[W][i] -= 1;
     expect_near("change", &t[W], x[W], n, 1e-6);

@@ -51,8 +51,7 @@ static void test_json_errors_name_the_place(void **state)
 {
     (void)state;
     json_t *json;
-    assert_fails(MR_EFILE, "x.json is not valid JSON: line 2, column",
-                 mr_json_parse(&json, "{\n1}", 4, "x.json"));
+    assert_fails(MR_EFILE, "x.json is not valid JSON: line 2, column", mr_json_parse(&json, "{\n1}", 4, "x.json"));
     assert_fails(MR_EFILE, "duplicate", mr_json_parse(&json, "{\"a\":1,\"a\":2}", 13, "x.json"));
     assert_fails(MR_EFILE, "x.json", mr_json_parse(&json, "", 0, "x.json"));
 }
@@ -60,8 +59,8 @@ static void test_json_errors_name_the_place(void **state)
 static void test_json_getters_check_type_and_range(void **state)
 {
     (void)state;
-    json_t *json = parse(
-        "{\"n\":12,\"whole\":64.0,\"x\":0.5,\"s\":\"text\",\"b\":true,\"null\":null,\"o\":{},\"a\":[1]}");
+    json_t *json =
+        parse("{\"n\":12,\"whole\":64.0,\"x\":0.5,\"s\":\"text\",\"b\":true,\"null\":null,\"o\":{},\"a\":[1]}");
     int64_t n;
     double x;
     bool b;
@@ -71,8 +70,7 @@ static void test_json_getters_check_type_and_range(void **state)
     assert_int_equal(n, 12);
     assert_ok(mr_json_int(json, "whole", 0, 100, &n));
     assert_int_equal(n, 64);
-    assert_fails(MR_EFILE, "\"n\" must be an integer from 0 to 11, not 12",
-                 mr_json_int(json, "n", 0, 11, &n));
+    assert_fails(MR_EFILE, "\"n\" must be an integer from 0 to 11, not 12", mr_json_int(json, "n", 0, 11, &n));
     assert_fails(MR_EFILE, "\"x\" must be an integer", mr_json_int(json, "x", INT64_MIN, INT64_MAX, &n));
     assert_fails(MR_EFILE, "\"none\" is missing", mr_json_int(json, "none", 0, 1, &n));
     assert_fails(MR_EFILE, "\"null\" is missing", mr_json_int(json, "null", 0, 1, &n));

@@ -20,8 +20,7 @@ static inline uint8_t noise(void)
     return (uint8_t)(seed >> 24);
 }
 
-static inline void content_add(struct content *c, enum mr_dtype dtype, int ndim, int64_t a, int64_t b,
-                               int64_t d)
+static inline void content_add(struct content *c, enum mr_dtype dtype, int ndim, int64_t a, int64_t b, int64_t d)
 {
     size_t n = c->count, elements;
     c->list = realloc(c->list, (n + 1) * sizeof *c->list);
@@ -90,8 +89,7 @@ static inline int read_all(int (*open)(mr_tensor_file **, const char *), const c
         size_t count, bytes;
         err = mr_file_tensor_size(&file->tensors[i], &count, &bytes);
         for (size_t at = 0; !err && at < bytes; at += sizeof piece)
-            err = mr_tensor_file_read(file, i, at, bytes - at < sizeof piece ? bytes - at : sizeof piece,
-                                      piece);
+            err = mr_tensor_file_read(file, i, at, bytes - at < sizeof piece ? bytes - at : sizeof piece, piece);
     }
     mr_tensor_file_close(file);
     return err;

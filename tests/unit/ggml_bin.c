@@ -7,8 +7,8 @@
 
 static json_t *header(int version, const char *dtype)
 {
-    return json_pack("{s:i, s:i, s:i, s:i, s:s}", "version", version, "n_vocab", 256, "n_embd", 64, "n_layer",
-                     3, "data_type", dtype);
+    return json_pack("{s:i, s:i, s:i, s:i, s:s}", "version", version, "n_vocab", 256, "n_embd", 64, "n_layer", 3,
+                     "data_type", dtype);
 }
 
 static void save(const struct content *c, const char *path, const json_t *metadata)
@@ -130,8 +130,7 @@ static void test_what_it_cannot_hold_is_not_written(void **state)
     struct mr_file_tensor t = {.name = (char[]){"t"}, .ndim = 1, .shape = {4}, .shares = -1};
     mr_tensor_writer *w;
     t.dtype = MR_DTYPE_BF16;
-    assert_fails(MR_EINVAL, "cannot hold bf16, which tensor \"t\" is",
-                 mr_ggml_bin_begin(&w, path, &t, 1, metadata));
+    assert_fails(MR_EINVAL, "cannot hold bf16, which tensor \"t\" is", mr_ggml_bin_begin(&w, path, &t, 1, metadata));
     t = (struct mr_file_tensor){.name = t.name, .ndim = 2, .shape = {0, (int64_t)1 << 31}, .shares = -1};
     assert_fails(MR_EINVAL, "more than 32 bits", mr_ggml_bin_begin(&w, path, &t, 1, metadata));
     char name[2000];

@@ -36,7 +36,8 @@ static void test_blocks_and_rests_are_carried_over(void **state)
 static void test_transformed_tensors_are_known(void **state)
 {
     (void)state;
-    const struct mr_name_rule *gpt2 = mr_layout_rules(MR_LAYOUT_GPT2, &rwkv4), *bin4 = mr_layout_rules(MR_LAYOUT_BIN, &rwkv4);
+    const struct mr_name_rule *gpt2 = mr_layout_rules(MR_LAYOUT_GPT2, &rwkv4),
+                              *bin4 = mr_layout_rules(MR_LAYOUT_BIN, &rwkv4);
     struct mr_place place;
     expect_place(gpt2, "transformer.h.7.attn.c_attn.weight", "h.7.attn.c_attn.weight", MR_TRANSPOSED);
     expect_place(gpt2, "transformer.h.7.attn.c_attn.bias", "h.7.attn.c_attn.bias", MR_SAME);
@@ -75,7 +76,8 @@ static void expect_all_named(const char *model, int layout)
         if (!mr_layout_place(rules, params.list[i]->name, 0, &places[i]))
             fail_msg("layout %d has no name for %s", layout, params.list[i]->name);
         for (int k = 0; k < i; k++)
-            if (strcmp(places[i].name, places[k].name) == 0 && (places[i].change != MR_JOINED || places[i].part == places[k].part))
+            if (strcmp(places[i].name, places[k].name) == 0 &&
+                (places[i].change != MR_JOINED || places[i].part == places[k].part))
                 fail_msg("%s and %s are both %s", params.list[i]->name, params.list[k]->name, places[i].name);
     }
     free(places);
@@ -145,7 +147,8 @@ static void fill(float *values, size_t count)
 static void test_matrices_come_out_transposed(void **state)
 {
     (void)state;
-    static const size_t sizes[][3] = {{1, 1, 1}, {1, 7, 5}, {1, 17, 33}, {3, 16, 31}, {5, 33, 16}, {1, 1, 50}, {1, 200, 3}};
+    static const size_t sizes[][3] = {{1, 1, 1},   {1, 7, 5},  {1, 17, 33}, {3, 16, 31},
+                                      {5, 33, 16}, {1, 1, 50}, {1, 200, 3}};
     static float values[1 << 14];
     static struct gathered got;
     fill(values, COUNT(values));
@@ -184,7 +187,8 @@ static void expect_undone(int change, const float *stored, const float *wanted, 
     assert_ok(mr_recipe_run(file, &recipe, false, gather, &got));
     for (size_t i = 0; i < count; i++)
         if (fabsf(got.values[i] - wanted[i]) > 1e-5f * fmaxf(1, fabsf(wanted[i])))
-            fail_msg("change %d: %g gives %g instead of %g", change, (double)stored[i], (double)got.values[i], (double)wanted[i]);
+            fail_msg("change %d: %g gives %g instead of %g", change, (double)stored[i], (double)got.values[i],
+                     (double)wanted[i]);
     mr_tensor_file_close(file);
 }
 
@@ -250,9 +254,17 @@ static void test_shapes_must_agree_but_for_ones(void **state)
     mr_tensor_file *file = file_of(values, 32, 2, shape, MR_DTYPE_F32);
     struct mr_place same = {.change = MR_SAME};
     struct mr_recipe recipe;
-    const struct { const char *name; size_t a, b, c; bool fits; } cases[] = {
-        {"w", 4, 8, 0, true},  {"w", 1, 4, 8, true},  {"w", 4, 1, 8, true},           {"w", 8, 4, 0, false},
-        {"w", 32, 0, 0, false}, {"w", 4, 7, 0, false}, {"blocks.0.att.time_decay", 1, 1, 32, true}};
+    const struct {
+        const char *name;
+        size_t a, b, c;
+        bool fits;
+    } cases[] = {{"w", 4, 8, 0, true},
+                 {"w", 1, 4, 8, true},
+                 {"w", 4, 1, 8, true},
+                 {"w", 8, 4, 0, false},
+                 {"w", 32, 0, 0, false},
+                 {"w", 4, 7, 0, false},
+                 {"blocks.0.att.time_decay", 1, 1, 32, true}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct mr_param p = parameter(cases[i].name, cases[i].a, cases[i].b, cases[i].c);
         if (cases[i].fits)
@@ -266,10 +278,14 @@ static void test_shapes_must_agree_but_for_ones(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_blocks_and_rests_are_carried_over), cmocka_unit_test(test_transformed_tensors_are_known),
-        cmocka_unit_test(test_readers_get_later_rules_too),       cmocka_unit_test(test_layouts_name_all_parameters_once),
-        cmocka_unit_test(test_matrices_come_out_transposed),      cmocka_unit_test(test_exponentials_are_undone),
-        cmocka_unit_test(test_limits_stay_finite),                cmocka_unit_test(test_parts_are_cut_out),
+        cmocka_unit_test(test_blocks_and_rests_are_carried_over),
+        cmocka_unit_test(test_transformed_tensors_are_known),
+        cmocka_unit_test(test_readers_get_later_rules_too),
+        cmocka_unit_test(test_layouts_name_all_parameters_once),
+        cmocka_unit_test(test_matrices_come_out_transposed),
+        cmocka_unit_test(test_exponentials_are_undone),
+        cmocka_unit_test(test_limits_stay_finite),
+        cmocka_unit_test(test_parts_are_cut_out),
         cmocka_unit_test(test_shapes_must_agree_but_for_ones),
     };
     return cmocka_run_group_tests_name("layout", tests, NULL, test_cleanup);

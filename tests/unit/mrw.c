@@ -100,9 +100,8 @@ static void test_metadata_comes_back_as_it_was(void **state)
 {
     (void)state;
     struct content c = {0};
-    json_t *metadata =
-        json_pack("{s:s, s:{s:i, s:f, s:b}, s:[s, n]}", "family", "microrwkv", "state", "iter", 12345, "loss",
-                  1.0 / 3, "done", 0, "tokenizer", "caf\xc3\xa9 \"\n\xf0\x9f\x8e\x89");
+    json_t *metadata = json_pack("{s:s, s:{s:i, s:f, s:b}, s:[s, n]}", "family", "microrwkv", "state", "iter", 12345,
+                                 "loss", 1.0 / 3, "done", 0, "tokenizer", "caf\xc3\xa9 \"\n\xf0\x9f\x8e\x89");
     save(&c, test_path("d.mrw"), metadata, MR_MRW_LEVEL);
     mr_tensor_file *file;
     assert_ok(mr_mrw_open(&file, test_path("d.mrw")));
@@ -280,8 +279,7 @@ static void test_another_reader_agrees(void **state)
         const struct mr_file_tensor *t = &c.list[i];
         char shape[64] = "-";
         for (int k = 0, at = 0; k < t->ndim; k++)
-            at += snprintf(shape + at, sizeof shape - (size_t)at, "%s%lld", k ? "x" : "",
-                           (long long)t->shape[k]);
+            at += snprintf(shape + at, sizeof shape - (size_t)at, "%s%lld", k ? "x" : "", (long long)t->shape[k]);
         snprintf(want, sizeof want, "%s %s %s %08lx\n", t->name, mr_dtype_name(t->dtype), shape,
                  crc32(0, c.data[i], (uInt)c.bytes[i]));
         assert_non_null(fgets(line, sizeof line, p));

@@ -21,11 +21,11 @@ static void test_characters_are_composed(void **state)
 {
     (void)state;
     expect_nfc("e\xCC\x81", 3, "\xC3\xA9");
-    expect_nfc("\xE2\x84\xAB", 3, "\xC3\x85");                                                  /* the Angstrom sign */
-    expect_nfc("\xE1\x84\x92\xE1\x85\xA1\xE1\x86\xAB", 9, "\xED\x95\x9C");                         /* Hangul */
-    expect_nfc("a\xCC\x81\xCC\x96", 5, "\xC3\xA1\xCC\x96");                                     /* marks change places */
-    expect_nfc("\xE0\xA5\x98", 3, "\xE0\xA4\x95\xE0\xA4\xBC");                                  /* excluded */
-    expect_nfc("\xCC\x81\xCC\x96", 4, "\xCC\x96\xCC\x81");                                      /* no character before them */
+    expect_nfc("\xE2\x84\xAB", 3, "\xC3\x85");                             /* the Angstrom sign */
+    expect_nfc("\xE1\x84\x92\xE1\x85\xA1\xE1\x86\xAB", 9, "\xED\x95\x9C"); /* Hangul */
+    expect_nfc("a\xCC\x81\xCC\x96", 5, "\xC3\xA1\xCC\x96");                /* marks change places */
+    expect_nfc("\xE0\xA5\x98", 3, "\xE0\xA4\x95\xE0\xA4\xBC");             /* excluded */
+    expect_nfc("\xCC\x81\xCC\x96", 4, "\xCC\x96\xCC\x81");                 /* no character before them */
     expect_nfc("plain \xC3\xA9", 8, "plain \xC3\xA9");
     expect_nfc("", 0, "");
 }
@@ -127,14 +127,19 @@ static void expect_pieces(const char *pattern, bool literal, bool keep_rest, con
 static void test_pieces_of_patterns(void **state)
 {
     (void)state;
-    static const char later[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
-                                "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-    expect_pieces(later, false, true, "Don'T  12345!!\n\n  x \xC3\xA9t\xC3\xA9 ", "Don|'T| | |123|45|!!\n\n| | x| \xC3\xA9t\xC3\xA9| ");
+    static const char later[] =
+        "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
+        "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+    expect_pieces(later, false, true, "Don'T  12345!!\n\n  x \xC3\xA9t\xC3\xA9 ",
+                  "Don|'T| | |123|45|!!\n\n| | x| \xC3\xA9t\xC3\xA9| ");
     expect_pieces("\\p{N}", false, true, "a12b", "a|1|2|b");
     expect_pieces("[a-z]+", false, false, "ab1cd", "ab|cd");
     expect_pieces(".", true, true, "a.b..", "a|.|b|.|.");
     expect_pieces("\\s+", false, true, "a\xE1\xA0\x8E \xC2\x85z", "a\xE1\xA0\x8E| \xC2\x85|z"); /* U+180E is no space */
-    expect_pieces("a+", false, true, "\xFF\xFE" "aa\xC3", "\xFF|\xFE|aa|\xC3");
+    expect_pieces("a+", false, true,
+                  "\xFF\xFE"
+                  "aa\xC3",
+                  "\xFF|\xFE|aa|\xC3");
     expect_pieces("x", false, true, "", "");
 }
 

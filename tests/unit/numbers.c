@@ -120,10 +120,10 @@ static void test_floats_of_every_kind_round_as_defined(void **state)
         mr_from_f32(MR_DTYPE_BF16, x, bf16, N);
         for (int i = 0; i < N; i++) {
             double half = half_value(f16[i]), brain = bf16_value(bf16[i]);
-            if (isnan(x[i]) ? !isnan(half) || !isnan(brain)
-                            : half != nearest(x[i], 10, -14, 65504) ||
-                                  brain != nearest(x[i], 7, -126, ldexp(255, 120)) ||
-                                  !signbit(half) != !signbit(x[i]) || !signbit(brain) != !signbit(x[i]))
+            if (isnan(x[i])
+                    ? !isnan(half) || !isnan(brain)
+                    : half != nearest(x[i], 10, -14, 65504) || brain != nearest(x[i], 7, -126, ldexp(255, 120)) ||
+                          !signbit(half) != !signbit(x[i]) || !signbit(brain) != !signbit(x[i]))
                 fail_msg("%a became %a as f16 and %a as bf16", (double)x[i], half, brain);
         }
     }
@@ -177,11 +177,8 @@ static void test_quantising_keeps_to_the_nearest_step(void **state)
     static const struct {
         enum mr_dtype dtype;
         float steps; /* of the block's range */
-    } kinds[] = {{MR_DTYPE_Q4_0, 15},
-                 {MR_DTYPE_Q4_1, 15},
-                 {MR_DTYPE_Q5_0, 31},
-                 {MR_DTYPE_Q5_1, 31},
-                 {MR_DTYPE_Q8_0, 254}};
+    } kinds[] = {
+        {MR_DTYPE_Q4_0, 15}, {MR_DTYPE_Q4_1, 15}, {MR_DTYPE_Q5_0, 31}, {MR_DTYPE_Q5_1, 31}, {MR_DTYPE_Q8_0, 254}};
     srand(7);
     for (size_t k = 0; k < COUNT(kinds); k++)
         for (int round = 0; round < 500; round++) {

@@ -305,12 +305,12 @@ static void test_numbers_of_every_length(void **state)
     assert_true(isinf(number(all, sizeof all)));
 }
 
-#define STORAGE(count)                                                                                       \
-    "((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0"                                                  \
+#define STORAGE(count)                                      \
+    "((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0" \
     "0X\x03\0\0\0cpu" count "tQ"
-#define TENSOR(rest)                                                                                         \
-    PARSE("\x80\x02"                                                                                         \
-          "ctorch._utils\n_rebuild_tensor_v2\n" STORAGE("K\x0c") rest "\x89N"                                \
+#define TENSOR(rest)                                                          \
+    PARSE("\x80\x02"                                                          \
+          "ctorch._utils\n_rebuild_tensor_v2\n" STORAGE("K\x0c") rest "\x89N" \
                                                                       "tR.")
 
 static void test_tensors_stay_within_their_storage(void **state)
@@ -376,8 +376,7 @@ static void test_huge_pickles_are_refused(void **state)
     memset(many, ']', size);
     assert_fails(MR_EFILE, "more than 4194304 values", mr_pickle_read(&pickle, many, size, "test.pkl"));
     free(many);
-    assert_fails(MR_EFILE, "larger than any",
-                 mr_pickle_read(&pickle, NULL, (size_t)MR_PICKLE_LARGEST + 1, "test.pkl"));
+    assert_fails(MR_EFILE, "larger than any", mr_pickle_read(&pickle, NULL, (size_t)MR_PICKLE_LARGEST + 1, "test.pkl"));
     mr_pickle_free(&pickle);
 }
 

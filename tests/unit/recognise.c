@@ -90,9 +90,12 @@ static const struct {
 } rwkvs[] = {
     {"rwkv4", "{\"n_layer\": 3, \"n_embd\": 96, \"vocab_size\": 50}"},
     {"rwkv5", "{\"n_layer\": 2, \"n_embd\": 128, \"vocab_size\": 50, \"block_size\": 1024}"},
-    {"rwkv5", "{\"n_layer\": 2, \"n_embd\": 48, \"vocab_size\": 50, \"head_size\": 8, \"rwkv51\": true, \"block_size\": 1024}"},
-    {"rwkv6", "{\"n_layer\": 2, \"n_embd\": 64, \"vocab_size\": 50, \"head_size\": 16, \"lora_mix\": 5, \"lora_decay\": 7, \"block_size\": 1024}"},
-    {"rwkv7", "{\"n_layer\": 2, \"n_embd\": 64, \"vocab_size\": 50, \"head_size\": 16, \"lora_w\": 5, \"lora_a\": 6, \"lora_v\": 7,"
+    {"rwkv5",
+     "{\"n_layer\": 2, \"n_embd\": 48, \"vocab_size\": 50, \"head_size\": 8, \"rwkv51\": true, \"block_size\": 1024}"},
+    {"rwkv6", "{\"n_layer\": 2, \"n_embd\": 64, \"vocab_size\": 50, \"head_size\": 16, \"lora_mix\": 5, "
+              "\"lora_decay\": 7, \"block_size\": 1024}"},
+    {"rwkv7", "{\"n_layer\": 2, \"n_embd\": 64, \"vocab_size\": 50, \"head_size\": 16, \"lora_w\": 5, \"lora_a\": 6, "
+              "\"lora_v\": 7,"
               " \"lora_g\": 9, \"block_size\": 1024}"},
 };
 
@@ -113,10 +116,14 @@ static void test_our_families_follow_from_shapes(void **state)
     static const struct {
         const char *name, *given;
     } cases[] = {
-        {"nanorwkv", "{\"n_layer\": 3, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"bias\": true, \"block_size\": 9}"},
-        {"gpt2", "{\"n_layer\": 3, \"n_embd\": 128, \"n_head\": 2, \"vocab_size\": 50, \"bias\": true, \"block_size\": 9}"},
-        {"gpt2", "{\"n_layer\": 1, \"n_embd\": 64, \"n_head\": 1, \"vocab_size\": 50, \"bias\": false, \"block_size\": 9}"},
-        {"microrwkv", "{\"n_layer\": 2, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9, \"mode\": \"reference\","
+        {"nanorwkv",
+         "{\"n_layer\": 3, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"bias\": true, \"block_size\": 9}"},
+        {"gpt2",
+         "{\"n_layer\": 3, \"n_embd\": 128, \"n_head\": 2, \"vocab_size\": 50, \"bias\": true, \"block_size\": 9}"},
+        {"gpt2",
+         "{\"n_layer\": 1, \"n_embd\": 64, \"n_head\": 1, \"vocab_size\": 50, \"bias\": false, \"block_size\": 9}"},
+        {"microrwkv", "{\"n_layer\": 2, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9, "
+                      "\"mode\": \"reference\","
                       " \"expert_dim\": 10, \"num_experts\": 3, \"num_active_experts\": 2}"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -128,15 +135,17 @@ static void test_our_families_follow_from_shapes(void **state)
 static void test_prefixes_of_training_programs_are_passed(void **state)
 {
     (void)state;
-    static const char *const prefixes[] = {"model.", "_orig_mod.", "module.", "model._orig_mod.", "model.module._orig_mod."};
-    struct mr_config cfg = small("nanorwkv", "{\"n_layer\": 1, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
+    static const char *const prefixes[] = {"model.", "_orig_mod.", "module.", "model._orig_mod.",
+                                           "model.module._orig_mod."};
+    struct mr_config cfg =
+        small("nanorwkv", "{\"n_layer\": 1, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
     for (size_t i = 0; i < COUNT(prefixes); i++) {
         mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_OWN, prefixes[i], NULL);
         const int64_t shape[] = {50, 24};
         char tied[64];
         snprintf(tied, sizeof tied, "%slm_head.weight", prefixes[i]);
         add(file, tied, 2, shape);
-        file->tensors[file->count - 1].shares = 0; /* the embedding comes first */
+        file->tensors[file->count - 1].shares = 0;          /* the embedding comes first */
         add(file, "grad.transformer.wte.weight", 2, shape); /* none of its business */
         expect_recognised(file, &cfg, MR_LAYOUT_OWN, prefixes[i]);
     }
@@ -145,7 +154,9 @@ static void test_prefixes_of_training_programs_are_passed(void **state)
 static void test_transposed_gpt2_is_the_released_one(void **state)
 {
     (void)state;
-    struct mr_config cfg = small("gpt2", "{\"n_layer\": 2, \"n_embd\": 64, \"n_head\": 1, \"vocab_size\": 50, \"block_size\": 9, \"gelu\": \"tanh\"}");
+    struct mr_config cfg = small(
+        "gpt2",
+        "{\"n_layer\": 2, \"n_embd\": 64, \"n_head\": 1, \"vocab_size\": 50, \"block_size\": 9, \"gelu\": \"tanh\"}");
     const int64_t mask[] = {1, 1, 9, 9};
     mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_GPT2, "", NULL);
     add(file, "h.0.attn.bias", 4, mask);
@@ -159,7 +170,10 @@ static void test_transposed_gpt2_is_the_released_one(void **state)
 static void test_heads_are_asked_for_where_nothing_tells_them(void **state)
 {
     (void)state;
-    struct mr_config cfg = small("gpt2", "{\"n_layer\": 1, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}"), got;
+    struct mr_config cfg = small(
+                         "gpt2",
+                         "{\"n_layer\": 1, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}"),
+                     got;
     struct mr_naming naming;
     mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_OWN, "", NULL);
     json_t *given = json_pack("{si}", "n_head", 3);
@@ -184,9 +198,11 @@ static void expect_names(mr_tensor_file *file, const char *part)
 static void test_missing_and_unknown_tensors_are_listed(void **state)
 {
     (void)state;
-    struct mr_config cfg = small("nanorwkv", "{\"n_layer\": 2, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
+    struct mr_config cfg =
+        small("nanorwkv", "{\"n_layer\": 2, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
     const int64_t shape[] = {24};
-    expect_names(list_of(&cfg, MR_LAYOUT_OWN, "model.", "transformer.h.1.cmix.key.weight"), "missing: transformer.h.1.cmix.key.weight");
+    expect_names(list_of(&cfg, MR_LAYOUT_OWN, "model.", "transformer.h.1.cmix.key.weight"),
+                 "missing: transformer.h.1.cmix.key.weight");
     mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_OWN, "model.", NULL);
     add(file, "model.transformer.h.1.tmix.extra", 1, shape);
     expect_names(file, "model.transformer.h.1.tmix.extra");
@@ -214,7 +230,10 @@ static void test_unknown_models_are_named(void **state)
 static void test_what_a_file_says_must_fit_its_tensors(void **state)
 {
     (void)state;
-    struct mr_config cfg = small("nanorwkv", "{\"n_layer\": 1, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}"), got;
+    struct mr_config cfg = small(
+                         "nanorwkv",
+                         "{\"n_layer\": 1, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}"),
+                     got;
     struct mr_naming naming;
     mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_OWN, "", NULL);
     json_decref(file->metadata);
@@ -229,7 +248,10 @@ static void test_what_a_file_says_must_fit_its_tensors(void **state)
 static void test_hugging_face_settings_that_differ_are_refused(void **state)
 {
     (void)state;
-    struct mr_config cfg = small("gpt2", "{\"n_layer\": 1, \"n_embd\": 64, \"n_head\": 1, \"vocab_size\": 50, \"block_size\": 9}"), got;
+    struct mr_config cfg = small(
+                         "gpt2",
+                         "{\"n_layer\": 1, \"n_embd\": 64, \"n_head\": 1, \"vocab_size\": 50, \"block_size\": 9}"),
+                     got;
     struct mr_naming naming;
     static const struct {
         const char *config, *part;
@@ -272,7 +294,8 @@ static void add_moments(mr_tensor_file *file, const struct mr_params *params, co
 static void test_moments_are_numbered_by_decay_then_order(void **state)
 {
     (void)state;
-    struct mr_config cfg = small("nanorwkv", "{\"n_layer\": 2, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
+    struct mr_config cfg =
+        small("nanorwkv", "{\"n_layer\": 2, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
     struct mr_params params = {0};
     struct mr_moments moments;
     struct mr_naming naming;
@@ -301,7 +324,8 @@ static void test_moments_are_numbered_by_decay_then_order(void **state)
 static void test_moments_that_do_not_fit_are_not_guessed(void **state)
 {
     (void)state;
-    struct mr_config cfg = small("nanorwkv", "{\"n_layer\": 2, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
+    struct mr_config cfg =
+        small("nanorwkv", "{\"n_layer\": 2, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
     struct mr_params params = {0};
     struct mr_moments moments;
     struct mr_naming naming;

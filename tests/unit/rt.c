@@ -258,7 +258,8 @@ static void test_a_kernel_has_one_local_size(void **state)
     (void)state;
     mr_tensor x = rt_test_numbers(rt, 4);
     struct mr_range r = {{1, 1, 1}, mr_runtime_info(rt)->max_group + 1, "-DFACTOR=5"};
-    assert_fails(MR_EINVAL, "allows 1 to", mr_launch(rt, "multiples", r, mr_in(&x), mr_out(&x), mr_int(4), mr_float(0)));
+    assert_fails(MR_EINVAL, "allows 1 to",
+                 mr_launch(rt, "multiples", r, mr_in(&x), mr_out(&x), mr_int(4), mr_float(0)));
     r.local_size = 2;
     assert_ok(mr_launch(rt, "multiples", r, mr_in(&x), mr_out(&x), mr_int(4), mr_float(0)));
     r.local_size = 4;

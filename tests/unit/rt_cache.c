@@ -73,8 +73,8 @@ static FILE *start(const char *folder, const char *kernels)
     self[n] = 0;
     snprintf(pocl, sizeof pocl, "pocl-%d", number++);
     assert_int_equal(mkdir(test_path(pocl), 0700), 0);
-    snprintf(command, sizeof command, "POCL_CACHE_DIR='%s' MICRORWKV_CACHE_DIR='%s' '%s' %s", test_path(pocl), folder, self,
-             kernels);
+    snprintf(command, sizeof command, "POCL_CACHE_DIR='%s' MICRORWKV_CACHE_DIR='%s' '%s' %s", test_path(pocl), folder,
+             self, kernels);
     FILE *out = popen(command, "r");
     assert_non_null(out);
     return out;
@@ -83,7 +83,8 @@ static FILE *start(const char *folder, const char *kernels)
 static struct outcome await(FILE *out)
 {
     struct outcome o;
-    assert_int_equal(fscanf(out, "%d %d %d %d %lf", &o.hits, &o.builds, &o.written, &o.warnings, &o.first_launch_ms), 5);
+    assert_int_equal(fscanf(out, "%d %d %d %d %lf", &o.hits, &o.builds, &o.written, &o.warnings, &o.first_launch_ms),
+                     5);
     assert_int_equal(pclose(out), 0);
     return o;
 }
@@ -91,7 +92,8 @@ static struct outcome await(FILE *out)
 static void expect(struct outcome o, int hits, int builds, int written)
 {
     if (o.hits != hits || o.builds != builds || o.written != written)
-        fail_msg("%d found, %d built, %d written; expected %d, %d, %d", o.hits, o.builds, o.written, hits, builds, written);
+        fail_msg("%d found, %d built, %d written; expected %d, %d, %d", o.hits, o.builds, o.written, hits, builds,
+                 written);
 }
 
 /* The only entry of the folder: its path, by a static place. */

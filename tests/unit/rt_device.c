@@ -42,14 +42,36 @@ static void test_devices_have_names_and_limits(void **state)
 
 /* Devices as they might be: a CPU, a GPU inside it, a GPU of its own memory, another CPU. */
 static const struct mr_found_device fleet[] = {
-    {.info = {.index = 0, .platform = "Portable Computing Language", .name = "pthread-EPYC", .vendor = "AuthenticAMD",
-              .is_cpu = true, .shares_host_memory = true, .compute_units = 64, .clock_mhz = 4000}},
-    {.info = {.index = 1, .platform = "Intel OpenCL Graphics", .name = "UHD 630", .vendor = "Intel", .is_gpu = true,
-              .shares_host_memory = true, .compute_units = 24, .clock_mhz = 1000}},
-    {.info = {.index = 2, .platform = "AMD APP", .name = "gfx1030", .vendor = "Advanced Micro Devices", .is_gpu = true,
-              .compute_units = 20, .clock_mhz = 900}},
-    {.info = {.index = 3, .platform = "Intel OpenCL", .name = "EPYC", .vendor = "Intel", .is_cpu = true,
-              .compute_units = 64, .clock_mhz = 0}},
+    {.info = {.index = 0,
+              .platform = "Portable Computing Language",
+              .name = "pthread-EPYC",
+              .vendor = "AuthenticAMD",
+              .is_cpu = true,
+              .shares_host_memory = true,
+              .compute_units = 64,
+              .clock_mhz = 4000}},
+    {.info = {.index = 1,
+              .platform = "Intel OpenCL Graphics",
+              .name = "UHD 630",
+              .vendor = "Intel",
+              .is_gpu = true,
+              .shares_host_memory = true,
+              .compute_units = 24,
+              .clock_mhz = 1000}},
+    {.info = {.index = 2,
+              .platform = "AMD APP",
+              .name = "gfx1030",
+              .vendor = "Advanced Micro Devices",
+              .is_gpu = true,
+              .compute_units = 20,
+              .clock_mhz = 900}},
+    {.info = {.index = 3,
+              .platform = "Intel OpenCL",
+              .name = "EPYC",
+              .vendor = "Intel",
+              .is_cpu = true,
+              .compute_units = 64,
+              .clock_mhz = 0}},
 };
 
 static void expect_choice(const char *selector, int count, int index)
@@ -150,9 +172,23 @@ static void test_impossible_limits_say_so(void **state)
 {
     (void)state;
     static const char *const impossible[] = {
-        "local=0",   "local=10000G", "group=0",  "group=1T", "alloc=99999T", "alloc=1",    "alloc=99999999999999999999G",
-        "local=",    "local=K",      "local=-1", "local=4X", "memory=1G",    "local=32KK", "group",
-        "local=32K,,", ",",          "local = 32K",
+        "local=0",
+        "local=10000G",
+        "group=0",
+        "group=1T",
+        "alloc=99999T",
+        "alloc=1",
+        "alloc=99999999999999999999G",
+        "local=",
+        "local=K",
+        "local=-1",
+        "local=4X",
+        "memory=1G",
+        "local=32KK",
+        "group",
+        "local=32K,,",
+        ",",
+        "local = 32K",
     };
     for (size_t i = 0; i < COUNT(impossible); i++) {
         struct mr_device_info *list;
@@ -228,8 +264,8 @@ static void test_no_platform_says_what_to_install(void **state)
     (void)state;
     char environment[512];
     assert_int_equal(mkdir(test_path("none"), 0700), 0);
-    snprintf(environment, sizeof environment, "OCL_ICD_VENDORS=%s/ OCL_ICD_FILENAMES= OPENCL_VENDOR_PATH=%s", test_path("none"),
-             test_path("none"));
+    snprintf(environment, sizeof environment, "OCL_ICD_VENDORS=%s/ OCL_ICD_FILENAMES= OPENCL_VENDOR_PATH=%s",
+             test_path("none"), test_path("none"));
     assert_int_equal(run_child(environment, "none"), 0);
 }
 

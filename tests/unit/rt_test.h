@@ -49,12 +49,13 @@ static const struct mr_parameter rt_test_multiples[] = {{MR_ARG_IN, MR_POINTEE_F
 static const struct mr_parameter rt_test_places[] = {{MR_ARG_OUT, MR_POINTEE_I32, "y"},
                                                      {MR_ARG_UINT, MR_POINTEE_ANY, "first"},
                                                      {MR_ARG_ULONG, MR_POINTEE_ANY, "second"}};
-static const struct mr_parameter rt_test_is_null[] = {{MR_ARG_IN, MR_POINTEE_F32, "x"}, {MR_ARG_OUT, MR_POINTEE_I32, "y"}};
+static const struct mr_parameter rt_test_is_null[] = {{MR_ARG_IN, MR_POINTEE_F32, "x"},
+                                                      {MR_ARG_OUT, MR_POINTEE_I32, "y"}};
 static const struct mr_parameter rt_test_y[] = {{MR_ARG_OUT, MR_POINTEE_F32, "y"}};
 
 static const struct mr_kernel rt_test_kernels[] = {
-    {"greedy", rt_test_y, 1, 1},          {"is_null", rt_test_is_null, 2, 0}, {"multiples", rt_test_multiples, 4, 0},
-    {"places", rt_test_places, 3, 0},     {"wrong", rt_test_y, 1, 2},
+    {"greedy", rt_test_y, 1, 1},      {"is_null", rt_test_is_null, 2, 0}, {"multiples", rt_test_multiples, 4, 0},
+    {"places", rt_test_places, 3, 0}, {"wrong", rt_test_y, 1, 2},
 };
 
 static const struct mr_kernel_table rt_test_table = {rt_test_files, 3, rt_test_kernels, 5};

@@ -27,7 +27,7 @@ static void expect_refusal(const char *header, size_t bytes, const char *part)
         fail_msg("the file is not named: %s", mr_error_text());
 }
 
-#define ENTRY(name, dtype, shape, offsets)                                                                   \
+#define ENTRY(name, dtype, shape, offsets) \
     "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":[" shape "],\"data_offsets\":[" offsets "]}"
 
 static void test_golden_file_is_read(void **state)
@@ -47,13 +47,11 @@ static void test_golden_file_is_read(void **state)
     for (size_t i = 0; i < n; i++)
         assert_true(ids[i] >= 0 && ids[i] < t->shape[1]);
     float *values = malloc((size_t)t->shape[1] * 4), largest = 0;
-    assert_ok(
-        mr_tensor_file_read_f32(file, (size_t)logits, (uint64_t)t->shape[1], (size_t)t->shape[1], values));
+    assert_ok(mr_tensor_file_read_f32(file, (size_t)logits, (uint64_t)t->shape[1], (size_t)t->shape[1], values));
     for (int64_t i = 0; i < t->shape[1]; i++)
         largest = values[i] > largest ? values[i] : largest;
     assert_true(largest > 0 && largest < 100);
-    assert_fails(MR_EFILE, "where integers are needed",
-                 mr_tensor_file_read_i32(file, (size_t)logits, 0, 1, ids));
+    assert_fails(MR_EFILE, "where integers are needed", mr_tensor_file_read_i32(file, (size_t)logits, 0, 1, ids));
     free(values);
     mr_tensor_file_close(file);
 }
@@ -127,16 +125,16 @@ static void test_digest_follows_names_not_places(void **state)
     (void)state;
     char one[33], other[33], third[33];
     mr_tensor_file *file;
-    assert_ok(mr_safetensors_open(
-        &file, craft("{" ENTRY("a", "U8", "2", "0,2") "," ENTRY("b", "U8", "2", "2,4") "}", 4)));
+    assert_ok(
+        mr_safetensors_open(&file, craft("{" ENTRY("a", "U8", "2", "0,2") "," ENTRY("b", "U8", "2", "2,4") "}", 4)));
     assert_ok(mr_tensor_file_digest(file, one));
     mr_tensor_file_close(file);
-    assert_ok(mr_safetensors_open(
-        &file, craft("{" ENTRY("z", "U8", "2", "2,4") "," ENTRY("b", "U8", "2", "0,2") "}", 4)));
+    assert_ok(
+        mr_safetensors_open(&file, craft("{" ENTRY("z", "U8", "2", "2,4") "," ENTRY("b", "U8", "2", "0,2") "}", 4)));
     assert_ok(mr_tensor_file_digest(file, other));
     mr_tensor_file_close(file);
-    assert_ok(mr_safetensors_open(
-        &file, craft("{" ENTRY("a", "U8", "2", "2,4") "," ENTRY("b", "U8", "2", "0,2") "}", 4)));
+    assert_ok(
+        mr_safetensors_open(&file, craft("{" ENTRY("a", "U8", "2", "2,4") "," ENTRY("b", "U8", "2", "0,2") "}", 4)));
     assert_ok(mr_tensor_file_digest(file, third));
     mr_tensor_file_close(file);
     assert_string_equal(one, other);
@@ -200,9 +198,8 @@ static void test_incomplete_writing_leaves_nothing(void **state)
 {
     (void)state;
     const char *path = test_path("incomplete.safetensors");
-    struct mr_file_tensor list[] = {
-        {.name = "a", .dtype = MR_DTYPE_F32, .ndim = 1, .shape = {4}, .shares = -1},
-        {.name = "q", .dtype = MR_DTYPE_Q4_0, .ndim = 1, .shape = {32}, .shares = -1}};
+    struct mr_file_tensor list[] = {{.name = "a", .dtype = MR_DTYPE_F32, .ndim = 1, .shape = {4}, .shares = -1},
+                                    {.name = "q", .dtype = MR_DTYPE_Q4_0, .ndim = 1, .shape = {32}, .shares = -1}};
     mr_tensor_writer *w;
     assert_ok(mr_safetensors_begin(&w, path, list, 1, NULL));
     assert_ok(mr_tensor_writer_append(w, "1234", 4));

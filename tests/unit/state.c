@@ -106,8 +106,7 @@ static void test_altered_states_are_survived(void **test)
             char kept[sizeof(uint64_t)];
             seed = seed * 1664525u + 1013904223u;
             /* one after the other all numbers of the head, then anything behind it */
-            size_t at =
-                round < 60 ? MODEL + (size_t)(round % 10) * 4 : HEAD + (seed >> 8) % (state.size - HEAD - 8);
+            size_t at = round < 60 ? MODEL + (size_t)(round % 10) * 4 : HEAD + (seed >> 8) % (state.size - HEAD - 8);
             memcpy(kept, state.text + at, sizeof kept);
             uint64_t value = round & 1 ? UINT64_MAX >> (seed >> 28) : (uint64_t)seed << 31 | seed;
             memcpy(state.text + at, &value, sizeof value);

@@ -114,8 +114,8 @@ static void test_length_and_ascii(void **state)
 static void test_spelling(void **state)
 {
     (void)state;
-    static const char *const wrong[] = {"  ", " \n", "\n ", "\n\n", " .", " ,", " a a", " a e", " a i", " a o", " a u",
-                                        "{", "}", "[", "]", "|", "/", "(", ".\" said. ", ".. "};
+    static const char *const wrong[] = {"  ",   " \n", "\n ", "\n\n", " .", " ,", " a a", " a e", " a i",       " a o",
+                                        " a u", "{",   "}",   "[",    "]",  "|",  "/",    "(",    ".\" said. ", ".. "};
     static char *stories[STORIES];
     struct mr_str all = {0};
     split(&all, stories);

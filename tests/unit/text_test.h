@@ -17,9 +17,30 @@ static inline uint32_t test_random(uint32_t *seed)
 }
 
 /* Pieces of text that are hard to cut; the second half is invalid UTF-8. */
-static const char *const test_pieces[] = {"a", "b", "ab", " ", "  ", "\n", "'s", "'", "12", "!", "abab", "<|endoftext|>", "<|end", "\xC3\xA9",
-                                          "e\xCC\x81", "\xE6\x97\xA5", "\xF0\x9F\x98\x80", "\xCC\x81", "\xE2\x80\x83",
-                                          "\xC3", "\xE6\x97", "\xFF", "\x80", "\xF0\x9F\x98"};
+static const char *const test_pieces[] = {"a",
+                                          "b",
+                                          "ab",
+                                          " ",
+                                          "  ",
+                                          "\n",
+                                          "'s",
+                                          "'",
+                                          "12",
+                                          "!",
+                                          "abab",
+                                          "<|endoftext|>",
+                                          "<|end",
+                                          "\xC3\xA9",
+                                          "e\xCC\x81",
+                                          "\xE6\x97\xA5",
+                                          "\xF0\x9F\x98\x80",
+                                          "\xCC\x81",
+                                          "\xE2\x80\x83",
+                                          "\xC3",
+                                          "\xE6\x97",
+                                          "\xFF",
+                                          "\x80",
+                                          "\xF0\x9F\x98"};
 enum { TEST_VALID_PIECES = 19 };
 
 /* At least `size` bytes of them; the caller frees. */
@@ -64,12 +85,14 @@ static inline void expect_ids(const mr_tokenizer *t, const char *text, bool spec
     struct mr_ids ids = {0};
     assert_ok(mr_tokenizer_encode(t, text, strlen(text), special, &ids));
     if (ids.count != count || (count && memcmp(ids.id, want, count * sizeof *want)))
-        fail_msg("\"%s\" gives %zu ids: %u %u %u ...; %zu are expected: %u ...", text, ids.count, ids.count > 0 ? ids.id[0] : 0,
-                 ids.count > 1 ? ids.id[1] : 0, ids.count > 2 ? ids.id[2] : 0, count, count ? want[0] : 0);
+        fail_msg("\"%s\" gives %zu ids: %u %u %u ...; %zu are expected: %u ...", text, ids.count,
+                 ids.count > 0 ? ids.id[0] : 0, ids.count > 1 ? ids.id[1] : 0, ids.count > 2 ? ids.id[2] : 0, count,
+                 count ? want[0] : 0);
     mr_ids_free(&ids);
 }
-#define EXPECT_IDS(t, text, special, ...)                                                                    \
-    expect_ids(t, text, special, (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
+#define EXPECT_IDS(t, text, special, ...)                         \
+    expect_ids(t, text, special, (const uint32_t[]){__VA_ARGS__}, \
+               sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
 
 /* Decoding the text's ids gives the text. */
 static inline void expect_round_trip(const mr_tokenizer *t, const char *text, size_t size)
@@ -101,8 +124,8 @@ static inline void expect_streaming(const mr_tokenizer *t, const char *text, siz
         }
         assert_ok(mr_encoder_finish(e, &parts));
         if (parts.count != whole.count || memcmp(parts.id, whole.id, whole.count * sizeof *whole.id))
-            fail_msg("%s: pieces of up to %zu of %zu bytes give other ids (%zu, the whole %zu)", mr_tokenizer_name(t), longest, size,
-                     parts.count, whole.count);
+            fail_msg("%s: pieces of up to %zu of %zu bytes give other ids (%zu, the whole %zu)", mr_tokenizer_name(t),
+                     longest, size, parts.count, whole.count);
     }
     mr_encoder_close(e);
     mr_ids_free(&whole);
@@ -140,7 +163,8 @@ static inline void expect_good_manners(const mr_tokenizer *t, bool valid)
 
 /* ---- small vocabularies: the bytes, then these merges, then <|endoftext|> ------------------------------ */
 
-static const char *const test_merges[][2] = {{"a", "b"}, {" ", "a"}, {"ab", "ab"}, {" ", "ab"}, {"<", "|"}, {"\xC3", "\xA9"}, {"1", "2"}};
+static const char *const test_merges[][2] = {{"a", "b"}, {" ", "a"},       {"ab", "ab"}, {" ", "ab"},
+                                             {"<", "|"}, {"\xC3", "\xA9"}, {"1", "2"}};
 enum { TEST_AB = 256, TEST_SPACE_A, TEST_ABAB, TEST_SPACE_AB, TEST_LESS, TEST_E_ACUTE, TEST_12, TEST_END };
 
 static inline struct mr_str test_spelling(const char *left, size_t left_size, const char *between, const char *right)

@@ -167,11 +167,16 @@ static void test_files_cut_short(void **state)
 static void test_damaged_meta(void **state)
 {
     (void)state;
-    static const char *const damaged[] = {
-        "{", "[]", "{\"format\":1}", "{\"format\":2,\"vocab_size\":256}",
-        "{\"format\":1,\"vocab_size\":0,\"dtype\":\"uint16\",\"tokenizer\":{},\"train\":{\"tokens\":5000},\"val\":{\"tokens\":3}}",
-        "{\"format\":1,\"vocab_size\":256,\"dtype\":\"int8\",\"tokenizer\":{},\"train\":{\"tokens\":5000},\"val\":{\"tokens\":3}}",
-        "{\"format\":1,\"vocab_size\":256,\"dtype\":\"uint16\",\"tokenizer\":{},\"train\":{\"tokens\":-1},\"val\":{\"tokens\":3}}"};
+    static const char *const damaged[] = {"{",
+                                          "[]",
+                                          "{\"format\":1}",
+                                          "{\"format\":2,\"vocab_size\":256}",
+                                          "{\"format\":1,\"vocab_size\":0,\"dtype\":\"uint16\",\"tokenizer\":{},"
+                                          "\"train\":{\"tokens\":5000},\"val\":{\"tokens\":3}}",
+                                          "{\"format\":1,\"vocab_size\":256,\"dtype\":\"int8\",\"tokenizer\":{},"
+                                          "\"train\":{\"tokens\":5000},\"val\":{\"tokens\":3}}",
+                                          "{\"format\":1,\"vocab_size\":256,\"dtype\":\"uint16\",\"tokenizer\":{},"
+                                          "\"train\":{\"tokens\":-1},\"val\":{\"tokens\":3}}"};
     for (size_t i = 0; i < sizeof damaged / sizeof damaged[0]; i++) {
         mr_token_data *d;
         write_bytes_data();

@@ -63,9 +63,11 @@ static void test_byte_keeps_every_byte(void **state)
 static void test_char_sorts_by_code_point(void **state)
 {
     (void)state;
-    mr_tokenizer *t = chars_of("ba\xC3\xA9\n\xF0\x9F\x98\x80" "a");
+    mr_tokenizer *t = chars_of("ba\xC3\xA9\n\xF0\x9F\x98\x80"
+                               "a");
     struct mr_ids ids = {0};
-    const char *text = "\n" "ab\xC3\xA9\xF0\x9F\x98\x80";
+    const char *text = "\n"
+                       "ab\xC3\xA9\xF0\x9F\x98\x80";
     assert_int_equal(mr_tokenizer_vocab_size(t), 5);
     assert_int_equal(mr_tokenizer_encode(t, text, strlen(text), false, &ids), 0);
     assert_int_equal(ids.count, 5);
@@ -154,8 +156,13 @@ static void test_json_form_gives_an_equal_tokenizer(void **state)
 static void test_damaged_json_is_refused(void **state)
 {
     (void)state;
-    const char *damaged[] = {"{}", "{\"kind\":\"morse\"}", "{\"kind\":\"char\"}", "{\"kind\":\"char\",\"chars\":[5,5]}",
-                             "{\"kind\":\"char\",\"chars\":[1114112]}", "{\"kind\":\"char\",\"chars\":[\"a\"]}", "[1]"};
+    const char *damaged[] = {"{}",
+                             "{\"kind\":\"morse\"}",
+                             "{\"kind\":\"char\"}",
+                             "{\"kind\":\"char\",\"chars\":[5,5]}",
+                             "{\"kind\":\"char\",\"chars\":[1114112]}",
+                             "{\"kind\":\"char\",\"chars\":[\"a\"]}",
+                             "[1]"};
     for (size_t i = 0; i < sizeof damaged / sizeof damaged[0]; i++) {
         mr_tokenizer *t;
         json_t *json = json_loads(damaged[i], 0, NULL);

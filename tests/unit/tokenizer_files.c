@@ -123,15 +123,18 @@ static void test_broken_gpt2_files_are_named(void **state)
 #define BYTE_LEVEL "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true}"
 
 /* A file with these parts; the vocabulary is the one of text_test.h. NULL: as usual. */
-static const char *json_file(const char *normalizer, const char *pre_tokenizer, const char *added, const char *more_of_model)
+static const char *json_file(const char *normalizer, const char *pre_tokenizer, const char *added,
+                             const char *more_of_model)
 {
     json_t *vocab = test_vocab(), *merges = test_merge_list();
     char *v = mr_json_text(vocab), *m = mr_json_text(merges);
     struct mr_str text = {0};
-    assert_ok(mr_str_printf(&text, "{\"version\":\"1.0\",\"normalizer\":%s,\"pre_tokenizer\":%s,\"added_tokens\":%s,"
-                            "\"decoder\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":%s,\"merges\":%s%s}}",
-                            normalizer ? normalizer : "null", pre_tokenizer ? pre_tokenizer : BYTE_LEVEL, added ? added : "[]", v, m,
-                            more_of_model ? more_of_model : ""));
+    assert_ok(
+        mr_str_printf(&text,
+                      "{\"version\":\"1.0\",\"normalizer\":%s,\"pre_tokenizer\":%s,\"added_tokens\":%s,"
+                      "\"decoder\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":%s,\"merges\":%s%s}}",
+                      normalizer ? normalizer : "null", pre_tokenizer ? pre_tokenizer : BYTE_LEVEL,
+                      added ? added : "[]", v, m, more_of_model ? more_of_model : ""));
     const char *path = test_write("tokenizer.json", text.text);
     mr_str_free(&text);
     free(v);
@@ -141,11 +144,10 @@ static const char *json_file(const char *normalizer, const char *pre_tokenizer, 
     return path;
 }
 
-static const char added_tokens[] =
-    "[{\"id\":263,\"content\":\"<|endoftext|>\",\"special\":true,\"normalized\":false},"
-    "{\"id\":300,\"content\":\"  \",\"special\":false,\"normalized\":true},"
-    "{\"id\":301,\"content\":\"   \",\"special\":false,\"normalized\":true},"
-    "{\"id\":302,\"content\":\"e\\u0301!\",\"special\":false,\"normalized\":false}]";
+static const char added_tokens[] = "[{\"id\":263,\"content\":\"<|endoftext|>\",\"special\":true,\"normalized\":false},"
+                                   "{\"id\":300,\"content\":\"  \",\"special\":false,\"normalized\":true},"
+                                   "{\"id\":301,\"content\":\"   \",\"special\":false,\"normalized\":true},"
+                                   "{\"id\":302,\"content\":\"e\\u0301!\",\"special\":false,\"normalized\":false}]";
 
 static void test_json_added_tokens(void **state)
 {
@@ -166,7 +168,8 @@ static void test_json_added_tokens(void **state)
 static void test_json_normalises(void **state)
 {
     (void)state;
-    static const char *const normalizers[] = {"{\"type\":\"NFC\"}", "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"}]}"};
+    static const char *const normalizers[] = {"{\"type\":\"NFC\"}",
+                                              "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"}]}"};
     for (size_t i = 0; i < COUNT(normalizers); i++) {
         mr_tokenizer *t = test_open("json", json_file(normalizers[i], NULL, added_tokens, NULL));
         EXPECT_IDS(t, "e\xCC\x81", false, TEST_E_ACUTE);
@@ -180,7 +183,8 @@ static void test_json_normalises(void **state)
 static void test_json_prefix_space(void **state)
 {
     (void)state;
-    mr_tokenizer *t = test_open("json", json_file(NULL, "{\"type\":\"ByteLevel\",\"add_prefix_space\":true}", added_tokens, NULL));
+    mr_tokenizer *t =
+        test_open("json", json_file(NULL, "{\"type\":\"ByteLevel\",\"add_prefix_space\":true}", added_tokens, NULL));
     EXPECT_IDS(t, "ab", false, TEST_SPACE_AB);
     EXPECT_IDS(t, " a", false, TEST_SPACE_A);
     EXPECT_IDS(t, "a  b", false, TEST_SPACE_A, 300, ' ', 'b');
@@ -193,16 +197,21 @@ static void test_json_prefix_space(void **state)
 static void test_json_splits(void **state)
 {
     (void)state;
-    static const char sequence[] = "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\",\"individual_digits\":true},"
-                                   "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\s?\\\\p{L}|\\\\s+(?!\\\\S)\"},\"behavior\":\"Isolated\","
-                                   "\"invert\":false},{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}]}";
+    static const char sequence[] =
+        "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\",\"individual_digits\":true},"
+        "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\s?\\\\p{L}|\\\\s+(?!\\\\S)\"},\"behavior\":\"Isolated\","
+        "\"invert\":false},{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}]}";
     mr_tokenizer *t = test_open("json", json_file(NULL, sequence, NULL, NULL));
     EXPECT_IDS(t, "12", false, '1', '2');
     EXPECT_IDS(t, "ab ab", false, 'a', 'b', TEST_SPACE_A, 'b');
     expect_good_manners(t, false);
     mr_tokenizer_close(t);
-    t = test_open("json", json_file(NULL, "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}", NULL, NULL));
-    EXPECT_IDS(t, "\xC3\xA9" "12", false, TEST_E_ACUTE, TEST_12);
+    t = test_open(
+        "json", json_file(NULL, "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}", NULL, NULL));
+    EXPECT_IDS(t,
+               "\xC3\xA9"
+               "12",
+               false, TEST_E_ACUTE, TEST_12);
     expect_good_manners(t, false);
     mr_tokenizer_close(t);
 }
@@ -210,9 +219,10 @@ static void test_json_splits(void **state)
 static void test_json_merges_as_pairs(void **state)
 {
     (void)state;
-    const char *path = test_write("pairs.json", "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"
-                                                "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"aab\":5},"
-                                                "\"merges\":[[\"a\",\"b\"],[\"a\",\"ab\"]]}}");
+    const char *path =
+        test_write("pairs.json", "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"
+                                 "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"aab\":5},"
+                                 "\"merges\":[[\"a\",\"b\"],[\"a\",\"ab\"]]}}");
     mr_tokenizer *t = test_open("json", path);
     EXPECT_IDS(t, "aabb", false, 5, 1);
     assert_int_equal(mr_tokenizer_end(t), -1);
@@ -235,15 +245,18 @@ static void test_json_refuses_what_it_does_not_know(void **state)
         {NULL, "{\"type\":\"Metaspace\"}", NULL, NULL, "\"Metaspace\""},
         {NULL, "null", NULL, NULL, "pre-tokenizer"},
         {NULL, "{\"type\":\"Digits\"}", NULL, NULL, "without ByteLevel"},
-        {NULL, "{\"type\":\"Sequence\",\"pretokenizers\":[" BYTE_LEVEL "," BYTE_LEVEL "]}", NULL, NULL, "behind ByteLevel"},
-        {NULL, "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\"},\"behavior\":\"MergedWithNext\"}", NULL, NULL, "\"MergedWithNext\""},
+        {NULL, "{\"type\":\"Sequence\",\"pretokenizers\":[" BYTE_LEVEL "," BYTE_LEVEL "]}", NULL, NULL,
+         "behind ByteLevel"},
+        {NULL, "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\"},\"behavior\":\"MergedWithNext\"}", NULL, NULL,
+         "\"MergedWithNext\""},
         {NULL, "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a(\"},\"behavior\":\"Isolated\"}", NULL, NULL, "a("},
         {NULL, "{\"type\":\"Split\",\"pattern\":{},\"behavior\":\"Isolated\"}", NULL, NULL, "pattern"},
         {NULL, NULL, "[{\"id\":300,\"content\":\"x\",\"lstrip\":true}]", NULL, "\"lstrip\""},
         {NULL, NULL, "[{\"id\":97,\"content\":\"x\"}]", NULL, "the id 97 is given twice"},
         {NULL, NULL, "[{\"id\":300,\"content\":\"\"}]", NULL, "empty"},
         {NULL, NULL, "[{\"content\":\"x\"}]", NULL, "\"added_tokens\"[0]: \"id\" is missing"},
-        {NULL, NULL, "[{\"id\":300,\"content\":\"xx\"},{\"id\":301,\"content\":\"xx\"}]", NULL, "stand for the same text"},
+        {NULL, NULL, "[{\"id\":300,\"content\":\"xx\"},{\"id\":301,\"content\":\"xx\"}]", NULL,
+         "stand for the same text"},
         {NULL, NULL, NULL, ",\"byte_fallback\":true", "\"byte_fallback\""},
         {NULL, NULL, NULL, ",\"dropout\":0.1", "\"dropout\""},
         {NULL, NULL, NULL, ",\"end_of_word_suffix\":\"</w>\"", "</w>"},
@@ -252,12 +265,14 @@ static void test_json_refuses_what_it_does_not_know(void **state)
     char spec[400];
     mr_tokenizer *t;
     for (size_t i = 0; i < COUNT(cases); i++) {
-        snprintf(spec, sizeof spec, "json:%s", json_file(cases[i].normalizer, cases[i].pre, cases[i].added, cases[i].model));
+        snprintf(spec, sizeof spec, "json:%s",
+                 json_file(cases[i].normalizer, cases[i].pre, cases[i].added, cases[i].model));
         assert_fails(MR_EFILE, cases[i].name, mr_tokenizer_open(&t, spec));
         assert_non_null(strstr(mr_error_text(), "tokenizer.json"));
         assert_null(t);
     }
-    snprintf(spec, sizeof spec, "json:%s", test_write("wp.json", "{\"pre_tokenizer\":" BYTE_LEVEL ",\"model\":{\"type\":\"WordPiece\"}}"));
+    snprintf(spec, sizeof spec, "json:%s",
+             test_write("wp.json", "{\"pre_tokenizer\":" BYTE_LEVEL ",\"model\":{\"type\":\"WordPiece\"}}"));
     assert_fails(MR_EFILE, "\"WordPiece\"", mr_tokenizer_open(&t, spec));
     snprintf(spec, sizeof spec, "json:%s", test_path("none.json"));
     assert_fails(MR_EFILE, "none.json", mr_tokenizer_open(&t, spec));
@@ -275,8 +290,9 @@ static const char *world_file(void)
         else
             assert_ok(mr_str_printf(&text, "%d b'\\x%02x' 1\n", i + 1, i));
     }
-    assert_ok(mr_str_printf(&text, "300 'ab' 2\n301 'abab!' 5\n302 \" a\" 2\n303 '\\xe9' 2\n304 '\xE6\x97\xA5' 3\n305 b'\\xf0\\x9f' 2\n"
-                                   "306 '<|end' 5\n"));
+    assert_ok(mr_str_printf(
+        &text, "300 'ab' 2\n301 'abab!' 5\n302 \" a\" 2\n303 '\\xe9' 2\n304 '\xE6\x97\xA5' 3\n305 b'\\xf0\\x9f' 2\n"
+               "306 '<|end' 5\n"));
     const char *path = test_write("world.txt", text.text);
     mr_str_free(&text);
     return path;
@@ -305,13 +321,18 @@ static void test_broken_world_lines_are_named(void **state)
 {
     (void)state;
     static const char *const broken[][2] = {
-        {"1 'a' 1\n2 'b'\n", "line 2"},          {"1 'a' 1\nx 'b' 1\n", "line 2: the id is no number"},
+        {"1 'a' 1\n2 'b'\n", "line 2"},
+        {"1 'a' 1\nx 'b' 1\n", "line 2: the id is no number"},
         {"1 'a' 2\n", "line 1: the string has 1 bytes, the line says 2"},
-        {"1 'a' x\n", "the size is no number"},  {"1 'a' 1\n1 'b' 1\n", "line 2: the id 1 was there before"},
+        {"1 'a' x\n", "the size is no number"},
+        {"1 'a' 1\n1 'b' 1\n", "line 2: the id 1 was there before"},
         {"1 'a' 1\n2 'a' 1\n", "the ids 1 and 2 stand for the same text"},
-        {"1 'a 2\n", "the closing quote"},       {"1 '\\q' 1\n", "escape"},
-        {"99999999 'a' 1\n", "99999999"},        {"1 '' 0\n", "empty"},
-        {"", "no tokens"},                       {"1 'a' 1\n\xFF\xFE\n", "line 2"},
+        {"1 'a 2\n", "the closing quote"},
+        {"1 '\\q' 1\n", "escape"},
+        {"99999999 'a' 1\n", "99999999"},
+        {"1 '' 0\n", "empty"},
+        {"", "no tokens"},
+        {"1 'a' 1\n\xFF\xFE\n", "line 2"},
     };
     char spec[400];
     mr_tokenizer *t;
@@ -340,7 +361,8 @@ static void expect_golden(const char *name, const char *kind, const char *place,
     snprintf(spec, sizeof spec, "%s", place);
     mr_tokenizer *t = test_open(kind, spec);
     for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *text = json_object_get(json_array_get(list, i), "text"), *ids = json_object_get(json_array_get(list, i), "ids");
+        const json_t *text = json_object_get(json_array_get(list, i), "text"),
+                     *ids = json_object_get(json_array_get(list, i), "ids");
         uint32_t want[1000];
         for (size_t k = 0; k < json_array_size(ids); k++)
             want[k] = (uint32_t)json_integer_value(json_array_get(ids, k));

@@ -10,9 +10,9 @@
 #include "io/zip_writer.h"
 
 /* A dictionary {"t": twelve floats seen as `view`} (offset, size, stride as a pickle has them). */
-#define ONE(view)                                                                                            \
-    "\x80\x02}X\x01\0\0\0tctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\n"     \
-    "X\x01\0\0\0"                                                                                            \
+#define ONE(view)                                                                                        \
+    "\x80\x02}X\x01\0\0\0tctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\n" \
+    "X\x01\0\0\0"                                                                                        \
     "7X\x03\0\0\0cpuK\x0ctQ" view "\x89NtRs."
 #define PLAIN ONE("K\0K\x0c\x85K\x01\x85")
 
@@ -22,9 +22,9 @@ struct member {
     size_t size;
 };
 
-#define PICKLE(name, text)                                                                                   \
-    {                                                                                                        \
-        name, text, sizeof(text) - 1                                                                         \
+#define PICKLE(name, text)           \
+    {                                \
+        name, text, sizeof(text) - 1 \
     }
 
 static const float twelve[12] = {1, 2, 3};
@@ -45,9 +45,8 @@ static const char *archive(const struct member *members, size_t count)
     return path;
 }
 
-#define ARCHIVE(...)                                                                                         \
-    archive((const struct member[]){__VA_ARGS__},                                                            \
-            sizeof((const struct member[]){__VA_ARGS__}) / sizeof(struct member))
+#define ARCHIVE(...) \
+    archive((const struct member[]){__VA_ARGS__}, sizeof((const struct member[]){__VA_ARGS__}) / sizeof(struct member))
 
 static void test_the_archive_may_have_any_name(void **state)
 {
@@ -101,14 +100,11 @@ static void test_wrong_archives_are_refused(void **state)
     assert_ok(read_all(mr_torch_open, ARCHIVE(PICKLE("m/data.pkl", PLAIN), data, little)));
     refuse("byte order is big", ARCHIVE(PICKLE("m/data.pkl", PLAIN), data, PICKLE("m/byteorder", "big")));
     refuse("storage data/7 of tensor \"t\" is missing", ARCHIVE(PICKLE("m/data.pkl", PLAIN), little));
-    refuse("storage data/7 of tensor \"t\" is missing",
-           ARCHIVE(PICKLE("m/data.pkl", PLAIN), PICKLE("data/7", "")));
-    refuse("has 47 bytes, where 12 numbers of 4 belong",
-           ARCHIVE(PICKLE("m/data.pkl", PLAIN), {data.name, twelve, 47}));
+    refuse("storage data/7 of tensor \"t\" is missing", ARCHIVE(PICKLE("m/data.pkl", PLAIN), PICKLE("data/7", "")));
+    refuse("has 47 bytes, where 12 numbers of 4 belong", ARCHIVE(PICKLE("m/data.pkl", PLAIN), {data.name, twelve, 47}));
     refuse("without data.pkl", ARCHIVE(data, little));
     refuse("beyond its storage", ARCHIVE(PICKLE("m/data.pkl", ONE("K\x01K\x0c\x85K\x01\x85")), data));
-    refuse("repeats its 12 stored numbers",
-           ARCHIVE(PICKLE("m/data.pkl", ONE("K\0J\0\0\0\x7f\x85K\0\x85")), data));
+    refuse("repeats its 12 stored numbers", ARCHIVE(PICKLE("m/data.pkl", ONE("K\0J\0\0\0\x7f\x85K\0\x85")), data));
     refuse("its shape overflows",
            ARCHIVE(PICKLE("m/data.pkl", ONE("K\0J\0\0\0\x7fJ\0\0\0\x7fJ\0\0\0\x7f\x87K\0K\0K\0\x87")), data));
     refuse("'posix.system'", ARCHIVE(PICKLE("m/data.pkl", "\x80\x02"
@@ -117,13 +113,12 @@ static void test_wrong_archives_are_refused(void **state)
     refuse("does not hold a dictionary", ARCHIVE(PICKLE("m/data.pkl", "\x80\x02]."), data));
     refuse("cut short", ARCHIVE(PICKLE("m/data.pkl", ""), data));
     /* {"a": {"b": tensor}, "a.b": tensor} */
-    refuse(
-        "tensor \"a.b\" stands there twice",
-        ARCHIVE(PICKLE("m/data.pkl", "\x80\x02}(X\x01\0\0\0a}X\x01\0\0\0bctorch._utils\n_rebuild_tensor_v2\n"
-                                     "((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0"
-                                     "7X\x03\0\0\0cpu"
-                                     "K\x0ctQK\0))\x89NtRq\0sX\x03\0\0\0a.bh\0u."),
-                data));
+    refuse("tensor \"a.b\" stands there twice",
+           ARCHIVE(PICKLE("m/data.pkl", "\x80\x02}(X\x01\0\0\0a}X\x01\0\0\0bctorch._utils\n_rebuild_tensor_v2\n"
+                                        "((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0"
+                                        "7X\x03\0\0\0cpu"
+                                        "K\x0ctQK\0))\x89NtRq\0sX\x03\0\0\0a.bh\0u."),
+                   data));
 }
 
 static void test_other_ways_to_save_are_named(void **state)
@@ -141,12 +136,11 @@ static void test_other_ways_to_save_are_named(void **state)
     static const char zeros[5000];
     assert_non_null(zip);
     for (int i = 0; i < 2; i++) {
-        zip_source_t *s = i ? zip_source_buffer(zip, zeros, sizeof zeros, 0)
-                            : zip_source_buffer(zip, PLAIN, sizeof PLAIN - 1, 0);
+        zip_source_t *s =
+            i ? zip_source_buffer(zip, zeros, sizeof zeros, 0) : zip_source_buffer(zip, PLAIN, sizeof PLAIN - 1, 0);
         zip_int64_t at = zip_file_add(zip, i ? "m/data/7" : "m/data.pkl", s, 0);
         assert_true(at >= 0);
-        assert_int_equal(
-            zip_set_file_compression(zip, (zip_uint64_t)at, i ? ZIP_CM_DEFLATE : ZIP_CM_STORE, 0), 0);
+        assert_int_equal(zip_set_file_compression(zip, (zip_uint64_t)at, i ? ZIP_CM_DEFLATE : ZIP_CM_STORE, 0), 0);
     }
     assert_int_equal(zip_close(zip), 0);
     refuse("m/data/7 is compressed or encrypted", path);

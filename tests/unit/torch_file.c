@@ -78,12 +78,11 @@ static void test_views_of_every_kind(void **state)
 static void test_all_else_is_metadata(void **state)
 {
     (void)state;
-    json_t *want =
-        json_loads("{\"optimizer\": {\"param_groups\": [{\"lr\": 0.001, \"betas\": [0.9, 0.95],"
-                   "\"fused\": null, \"params\": [0, 1]}]}, \"iter_num\": 1099511627776,"
-                   "\"negative\": -5, \"best_val_loss\": 1.5, \"text\": \"caf\\u00e9\", \"nothing\": {},"
-                   "\"size\": [5, 12], \"huge\": 1180591620717411303424.0, \"infinite\": \"inf\"}",
-                   0, NULL);
+    json_t *want = json_loads("{\"optimizer\": {\"param_groups\": [{\"lr\": 0.001, \"betas\": [0.9, 0.95],"
+                              "\"fused\": null, \"params\": [0, 1]}]}, \"iter_num\": 1099511627776,"
+                              "\"negative\": -5, \"best_val_loss\": 1.5, \"text\": \"caf\\u00e9\", \"nothing\": {},"
+                              "\"size\": [5, 12], \"huge\": 1180591620717411303424.0, \"infinite\": \"inf\"}",
+                              0, NULL);
     mr_tensor_file *file = open_source("tests/golden/strides.pt");
     char *text = json_dumps(file->metadata, 0);
     if (!json_equal(file->metadata, want))
@@ -134,8 +133,7 @@ static void test_a_checkpoint_holds_the_golden_weights(void **state)
     assert_true(compared > 60);
     assert_int_equal(json_integer_value(json_object_get(file->metadata, "iter_num")), 500);
     assert_true(json_real_value(json_object_get(file->metadata, "best_val_loss")) == 3.25);
-    assert_int_equal(
-        json_integer_value(json_object_get(json_object_get(file->metadata, "model_args"), "n_embd")), 32);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(file->metadata, "model_args"), "n_embd")), 32);
     assert_int_equal(file->tensors[find(file, "model.lm_head.weight")].shares,
                      find(file, "model.transformer.wte.weight"));
     mr_tensor_file_close(golden);
@@ -164,8 +162,7 @@ static char *python_reads(const char *path)
 static void test_checkpoints_are_written_as_torch_wrote_them(void **state)
 {
     (void)state;
-    static const char *const names[] = {"tests/golden/micro-ref-t48.ckpt.pt",
-                                        "tests/golden/nanorwkv-trained.ckpt.pt"};
+    static const char *const names[] = {"tests/golden/micro-ref-t48.ckpt.pt", "tests/golden/nanorwkv-trained.ckpt.pt"};
     for (size_t k = 0; k < COUNT(names); k++) {
         mr_tensor_file *file = open_source(names[k]), *again;
         const char *path = test_path("again.pt");
@@ -224,8 +221,8 @@ static void test_every_type_comes_back(void **state)
     save(&c, path, NULL);
     assert_ok(mr_tensor_source_open(&file, path));
     content_expect(&c, file);
-    json_t *metadata = json_pack("{s:s, s:[f, b, n], s:{s:I}}", "text", "caf\xc3\xa9", "list", 0.1, 1, "deep",
-                                 "n", (json_int_t)INT64_MIN);
+    json_t *metadata = json_pack("{s:s, s:[f, b, n], s:{s:I}}", "text", "caf\xc3\xa9", "list", 0.1, 1, "deep", "n",
+                                 (json_int_t)INT64_MIN);
     save(&c, path, metadata);
     assert_ok(mr_tensor_source_open(&file, path));
     assert_int_equal(json_object_del(file->metadata, "tensor.10"), 0); /* the number without dimensions */
@@ -251,19 +248,17 @@ static void test_an_optimizer_is_written_from_names(void **state)
     }
     c.list[1].shares = 0;
     memcpy(c.data[1], c.data[0], c.bytes[0]);
-    json_t *metadata =
-        json_loads("{\"optimizer\": {\"param_groups\": [{\"betas\": [0.9, 0.95], \"eps\": 1e-8}]},"
-                   "\"iter_num\": 7}",
-                   0, NULL);
+    json_t *metadata = json_loads("{\"optimizer\": {\"param_groups\": [{\"betas\": [0.9, 0.95], \"eps\": 1e-8}]},"
+                                  "\"iter_num\": 7}",
+                                  0, NULL);
     save(&c, test_path("made.pt"), metadata);
     char *text = python_reads(test_path("made.pt"));
     /* numbers as keys, in order; betas a tuple; tied weights in one storage */
     assert_non_null(strstr(text, "['model']['a'] FloatStorage (6,) (1,) 0 0 "));
-    assert_non_null(strstr(text,
-                           "{'model': {'b': 'tensor', 'a': 'tensor'}, 'optimizer': {'state': {0: {'step': "
-                           "'tensor', 'exp_avg': 'tensor'}, 2: {'exp_avg': 'tensor'}, 10: {'exp_avg': "
-                           "'tensor'}}, 'param_groups': [{'betas': (0.9, 0.95), 'eps': 1e-08}]}, "
-                           "'iter_num': 7}"));
+    assert_non_null(strstr(text, "{'model': {'b': 'tensor', 'a': 'tensor'}, 'optimizer': {'state': {0: {'step': "
+                                 "'tensor', 'exp_avg': 'tensor'}, 2: {'exp_avg': 'tensor'}, 10: {'exp_avg': "
+                                 "'tensor'}}, 'param_groups': [{'betas': (0.9, 0.95), 'eps': 1e-08}]}, "
+                                 "'iter_num': 7}"));
     free(text);
     json_decref(metadata);
     content_release(&c);
@@ -274,8 +269,7 @@ static void test_what_torch_cannot_hold_is_not_written(void **state)
     (void)state;
     static const enum mr_dtype dtypes[] = {MR_DTYPE_U16, MR_DTYPE_Q4_0, MR_DTYPE_Q8_0};
     const char *path = test_path("never.pt");
-    struct mr_file_tensor t = {
-        .name = (char[]){"optimizer.state.x.y"}, .ndim = 1, .shape = {32}, .shares = -1};
+    struct mr_file_tensor t = {.name = (char[]){"optimizer.state.x.y"}, .ndim = 1, .shape = {32}, .shares = -1};
     mr_tensor_writer *w;
     for (size_t i = 0; i < COUNT(dtypes); i++) {
         t.dtype = dtypes[i];
@@ -284,8 +278,7 @@ static void test_what_torch_cannot_hold_is_not_written(void **state)
     }
     t.dtype = MR_DTYPE_F32;
     json_t *metadata = json_pack("{s:i}", "iter_num", 1);
-    assert_fails(MR_EINVAL, "is not named as optimizer.state.N.KEY",
-                 mr_torch_begin(&w, path, &t, 1, metadata));
+    assert_fails(MR_EINVAL, "is not named as optimizer.state.N.KEY", mr_torch_begin(&w, path, &t, 1, metadata));
     json_decref(metadata);
     assert_false(mr_is_file(path));
 }

@@ -121,9 +121,9 @@ static void test_arithmetic(void **state)
     static const struct {
         const char *text;
         int value;
-    } cases[] = {{"2 + 3 * 4", 14}, {"(2 + 3) * 4", 20}, {"-2 ** 2 + 10", 6},  {"2 ** 3 ** 2", 512}, {"7 // 2", 3},
-                 {"-7 // 2", -4},   {"7 % 4", 3},        {"6 / 2", 3},         {"1e3", 1000},        {"(1 +\n  2)", 3},
-                 {"1 + \\\n 2", 3}, {"True + 1", 2},     {"- - 5", 5},         {"10 - 2 - 3", 5}};
+    } cases[] = {{"2 + 3 * 4", 14}, {"(2 + 3) * 4", 20}, {"-2 ** 2 + 10", 6}, {"2 ** 3 ** 2", 512}, {"7 // 2", 3},
+                 {"-7 // 2", -4},   {"7 % 4", 3},        {"6 / 2", 3},        {"1e3", 1000},        {"(1 +\n  2)", 3},
+                 {"1 + \\\n 2", 3}, {"True + 1", 2},     {"- - 5", 5},        {"10 - 2 - 3", 5}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[100];
         snprintf(text, sizeof text, "max_iters = %s\n", cases[i].text);
@@ -136,7 +136,8 @@ static void test_arithmetic(void **state)
 static void test_strings(void **state)
 {
     (void)state;
-    assert_int_equal(read_text("out_dir = 'a' \"b\" + '''c'''\ndataset = r'x\\y'\ninit_from = 'it\\'s # no comment'\n"), 0);
+    assert_int_equal(read_text("out_dir = 'a' \"b\" + '''c'''\ndataset = r'x\\y'\ninit_from = 'it\\'s # no comment'\n"),
+                     0);
     assert_string_equal(cfg.out_dir, "abc");
     assert_string_equal(cfg.dataset, "x\\y");
     assert_string_equal(cfg.init_from, "it's # no comment");
@@ -155,12 +156,24 @@ static void test_unknown_key_names_the_nearest_and_the_line(void **state)
 static void test_what_cannot_be_evaluated_is_an_error(void **state)
 {
     (void)state;
-    static const char *const wrong[] = {"max_iters = len('abc')", "max_iters = [1]", "max_iters = 3 if True else 4",
-                                        "max_iters =",            "max_iters = 1 / 0", "max_iters = (1",
-                                        "out_dir = 'open",        "out_dir = f'{x}'",  "out_dir = '''open\n\n",
-                                        "print('hello')",         "max_iters += 1",    "x",
-                                        "= 3",                    "max_iters = 'a' * 2", "learning_rate = 1e400",
-                                        "max_iters = nothing",    "if True: max_iters = 3", "max_iters == 3"};
+    static const char *const wrong[] = {"max_iters = len('abc')",
+                                        "max_iters = [1]",
+                                        "max_iters = 3 if True else 4",
+                                        "max_iters =",
+                                        "max_iters = 1 / 0",
+                                        "max_iters = (1",
+                                        "out_dir = 'open",
+                                        "out_dir = f'{x}'",
+                                        "out_dir = '''open\n\n",
+                                        "print('hello')",
+                                        "max_iters += 1",
+                                        "x",
+                                        "= 3",
+                                        "max_iters = 'a' * 2",
+                                        "learning_rate = 1e400",
+                                        "max_iters = nothing",
+                                        "if True: max_iters = 3",
+                                        "max_iters == 3"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         if (read_text(wrong[i]) != MR_EINVAL)
             fail_msg("%s is accepted", wrong[i]);
@@ -179,8 +192,9 @@ static void test_deep_nesting_is_refused(void **state)
 static void test_kinds_are_checked(void **state)
 {
     (void)state;
-    static const char *const wrong[] = {"max_iters=many", "max_iters=1.5", "eval_only=maybe", "eval_only=2", "learning_rate=fast",
-                                        "seed=-1", "n_layer=few", "mode=quick", "max_iters=3000000000", "n_layer=-1"};
+    static const char *const wrong[] = {"max_iters=many",       "max_iters=1.5", "eval_only=maybe", "eval_only=2",
+                                        "learning_rate=fast",   "seed=-1",       "n_layer=few",     "mode=quick",
+                                        "max_iters=3000000000", "n_layer=-1"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         if (mr_train_config_assign(&cfg, wrong[i]) != MR_EINVAL)
             fail_msg("%s is accepted", wrong[i]);
@@ -191,9 +205,10 @@ static void test_kinds_are_checked(void **state)
 static void test_command_line(void **state)
 {
     (void)state;
-    static const char *const good[] = {"--out_dir=out-x", "max_iters=2*50", "n_layer=3", "mode=reference", "positions=None",
-                                       "eval_only=True", "learning_rate=1e-3", "seed=5", "dataset='a b'", "--batch-size=4",
-                                       "wandb_log=True", "expert_capacity_scale=1.5"};
+    static const char *const good[] = {"--out_dir=out-x",    "max_iters=2*50", "n_layer=3",
+                                       "mode=reference",     "positions=None", "eval_only=True",
+                                       "learning_rate=1e-3", "seed=5",         "dataset='a b'",
+                                       "--batch-size=4",     "wandb_log=True", "expert_capacity_scale=1.5"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
         if (mr_train_config_assign(&cfg, good[i]))
             fail_msg("%s: %s", good[i], mr_error_text());

@@ -22,18 +22,18 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 /* The call fails with this code, and its text contains this. */
-#define assert_fails(code, part, call)                                                                       \
-    do {                                                                                                     \
-        int result_ = (call);                                                                                \
-        if (result_ != (code) || !strstr(mr_error_text(), part))                                             \
-            fail_msg("expected error %d with \"%s\", got %d: %s", code, part, result_, mr_error_text());     \
+#define assert_fails(code, part, call)                                                                   \
+    do {                                                                                                 \
+        int result_ = (call);                                                                            \
+        if (result_ != (code) || !strstr(mr_error_text(), part))                                         \
+            fail_msg("expected error %d with \"%s\", got %d: %s", code, part, result_, mr_error_text()); \
     } while (0)
 
-#define assert_ok(call)                                                                                      \
-    do {                                                                                                     \
-        int result_ = (call);                                                                                \
-        if (result_ < 0)                                                                                     \
-            fail_msg("error %d: %s", result_, mr_error_text());                                              \
+#define assert_ok(call)                                         \
+    do {                                                        \
+        int result_ = (call);                                   \
+        if (result_ < 0)                                        \
+            fail_msg("error %d: %s", result_, mr_error_text()); \
     } while (0)
 
 static inline int test_remove_one(const char *path, const struct stat *st, int type, struct FTW *at)

@@ -48,8 +48,24 @@ static void test_words_as_gpt2_cuts_them(void **state)
 /* Text of tricky pieces. */
 static size_t tricky(char *out, size_t room)
 {
-    static const char *const pieces[] = {" ", "  ", "\n", "a", "the", "'", "'s", "'ll", "12", "!", "\xC3\xA9", "\xE2\x80\x83",
-                                         "\xE6\x97\xA5", "\xF0\x9F\x98\x80", "\xC3", "\xE2\x80", "\xF0\x9F", "\xFF"};
+    static const char *const pieces[] = {" ",
+                                         "  ",
+                                         "\n",
+                                         "a",
+                                         "the",
+                                         "'",
+                                         "'s",
+                                         "'ll",
+                                         "12",
+                                         "!",
+                                         "\xC3\xA9",
+                                         "\xE2\x80\x83",
+                                         "\xE6\x97\xA5",
+                                         "\xF0\x9F\x98\x80",
+                                         "\xC3",
+                                         "\xE2\x80",
+                                         "\xF0\x9F",
+                                         "\xFF"};
     static uint32_t seed = 7;
     size_t n = 0;
     for (;;) {
@@ -164,8 +180,9 @@ static void test_every_byte_has_its_spelling(void **state)
     assert_memory_equal(back.text, all, 256);
     spelling.size = back.size = 0;
     assert_ok(mr_spell(" \n\x7F\xA0\xADz", 6, &spelling));
-    assert_string_equal(spelling.text, "\xC4\xA0\xC4\x8A\xC4\xA1\xC5\x82\xC5\x83z"); /* U+0120 U+010A U+0121 U+0142 U+0143 */
-    assert_ok(mr_unspell("\xE6\x97\xA5", 3, &back));                                /* no spelling: itself */
+    assert_string_equal(spelling.text,
+                        "\xC4\xA0\xC4\x8A\xC4\xA1\xC5\x82\xC5\x83z"); /* U+0120 U+010A U+0121 U+0142 U+0143 */
+    assert_ok(mr_unspell("\xE6\x97\xA5", 3, &back));                  /* no spelling: itself */
     assert_string_equal(back.text, "\xE6\x97\xA5");
     mr_str_free(&spelling);
     mr_str_free(&back);
@@ -178,10 +195,18 @@ static void test_literals_of_python(void **state)
         const char *literal, *bytes;
         size_t size;
     } cases[] = {
-        {"'abc'", "abc", 3},           {"\"it's\"", "it's", 4},          {"'\\x00'", "\0", 1},
-        {"'\\xe9'", "\xC3\xA9", 2},    {"b'\\xe9'", "\xE9", 1},          {"b\"'\"", "'", 1},
-        {"'\\n\\t\\r\\\\\\''", "\n\t\r\\'", 5}, {"'\\u65e5'", "\xE6\x97\xA5", 3}, {"'\\U0001f600'", "\xF0\x9F\x98\x80", 4},
-        {"'\\101\\0'", "A\0", 2},      {"' '", " ", 1},                  {"'\xE6\x97\xA5'", "\xE6\x97\xA5", 3},
+        {"'abc'", "abc", 3},
+        {"\"it's\"", "it's", 4},
+        {"'\\x00'", "\0", 1},
+        {"'\\xe9'", "\xC3\xA9", 2},
+        {"b'\\xe9'", "\xE9", 1},
+        {"b\"'\"", "'", 1},
+        {"'\\n\\t\\r\\\\\\''", "\n\t\r\\'", 5},
+        {"'\\u65e5'", "\xE6\x97\xA5", 3},
+        {"'\\U0001f600'", "\xF0\x9F\x98\x80", 4},
+        {"'\\101\\0'", "A\0", 2},
+        {"' '", " ", 1},
+        {"'\xE6\x97\xA5'", "\xE6\x97\xA5", 3},
         {"''", "", 0},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -197,8 +222,9 @@ static void test_literals_of_python(void **state)
 static void test_wrong_literals_are_refused(void **state)
 {
     (void)state;
-    static const char *const wrong[] = {"", "b", "'", "'a", "abc", "'a\"", "'a'b", "'\\x1'", "'\\q'", "'\\ud800'", "'\\U00110000'",
-                                        "b'\xC3\xA9'", "b'\\u0041'", "'\xFF'", "'\\", "b'\\400'", "u'a'"};
+    static const char *const wrong[] = {"",           "b",      "'",     "'a",        "abc",           "'a\"",
+                                        "'a'b",       "'\\x1'", "'\\q'", "'\\ud800'", "'\\U00110000'", "b'\xC3\xA9'",
+                                        "b'\\u0041'", "'\xFF'", "'\\",   "b'\\400'",  "u'a'"};
     for (size_t i = 0; i < COUNT(wrong); i++) {
         struct mr_str bytes = {0};
         if (mr_python_literal(wrong[i], strlen(wrong[i]), &bytes) != MR_EFILE)

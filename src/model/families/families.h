@@ -5,12 +5,12 @@
 
 #include "model/layer.h"
 
-extern const struct mr_family mr_family_microrwkv, mr_family_nanorwkv, mr_family_gpt2, mr_family_rwkv4,
-    mr_family_rwkv5, mr_family_rwkv6, mr_family_rwkv7;
+extern const struct mr_family mr_family_microrwkv, mr_family_nanorwkv, mr_family_gpt2, mr_family_rwkv4, mr_family_rwkv5,
+    mr_family_rwkv6, mr_family_rwkv7;
 
 /* What RWKV-4 to 7 share: names as in the official files, a norm after the embedding, a head of its own. */
-#define MR_RWKV_NAMES                                                                                        \
-    .block_prefix = "blocks.%d.", .embedding = "emb.weight", .first_norm = "blocks.0.ln0.",                  \
-    .final_norm = "ln_out.", .head = "head.weight"
+#define MR_RWKV_NAMES                                                                                                \
+    .block_prefix = "blocks.%d.", .embedding = "emb.weight", .first_norm = "blocks.0.ln0.", .final_norm = "ln_out.", \
+    .head = "head.weight"
 
 #endif

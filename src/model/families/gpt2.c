@@ -3,9 +3,9 @@
 #include "model/families/families.h"
 
 static const struct mr_branch blocks[] = {
-    { .chain = { { &mr_layer_layer_norm, "ln_1" }, { &mr_layer_gpt2_attention, "attn" } } },
-    { .chain = { { &mr_layer_layer_norm, "ln_2" }, { &mr_layer_gpt2_mlp, "mlp" } } },
-    { .chain = { { NULL, NULL } } },
+    {.chain = {{&mr_layer_layer_norm, "ln_1"}, {&mr_layer_gpt2_attention, "attn"}}},
+    {.chain = {{&mr_layer_layer_norm, "ln_2"}, {&mr_layer_gpt2_mlp, "mlp"}}},
+    {.chain = {{NULL, NULL}}},
 };
 
 static const struct mr_branch *block(const struct mr_config *cfg)

@@ -3,9 +3,9 @@
 #include "model/families/families.h"
 
 static const struct mr_branch blocks[] = {
-    { .chain = { { &mr_layer_layer_norm, "ln_1" }, { &mr_layer_time_mix_x051a, "tmix" } } },
-    { .chain = { { &mr_layer_layer_norm, "ln_2" }, { &mr_layer_channel_mix, "cmix" } } },
-    { .chain = { { NULL, NULL } } },
+    {.chain = {{&mr_layer_layer_norm, "ln_1"}, {&mr_layer_time_mix_x051a, "tmix"}}},
+    {.chain = {{&mr_layer_layer_norm, "ln_2"}, {&mr_layer_channel_mix, "cmix"}}},
+    {.chain = {{NULL, NULL}}},
 };
 
 static const struct mr_branch *block(const struct mr_config *cfg)

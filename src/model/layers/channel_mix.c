@@ -9,13 +9,13 @@
 struct cmix {
     struct mr_param *maa[2]; /* k, r */
     struct mr_linear key, value, receptance;
-    mr_tensor mixed[2];              /* xk, xr [R,C] */
-    mr_tensor k, squared;            /* [R,3C] */
-    mr_tensor v, r;                  /* [R,C] */
-    mr_tensor dk, dsquared;          /* scratch [R,3C] */
-    mr_tensor dv, dr, dmixed[2];     /* scratch [R,C] */
+    mr_tensor mixed[2];          /* xk, xr [R,C] */
+    mr_tensor k, squared;        /* [R,3C] */
+    mr_tensor v, r;              /* [R,C] */
+    mr_tensor dk, dsquared;      /* scratch [R,3C] */
+    mr_tensor dv, dr, dmixed[2]; /* scratch [R,C] */
     mr_tensor shift_scratch;
-    mr_tensor previous;              /* state [B,C] */
+    mr_tensor previous; /* state [B,C] */
 };
 
 static int declare(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block)
@@ -81,7 +81,8 @@ static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *
     return mr_pass_dropout(pass, node->site, y, n);
 }
 
-static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
+static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+                    const mr_tensor *dx)
 {
     struct cmix *own = node->own;
     mr_runtime *rt = pass->rt;

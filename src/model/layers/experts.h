@@ -8,7 +8,7 @@
 #define MR_MAX_EXPERTS 64
 
 int mr_experts_declare(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block);
-int mr_experts_find(const struct mr_params *params, const struct mr_config *cfg, const char *prefix, struct mr_linear *gate,
-                    struct mr_linear *experts, struct mr_linear *fc);
+int mr_experts_find(const struct mr_params *params, const struct mr_config *cfg, const char *prefix,
+                    struct mr_linear *gate, struct mr_linear *experts, struct mr_linear *fc);
 
 #endif

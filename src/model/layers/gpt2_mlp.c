@@ -8,8 +8,8 @@
 
 struct mlp {
     struct mr_linear fc, proj;
-    mr_tensor wide, active;   /* [R,4C] before and after GELU */
-    mr_tensor dwide;          /* scratch [R,4C] */
+    mr_tensor wide, active; /* [R,4C] before and after GELU */
+    mr_tensor dwide;        /* scratch [R,4C] */
 };
 
 static int declare(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block)
@@ -41,7 +41,8 @@ static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *
     return mr_pass_dropout(pass, node->site, y, n);
 }
 
-static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
+static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+                    const mr_tensor *dx)
 {
     struct mlp *own = node->own;
     size_t n = (size_t)pass->rows * (size_t)pass->cfg->n_embd;

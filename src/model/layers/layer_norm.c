@@ -28,15 +28,17 @@ static int plan(struct mr_node *node, struct mr_planner *p)
 static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
 {
     struct norm *own = node->own;
-    return mr_layer_norm_forward(pass->rt, x, &own->weight->value, own->bias ? &own->bias->value : NULL, y, &own->mean, &own->rstd,
-                                 pass->rows, pass->cfg->n_embd, 1e-5f);
+    return mr_layer_norm_forward(pass->rt, x, &own->weight->value, own->bias ? &own->bias->value : NULL, y, &own->mean,
+                                 &own->rstd, pass->rows, pass->cfg->n_embd, 1e-5f);
 }
 
-static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
+static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+                    const mr_tensor *dx)
 {
     struct norm *own = node->own;
-    return mr_layer_norm_backward(pass->rt, x, &own->weight->value, &own->mean, &own->rstd, dy, dx, false, &own->weight->grad,
-                                  own->bias ? &own->bias->grad : NULL, &pass->reduce, pass->rows, pass->cfg->n_embd);
+    return mr_layer_norm_backward(pass->rt, x, &own->weight->value, &own->mean, &own->rstd, dy, dx, false,
+                                  &own->weight->grad, own->bias ? &own->bias->grad : NULL, &pass->reduce, pass->rows,
+                                  pass->cfg->n_embd);
 }
 
 const struct mr_layer mr_layer_layer_norm = {"layer_norm", sizeof(struct norm), declare, plan, forward, backward};

@@ -12,11 +12,11 @@
 
 struct mixture {
     struct mr_linear gate, expert[MR_MAX_EXPERTS], fc;
-    mr_tensor scores, dropped;  /* [R,E]; dropped: after dropout, the same memory when there is none */
-    mr_tensor o, h;             /* [R,A,D], [R,D] */
-    mr_tensor mean;             /* [B,A*D], for the diversity term */
-    mr_tensor dscores;          /* scratch [R,E] */
-    mr_tensor d_o, dh;          /* scratch [R,A,D], [R,D] */
+    mr_tensor scores, dropped; /* [R,E]; dropped: after dropout, the same memory when there is none */
+    mr_tensor o, h;            /* [R,A,D], [R,D] */
+    mr_tensor mean;            /* [B,A*D], for the diversity term */
+    mr_tensor dscores;         /* scratch [R,E] */
+    mr_tensor d_o, dh;         /* scratch [R,A,D], [R,D] */
 };
 
 int mr_experts_declare(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block)
@@ -32,8 +32,8 @@ int mr_experts_declare(struct mr_params *params, const struct mr_config *cfg, co
     return mr_linear_declare(params, prefix, "fc", C, D, true, 0.02);
 }
 
-int mr_experts_find(const struct mr_params *params, const struct mr_config *cfg, const char *prefix, struct mr_linear *gate,
-                    struct mr_linear *experts, struct mr_linear *fc)
+int mr_experts_find(const struct mr_params *params, const struct mr_config *cfg, const char *prefix,
+                    struct mr_linear *gate, struct mr_linear *experts, struct mr_linear *fc)
 {
     MR_TRY(mr_linear_find(gate, params, prefix, "gate"));
     for (int e = 0; e < mr_expert_count(cfg); e++) {
@@ -47,7 +47,8 @@ int mr_experts_find(const struct mr_params *params, const struct mr_config *cfg,
 static int plan(struct mr_node *node, struct mr_planner *p)
 {
     struct mixture *own = node->own;
-    size_t rows = (size_t)p->batch * (size_t)p->time, E = (size_t)p->cfg->num_experts, D = (size_t)mr_expert_width(p->cfg);
+    size_t rows = (size_t)p->batch * (size_t)p->time, E = (size_t)p->cfg->num_experts,
+           D = (size_t)mr_expert_width(p->cfg);
     size_t A = (size_t)mr_expert_count(p->cfg);
     MR_TRY(mr_experts_find(p->params, p->cfg, node->prefix, &own->gate, own->expert, &own->fc));
     MR_TRY(mr_keep(p, &own->scores, rows * E));
@@ -64,7 +65,8 @@ static int plan(struct mr_node *node, struct mr_planner *p)
 
 static float term_weight(const struct mr_pass *pass)
 {
-    return pass->cfg->aux == MR_AUX_DIVERSITY ? (float)(pass->cfg->aux_weight / pass->cfg->n_layer) * pass->loss_scale : 0;
+    return pass->cfg->aux == MR_AUX_DIVERSITY ? (float)(pass->cfg->aux_weight / pass->cfg->n_layer) * pass->loss_scale
+                                              : 0;
 }
 
 static bool drops(const struct mr_pass *pass)
@@ -87,22 +89,25 @@ static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *
         scores = &own->dropped;
     }
     for (int e = 0; e < A; e++)
-        MR_TRY(mr_linear_forward_columns(rt, x, &own->expert[e].weight->value, &own->expert[e].bias->value, &own->o, R, cfg->n_embd, D,
-                                         A * D, (size_t)e * (size_t)D));
+        MR_TRY(mr_linear_forward_columns(rt, x, &own->expert[e].weight->value, &own->expert[e].bias->value, &own->o, R,
+                                         cfg->n_embd, D, A * D, (size_t)e * (size_t)D));
     MR_TRY(mr_mixture_forward(rt, scores, &own->o, &own->h, R, E, A, D));
     if (cfg->aux == MR_AUX_DIVERSITY && pass->options.training) /* no loss without: decoding does without it */
-        MR_TRY(mr_diversity_forward(rt, &own->o, &own->mean, &pass->aux, pass->batch, pass->time, A, D, term_weight(pass)));
+        MR_TRY(mr_diversity_forward(rt, &own->o, &own->mean, &pass->aux, pass->batch, pass->time, A, D,
+                                    term_weight(pass)));
     return mr_linear_apply(pass, &own->fc, &own->h, y);
 }
 
-static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
+static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+                    const mr_tensor *dx)
 {
     struct mixture *own = node->own;
     mr_runtime *rt = pass->rt;
     const struct mr_config *cfg = pass->cfg;
     int R = pass->rows, E = cfg->num_experts, A = mr_expert_count(cfg), D = mr_expert_width(cfg);
     MR_TRY(mr_linear_reverse(pass, &own->fc, &own->h, dy, &own->dh, false));
-    MR_TRY(mr_mixture_backward(rt, drops(pass) ? &own->dropped : &own->scores, &own->o, &own->dh, &own->dscores, &own->d_o, R, E, A, D));
+    MR_TRY(mr_mixture_backward(rt, drops(pass) ? &own->dropped : &own->scores, &own->o, &own->dh, &own->dscores,
+                               &own->d_o, R, E, A, D));
     if (cfg->aux == MR_AUX_DIVERSITY)
         MR_TRY(mr_diversity_backward(rt, &own->mean, &own->d_o, pass->batch, pass->time, A, D, term_weight(pass)));
     MR_TRY(mr_pass_dropout(pass, node->site, &own->dscores, (size_t)R * (size_t)E));
@@ -110,11 +115,14 @@ static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor 
     MR_TRY(mr_linear_reverse(pass, &own->gate, x, &own->dscores, dx, false));
     for (int e = 0; e < A; e++) {
         size_t at = (size_t)e * (size_t)D;
-        MR_TRY(mr_linear_backward_input_columns(rt, &own->d_o, &own->expert[e].weight->value, dx, R, cfg->n_embd, D, A * D, at, true));
-        MR_TRY(mr_linear_backward_weight_columns(rt, x, &own->d_o, &own->expert[e].weight->grad, &own->expert[e].bias->grad,
-                                                 &pass->reduce, R, cfg->n_embd, D, A * D, at));
+        MR_TRY(mr_linear_backward_input_columns(rt, &own->d_o, &own->expert[e].weight->value, dx, R, cfg->n_embd, D,
+                                                A * D, at, true));
+        MR_TRY(mr_linear_backward_weight_columns(rt, x, &own->d_o, &own->expert[e].weight->grad,
+                                                 &own->expert[e].bias->grad, &pass->reduce, R, cfg->n_embd, D, A * D,
+                                                 at));
     }
     return 0;
 }
 
-const struct mr_layer mr_layer_mixture = {"mixture", sizeof(struct mixture), mr_experts_declare, plan, forward, backward};
+const struct mr_layer mr_layer_mixture = {"mixture", sizeof(struct mixture), mr_experts_declare, plan, forward,
+                                          backward};

@@ -11,12 +11,12 @@
 
 struct mixture_topk {
     struct mr_linear gate, expert[MR_MAX_EXPERTS], fc;
-    mr_tensor scores;             /* [R,E] */
-    mr_tensor routes;             /* i32, kept by ops/mixture_topk */
-    mr_tensor weights, dropped;   /* [R,A] */
-    mr_tensor o, h;               /* [R,A,D], [R,D] */
-    mr_tensor dscores, dweights;  /* scratch [R,E], [R,A] */
-    mr_tensor d_o, dh;            /* scratch [R,A,D], [R,D] */
+    mr_tensor scores;            /* [R,E] */
+    mr_tensor routes;            /* i32, kept by ops/mixture_topk */
+    mr_tensor weights, dropped;  /* [R,A] */
+    mr_tensor o, h;              /* [R,A,D], [R,D] */
+    mr_tensor dscores, dweights; /* scratch [R,E], [R,A] */
+    mr_tensor d_o, dh;           /* scratch [R,A,D], [R,D] */
     mr_tensor route_scratch, linear_scratch;
 };
 
@@ -24,18 +24,21 @@ static struct mr_expert_linear experts_of(const struct mr_config *cfg, int rows)
 {
     return (struct mr_expert_linear){
         .topk = {.rows = rows, .experts = cfg->num_experts, .active = cfg->num_active_experts},
-        .in = cfg->n_embd, .out = mr_expert_width(cfg)};
+        .in = cfg->n_embd,
+        .out = mr_expert_width(cfg)};
 }
 
 static int plan(struct mr_node *node, struct mr_planner *p)
 {
     struct mixture_topk *own = node->own;
-    size_t rows = (size_t)p->batch * (size_t)p->time, E = (size_t)p->cfg->num_experts, A = (size_t)p->cfg->num_active_experts;
+    size_t rows = (size_t)p->batch * (size_t)p->time, E = (size_t)p->cfg->num_experts,
+           A = (size_t)p->cfg->num_active_experts;
     size_t D = (size_t)mr_expert_width(p->cfg);
     struct mr_expert_linear experts = experts_of(p->cfg, (int)rows);
     size_t forward = mr_expert_linear_forward_scratch(&experts), backward = mr_expert_linear_backward_scratch(&experts);
     MR_TRY(mr_experts_find(p->params, p->cfg, node->prefix, &own->gate, own->expert, &own->fc));
-    MR_TRY(mr_plan_add(p->plan, p->training ? MR_ACTIVATIONS : MR_SCRATCH, &own->routes, MR_I32, mr_topk_routes(&experts.topk)));
+    MR_TRY(mr_plan_add(p->plan, p->training ? MR_ACTIVATIONS : MR_SCRATCH, &own->routes, MR_I32,
+                       mr_topk_routes(&experts.topk)));
     MR_TRY(mr_keep(p, &own->scores, rows * E));
     MR_TRY(mr_keep(p, &own->weights, rows * A));
     MR_TRY(mr_keep(p, &own->dropped, rows * A));
@@ -53,7 +56,8 @@ static int plan(struct mr_node *node, struct mr_planner *p)
 
 static float term_weight(const struct mr_pass *pass)
 {
-    return pass->cfg->aux == MR_AUX_BALANCE ? (float)(pass->cfg->aux_weight / pass->cfg->n_layer) * pass->loss_scale : 0;
+    return pass->cfg->aux == MR_AUX_BALANCE ? (float)(pass->cfg->aux_weight / pass->cfg->n_layer) * pass->loss_scale
+                                            : 0;
 }
 
 static bool drops(const struct mr_pass *pass)
@@ -75,7 +79,8 @@ static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *
     MR_TRY(mr_linear_apply(pass, &own->gate, x, &own->scores));
     MR_TRY(mr_softmax_forward(rt, &own->scores, &own->scores, R, E));
     MR_TRY(mr_topk_route(rt, &experts.topk, &own->scores, &own->routes, &own->weights,
-                         pass->cfg->aux == MR_AUX_BALANCE && pass->options.training ? &pass->aux : NULL, term_weight(pass), &own->route_scratch));
+                         pass->cfg->aux == MR_AUX_BALANCE && pass->options.training ? &pass->aux : NULL,
+                         term_weight(pass), &own->route_scratch));
     if (drops(pass)) {
         MR_TRY(mr_copy(rt, &own->weights, 0, &own->dropped, 0, (size_t)R * (size_t)A));
         MR_TRY(mr_pass_dropout(pass, node->site, &own->dropped, (size_t)R * (size_t)A));
@@ -86,7 +91,8 @@ static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *
     return mr_linear_apply(pass, &own->fc, &own->h, y);
 }
 
-static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
+static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+                    const mr_tensor *dx)
 {
     struct mixture_topk *own = node->own;
     mr_runtime *rt = pass->rt;
@@ -99,14 +105,16 @@ static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor 
         db[e] = &own->expert[e].bias->grad;
     }
     MR_TRY(mr_linear_reverse(pass, &own->fc, &own->h, dy, &own->dh, false));
-    MR_TRY(mr_mixture_backward(rt, drops(pass) ? &own->dropped : &own->weights, &own->o, &own->dh, &own->dweights, &own->d_o, R, A, A, D));
+    MR_TRY(mr_mixture_backward(rt, drops(pass) ? &own->dropped : &own->weights, &own->o, &own->dh, &own->dweights,
+                               &own->d_o, R, A, A, D));
     MR_TRY(mr_pass_dropout(pass, node->site, &own->dweights, (size_t)R * (size_t)A));
-    MR_TRY(mr_topk_scores_backward(rt, &experts.topk, &own->scores, &own->routes, &own->weights, &own->dweights, term_weight(pass),
-                                   &own->dscores));
+    MR_TRY(mr_topk_scores_backward(rt, &experts.topk, &own->scores, &own->routes, &own->weights, &own->dweights,
+                                   term_weight(pass), &own->dscores));
     MR_TRY(mr_softmax_backward(rt, &own->scores, &own->dscores, &own->dscores, R, E));
     MR_TRY(mr_linear_reverse(pass, &own->gate, x, &own->dscores, dx, false));
     MR_TRY(mr_expert_linear_backward_input(rt, &experts, &own->d_o, &own->routes, w, dx, true, &own->linear_scratch));
     return mr_expert_linear_backward_weight(rt, &experts, x, &own->d_o, &own->routes, dw, db);
 }
 
-const struct mr_layer mr_layer_mixture_topk = {"mixture_topk", sizeof(struct mixture_topk), mr_experts_declare, plan, forward, backward};
+const struct mr_layer mr_layer_mixture_topk = {
+    "mixture_topk", sizeof(struct mixture_topk), mr_experts_declare, plan, forward, backward};

@@ -7,10 +7,10 @@
 #include "model/pass.h"
 
 struct attention {
-    struct mr_linear in, out;        /* qkv or qkvw; proj or out */
-    mr_tensor qkv, y;                /* [R,3C] or [R,4C]; [R,C] */
-    mr_tensor kept, scratch;         /* the op's own */
-    mr_tensor dqkv, dy;              /* scratch */
+    struct mr_linear in, out; /* qkv or qkvw; proj or out */
+    mr_tensor qkv, y;         /* [R,3C] or [R,4C]; [R,C] */
+    mr_tensor kept, scratch;  /* the op's own */
+    mr_tensor dqkv, dy;       /* scratch */
 };
 
 static struct mr_reference_attention shape_of(int batch, int time, const struct mr_config *cfg)
@@ -65,7 +65,8 @@ static int forward_sliding(struct mr_node *node, struct mr_pass *pass, const mr_
     return mr_linear_apply(pass, &own->out, &own->y, y);
 }
 
-static int backward_sliding(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
+static int backward_sliding(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+                            const mr_tensor *dx)
 {
     struct attention *own = node->own;
     struct mr_reference_attention s = shape_of(pass->batch, pass->time, pass->cfg);
@@ -83,7 +84,8 @@ static int forward_grouped(struct mr_node *node, struct mr_pass *pass, const mr_
     return mr_linear_apply(pass, &own->out, &own->y, y);
 }
 
-static int backward_grouped(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
+static int backward_grouped(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+                            const mr_tensor *dx)
 {
     struct attention *own = node->own;
     struct mr_reference_attention s = shape_of(pass->batch, pass->time, pass->cfg);
@@ -93,6 +95,6 @@ static int backward_grouped(struct mr_node *node, struct mr_pass *pass, const mr
 }
 
 const struct mr_layer mr_layer_reference_sliding = {"reference_sliding", sizeof(struct attention), declare_sliding,
-                                                    plan_sliding, forward_sliding, backward_sliding};
+                                                    plan_sliding,        forward_sliding,          backward_sliding};
 const struct mr_layer mr_layer_reference_grouped = {"reference_grouped", sizeof(struct attention), declare_grouped,
-                                                    plan_grouped, forward_grouped, backward_grouped};
+                                                    plan_grouped,        forward_grouped,          backward_grouped};

@@ -22,7 +22,8 @@ static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *
     return mr_rms_norm_forward(pass->rt, x, y, &own->rstd, pass->rows, pass->cfg->n_embd, 1e-8f);
 }
 
-static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
+static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+                    const mr_tensor *dx)
 {
     (void)x;
     struct rms *own = node->own;

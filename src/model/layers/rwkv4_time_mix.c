@@ -41,7 +41,8 @@ static int declare(struct mr_params *params, const struct mr_config *cfg, const 
         MR_TRY(mr_declare_started(params, prefix, share_names[i], mr_shape(1, 1, C), block, starts[i]));
     for (int i = 0; i < INPUTS; i++)
         MR_TRY(mr_linear_declare(params, prefix, input_names[i], cfg->n_embd, cfg->n_embd, false, 0.02));
-    return mr_linear_declare(params, prefix, "output", cfg->n_embd, cfg->n_embd, false, 0.02 / sqrt(2.0 * cfg->n_layer));
+    return mr_linear_declare(params, prefix, "output", cfg->n_embd, cfg->n_embd, false,
+                             0.02 / sqrt(2.0 * cfg->n_layer));
 }
 
 static int plan(struct mr_node *node, struct mr_planner *p)
@@ -67,8 +68,8 @@ static int plan(struct mr_node *node, struct mr_planner *p)
 static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
 {
     struct tmix *own = node->own;
-    const struct mr_token_shift shift = {.batch = pass->batch, .time = pass->time, .dim = pass->cfg->n_embd,
-                                         .count = INPUTS, .keeps = true};
+    const struct mr_token_shift shift = {
+        .batch = pass->batch, .time = pass->time, .dim = pass->cfg->n_embd, .count = INPUTS, .keeps = true};
     const struct mr_wkv4 s = {pass->batch, pass->time, pass->cfg->n_embd};
     const mr_tensor *previous = pass->options.with_state ? &own->previous : NULL, *share[INPUTS], *mixed[INPUTS];
     for (int i = 0; i < INPUTS; i++) {
@@ -82,8 +83,10 @@ static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *
         MR_TRY(mr_zero(pass->rt, &own->state));
     for (int i = 0; i < INPUTS; i++)
         MR_TRY(mr_linear_apply(pass, &own->input[i], mixed[i], &own->in[i]));
-    MR_TRY(mr_wkv4_forward(pass->rt, &s, &own->in[0], &own->in[1], &own->decay->value, &own->first->value, &own->state, &own->wkv));
-    MR_TRY(mr_sigmoid_gate_forward(pass->rt, &own->in[2], &own->wkv, &own->wkv, (size_t)pass->rows * (size_t)pass->cfg->n_embd));
+    MR_TRY(mr_wkv4_forward(pass->rt, &s, &own->in[0], &own->in[1], &own->decay->value, &own->first->value, &own->state,
+                           &own->wkv));
+    MR_TRY(mr_sigmoid_gate_forward(pass->rt, &own->in[2], &own->wkv, &own->wkv,
+                                   (size_t)pass->rows * (size_t)pass->cfg->n_embd));
     return mr_linear_apply(pass, &own->output, &own->wkv, y);
 }
 

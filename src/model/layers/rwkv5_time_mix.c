@@ -27,7 +27,8 @@ static int declare(struct mr_params *params, const struct mr_config *cfg, const 
 {
     size_t C = (size_t)cfg->n_embd, H = (size_t)mr_head_count(cfg);
     const char *order[] = {"time_mix_k", "time_mix_v", "time_mix_r", "time_mix_g"};
-    mr_start *const starts[] = {mr_start_present_key, mr_start_present_value, mr_start_present_gate, mr_start_present_gate};
+    mr_start *const starts[] = {mr_start_present_key, mr_start_present_value, mr_start_present_gate,
+                                mr_start_present_gate};
     for (int i = 0; i < (cfg->rwkv51 ? 3 : 4); i++)
         MR_TRY(mr_declare_started(params, prefix, order[i], mr_shape(1, 1, C), block, starts[i]));
     if (cfg->rwkv51) {
@@ -61,8 +62,8 @@ static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *
     struct tmix *own = node->own;
     struct mr_wkv6_core *core = &own->core;
     const struct mr_wkv6 s = mr_wkv6_core_shape(pass, false);
-    const struct mr_token_shift shift = {.batch = pass->batch, .time = pass->time, .dim = pass->cfg->n_embd,
-                                         .count = core->inputs, .keeps = true};
+    const struct mr_token_shift shift = {
+        .batch = pass->batch, .time = pass->time, .dim = pass->cfg->n_embd, .count = core->inputs, .keeps = true};
     const mr_tensor *previous = mr_wkv6_core_previous(core, pass), *share[MR_WKV6_INPUTS], *mixed[MR_WKV6_INPUTS];
     for (int i = 0; i < core->inputs; i++) {
         share[i] = &own->share[i]->value;

@@ -37,7 +37,8 @@ static int declare(struct mr_params *params, const struct mr_config *cfg, const 
 {
     size_t C = (size_t)cfg->n_embd, H = (size_t)mr_head_count(cfg);
     size_t D = (size_t)mr_lora_width(cfg, 0), E = (size_t)mr_lora_width(cfg, 1);
-    mr_start *const starts[] = {mr_start_before_key, mr_start_before_key, mr_start_before_value, mr_start_before_gate, mr_start_before_gate};
+    mr_start *const starts[] = {mr_start_before_key, mr_start_before_key, mr_start_before_value, mr_start_before_gate,
+                                mr_start_before_gate};
     MR_TRY(mr_declare_started(params, prefix, "time_maa_x", mr_shape(1, 1, C), block, mr_start_before_key));
     for (int i = 0; i < MIXTURES; i++)
         MR_TRY(mr_declare_started(params, prefix, maa_names[i], mr_shape(1, 1, C), block, starts[i]));
@@ -53,9 +54,13 @@ static int declare(struct mr_params *params, const struct mr_config *cfg, const 
 static int plan(struct mr_node *node, struct mr_planner *p)
 {
     struct tmix *own = node->own;
-    const struct { struct mr_param **where; const char *name; } all[] = {
-        {&own->maa_x, "time_maa_x"}, {&own->maa_w1, "time_maa_w1"}, {&own->maa_w2, "time_maa_w2"},
-        {&own->decay, "time_decay"}, {&own->faaaa, "time_faaaa"}, {&own->decay_w1, "time_decay_w1"}, {&own->decay_w2, "time_decay_w2"},
+    const struct {
+        struct mr_param **where;
+        const char *name;
+    } all[] = {
+        {&own->maa_x, "time_maa_x"},       {&own->maa_w1, "time_maa_w1"}, {&own->maa_w2, "time_maa_w2"},
+        {&own->decay, "time_decay"},       {&own->faaaa, "time_faaaa"},   {&own->decay_w1, "time_decay_w1"},
+        {&own->decay_w2, "time_decay_w2"},
     };
     size_t rows = (size_t)p->batch * (size_t)p->time, n = rows * (size_t)p->cfg->n_embd;
     MR_TRY(mr_wkv6_core_plan(&own->core, p, node->prefix, true));
@@ -77,8 +82,14 @@ static int mix(struct tmix *own, struct mr_pass *pass, const mr_tensor *x)
     const struct mr_token_shift shift = {.batch = pass->batch, .time = pass->time, .dim = C, .count = 1};
     const mr_tensor *previous = mr_wkv6_core_previous(&own->core, pass), *maa[MIXTURES];
     struct mr_gemm down = {.m = rows, .n = MIXTURES * D, .k = C};
-    struct mr_gemm up = {.m = rows, .n = C, .k = D, .lda = MIXTURES * D, .batch = MIXTURES, .stride_a = (size_t)D,
-                         .stride_b = (size_t)D * (size_t)C, .stride_c = (size_t)rows * (size_t)C};
+    struct mr_gemm up = {.m = rows,
+                         .n = C,
+                         .k = D,
+                         .lda = MIXTURES * D,
+                         .batch = MIXTURES,
+                         .stride_a = (size_t)D,
+                         .stride_b = (size_t)D * (size_t)C,
+                         .stride_c = (size_t)rows * (size_t)C};
     for (int i = 0; i < MIXTURES; i++)
         maa[i] = &own->maa[i]->value;
     MR_TRY(mr_token_shift_forward(pass->rt, &shift, x, previous, (const mr_tensor *const[]){&own->maa_x->value},

@@ -28,13 +28,13 @@ struct tmix {
     struct mr_param *mix[MIXTURES], *k_k, *k_a, *r_k, *ln_weight, *ln_bias;
     struct mr_linear linear[LINEARS], output;
     struct pair pair[PAIRS];
-    mr_tensor mixed[MIXTURES];       /* [R,C] */
-    mr_tensor in[LINEARS];           /* r, k, v [R,C]; v of block 0 is v_first */
-    mr_tensor low;                   /* [R, the widest pair] */
-    mr_tensor kappa, y, normed;      /* [R,C] */
-    mr_tensor mean, rstd;            /* [R,H] */
-    const mr_tensor *v_first;        /* [R,C], of the pass: block 0 writes it, the others read it */
-    mr_tensor state, previous;       /* [B,H,N,N], [B,C]; in a pass without state the first is scratch */
+    mr_tensor mixed[MIXTURES];  /* [R,C] */
+    mr_tensor in[LINEARS];      /* r, k, v [R,C]; v of block 0 is v_first */
+    mr_tensor low;              /* [R, the widest pair] */
+    mr_tensor kappa, y, normed; /* [R,C] */
+    mr_tensor mean, rstd;       /* [R,H] */
+    const mr_tensor *v_first;   /* [R,C], of the pass: block 0 writes it, the others read it */
+    mr_tensor state, previous;  /* [B,H,N,N], [B,C]; in a pass without state the first is scratch */
 };
 
 static const char *const linear_names[LINEARS] = {"receptance", "key", "value"};
@@ -44,7 +44,8 @@ static const int linear_mix[LINEARS] = {MIX_R, MIX_K, MIX_V}, pair_mix[PAIRS] = 
 
 /* ---- parameters ------------------------------------------------------------------------------------------- */
 
-static int declare_filled(struct mr_params *params, const char *prefix, const char *name, const size_t *shape, double fill)
+static int declare_filled(struct mr_params *params, const char *prefix, const char *name, const size_t *shape,
+                          double fill)
 {
     struct mr_param *p = mr_declare(params, prefix, name, shape);
     if (!p)
@@ -73,14 +74,14 @@ static int declare_pair(struct mr_params *params, const struct mr_config *cfg, c
 
 static int declare(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block)
 {
-    mr_start *const starts[MIXTURES] = {mr_start_before_gate, mr_start_before_key,  mr_start_before_key,
+    mr_start *const starts[MIXTURES] = {mr_start_before_gate,  mr_start_before_key, mr_start_before_key,
                                         mr_start_before_value, mr_start_before_key, mr_start_before_gate};
     int C = cfg->n_embd;
     size_t H = (size_t)mr_head_count(cfg), N = (size_t)cfg->head_size;
     char norm[MR_NAME];
     if (cfg->head_size > MR_WKV7_WIDTH)
-        return mr_fail(MR_EINVAL, "head_size %d is more than %d, the most that %s can have here", cfg->head_size, MR_WKV7_WIDTH,
-                       mr_family_name(cfg->family));
+        return mr_fail(MR_EINVAL, "head_size %d is more than %d, the most that %s can have here", cfg->head_size,
+                       MR_WKV7_WIDTH, mr_family_name(cfg->family));
     for (int i = 0; i < MIXTURES; i++)
         MR_TRY(mr_declare_started(params, prefix, mix_names[i], mr_shape(1, 1, (size_t)C), block, starts[i]));
     for (int i = 0; i < PAIRS; i++)
@@ -124,7 +125,8 @@ static int find_parameters(struct tmix *own, const struct mr_params *params, con
 static int plan(struct mr_node *node, struct mr_planner *p)
 {
     struct tmix *own = node->own;
-    size_t B = (size_t)p->batch, C = (size_t)p->cfg->n_embd, H = (size_t)mr_head_count(p->cfg), rows = B * (size_t)p->time;
+    size_t B = (size_t)p->batch, C = (size_t)p->cfg->n_embd, H = (size_t)mr_head_count(p->cfg),
+           rows = B * (size_t)p->time;
     mr_tensor *all[] = {&own->kappa, &own->y, &own->normed};
     int widest = 0;
     MR_TRY(find_parameters(own, p->params, node->prefix));
@@ -152,7 +154,8 @@ static int plan(struct mr_node *node, struct mr_planner *p)
 
 static int shift(struct tmix *own, struct mr_pass *pass, const mr_tensor *x)
 {
-    const struct mr_token_shift s = {.batch = pass->batch, .time = pass->time, .dim = pass->cfg->n_embd, .count = MIXTURES};
+    const struct mr_token_shift s = {
+        .batch = pass->batch, .time = pass->time, .dim = pass->cfg->n_embd, .count = MIXTURES};
     const mr_tensor *previous = pass->options.with_state ? &own->previous : NULL, *share[MIXTURES], *mixed[MIXTURES];
     for (int i = 0; i < MIXTURES; i++) {
         share[i] = &own->mix[i]->value;
@@ -168,7 +171,8 @@ static int apply_pair(struct tmix *own, struct mr_pass *pass, int i)
     struct pair *pair = &own->pair[i];
     size_t n = (size_t)pass->rows * (size_t)pair->width;
     struct mr_gemm down = {.m = pass->rows, .n = pair->width, .k = pass->cfg->n_embd};
-    struct mr_gemm up = {.m = pass->rows, .n = pass->cfg->n_embd, .k = pair->width, .bias = pair->base ? &pair->base->value : NULL};
+    struct mr_gemm up = {
+        .m = pass->rows, .n = pass->cfg->n_embd, .k = pair->width, .bias = pair->base ? &pair->base->value : NULL};
     MR_TRY(mr_gemm(pass->rt, &down, &own->mixed[pair_mix[i]], &pair->down->value, &own->low));
     if (i == PAIR_W)
         MR_TRY(mr_tanh_forward(pass->rt, &own->low, &own->low, n));
@@ -195,8 +199,8 @@ static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *
     MR_TRY(mr_wkv7_inputs(rt, &s, w, a, k, v, &own->kappa, first ? NULL : own->v_first, &own->pair[PAIR_V].out,
                           &own->k_k->value, &own->k_a->value));
     MR_TRY(mr_wkv7_forward(rt, &s, r, w, k, v, &own->kappa, a, &own->state, &own->y));
-    MR_TRY(mr_group_norm_forward(rt, &own->y, &own->ln_weight->value, &own->ln_bias->value, &own->normed, &own->mean, &own->rstd,
-                                 pass->rows, s.heads, s.width, (float)cfg->ln_x_eps));
+    MR_TRY(mr_group_norm_forward(rt, &own->y, &own->ln_weight->value, &own->ln_bias->value, &own->normed, &own->mean,
+                                 &own->rstd, pass->rows, s.heads, s.width, (float)cfg->ln_x_eps));
     MR_TRY(mr_wkv7_output(rt, &s, r, k, v, &own->r_k->value, g, &own->normed));
     return mr_linear_apply(pass, &own->output, &own->normed, y);
 }

@@ -69,8 +69,11 @@ static int plan(struct mr_node *node, struct mr_planner *p)
 static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
 {
     struct cmix *own = node->own;
-    const struct mr_token_shift shift = {.batch = pass->batch, .time = pass->time, .dim = pass->cfg->n_embd,
-                                         .count = mixtures(pass->cfg), .keeps = keeps(pass->cfg)};
+    const struct mr_token_shift shift = {.batch = pass->batch,
+                                         .time = pass->time,
+                                         .dim = pass->cfg->n_embd,
+                                         .count = mixtures(pass->cfg),
+                                         .keeps = keeps(pass->cfg)};
     const mr_tensor *share[2] = {NULL, NULL}, *mixed[] = {&own->mixed[0], &own->mixed[1]};
     const mr_tensor *previous = pass->options.with_state ? &own->previous : NULL;
     size_t rows = (size_t)pass->rows;
@@ -88,4 +91,5 @@ static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *
     return mr_sigmoid_gate_forward(pass->rt, &own->r, &own->v, y, rows * (size_t)pass->cfg->n_embd);
 }
 
-const struct mr_layer mr_layer_rwkv_channel_mix = {"rwkv_channel_mix", sizeof(struct cmix), declare, plan, forward, NULL};
+const struct mr_layer mr_layer_rwkv_channel_mix = {
+    "rwkv_channel_mix", sizeof(struct cmix), declare, plan, forward, NULL};

@@ -15,14 +15,14 @@ enum { K, V, R, G, INPUTS };
 struct tmix {
     struct mr_param *maa[INPUTS], *decay, *faaaa, *ln_weight, *ln_bias;
     struct mr_linear linear[INPUTS], output;
-    mr_tensor mixed[INPUTS];                      /* xk, xv, xr, xg [R,C] */
-    mr_tensor out[INPUTS];                        /* k, v, r, gate before silu [R,C] */
-    mr_tensor y, normed, gated;                   /* [R,C] */
-    mr_tensor mean, rstd;                         /* [R,H] */
-    mr_tensor kept, scratch;                      /* the recurrence's own */
+    mr_tensor mixed[INPUTS];                                     /* xk, xv, xr, xg [R,C] */
+    mr_tensor out[INPUTS];                                       /* k, v, r, gate before silu [R,C] */
+    mr_tensor y, normed, gated;                                  /* [R,C] */
+    mr_tensor mean, rstd;                                        /* [R,H] */
+    mr_tensor kept, scratch;                                     /* the recurrence's own */
     mr_tensor dmixed[INPUTS], dout[INPUTS], dy, dnormed, dgated; /* scratch [R,C] */
     mr_tensor shift_scratch, norm_scratch;
-    mr_tensor previous, state;                    /* state: [B,C], [B,H,N,N] */
+    mr_tensor previous, state; /* state: [B,C], [B,H,N,N] */
 };
 
 static const char *const maa_names[] = {"time_maa_k", "time_maa_v", "time_maa_r", "time_maa_g"};
@@ -85,14 +85,16 @@ static int plan_backward(struct tmix *own, struct mr_planner *p, size_t n)
     MR_TRY(mr_scratch(p, &own->dgated, n));
     struct mr_token_shift shift = shift_of(p->batch, p->time, p->cfg);
     MR_TRY(mr_scratch(p, &own->shift_scratch, mr_token_shift_backward_scratch(p->rt, &shift)));
-    return mr_scratch(p, &own->norm_scratch, mr_group_norm_backward_scratch(p->rt, p->batch * p->time, p->cfg->n_head,
-                                                                            p->cfg->n_embd / p->cfg->n_head));
+    return mr_scratch(
+        p, &own->norm_scratch,
+        mr_group_norm_backward_scratch(p->rt, p->batch * p->time, p->cfg->n_head, p->cfg->n_embd / p->cfg->n_head));
 }
 
 static int plan(struct mr_node *node, struct mr_planner *p)
 {
     struct tmix *own = node->own;
-    size_t B = (size_t)p->batch, C = (size_t)p->cfg->n_embd, H = (size_t)p->cfg->n_head, rows = B * (size_t)p->time, n = rows * C;
+    size_t B = (size_t)p->batch, C = (size_t)p->cfg->n_embd, H = (size_t)p->cfg->n_head, rows = B * (size_t)p->time,
+           n = rows * C;
     struct mr_time_mix recurrence = recurrence_of(p->batch, p->time, p->cfg);
     MR_TRY(find_parameters(own, p->params, node->prefix));
     MR_TRY(mr_state(p, &own->previous, B * C));
@@ -141,14 +143,15 @@ static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *
     else
         MR_TRY(mr_time_mix_forward(rt, &recurrence, &own->out[R], &own->out[K], &own->out[V], &own->decay->value,
                                    &own->faaaa->value, state, &own->y, &own->kept, &own->scratch));
-    MR_TRY(mr_group_norm_forward(rt, &own->y, &own->ln_weight->value, &own->ln_bias->value, &own->normed, &own->mean, &own->rstd,
-                                 pass->rows, cfg->n_head, cfg->n_embd / cfg->n_head, (float)cfg->ln_x_eps));
+    MR_TRY(mr_group_norm_forward(rt, &own->y, &own->ln_weight->value, &own->ln_bias->value, &own->normed, &own->mean,
+                                 &own->rstd, pass->rows, cfg->n_head, cfg->n_embd / cfg->n_head, (float)cfg->ln_x_eps));
     MR_TRY(mr_silu_gate_forward(rt, &own->normed, &own->out[G], &own->gated, n));
     MR_TRY(mr_linear_apply(pass, &own->output, &own->gated, y));
     return mr_pass_dropout(pass, node->site, y, n);
 }
 
-static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
+static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+                    const mr_tensor *dx)
 {
     struct tmix *own = node->own;
     mr_runtime *rt = pass->rt;
@@ -163,9 +166,9 @@ static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor 
     MR_TRY(mr_group_norm_backward(rt, &own->y, &own->ln_weight->value, &own->mean, &own->rstd, &own->dnormed, &own->dy,
                                   false, &own->ln_weight->grad, &own->ln_bias->grad, &own->norm_scratch, pass->rows,
                                   cfg->n_head, cfg->n_embd / cfg->n_head));
-    MR_TRY(mr_time_mix_backward(rt, &recurrence, &own->out[R], &own->out[K], &own->out[V], &own->decay->value, &own->faaaa->value,
-                                &own->kept, &own->dy, &own->dout[R], &own->dout[K], &own->dout[V], &own->decay->grad,
-                                &own->faaaa->grad, &own->scratch));
+    MR_TRY(mr_time_mix_backward(rt, &recurrence, &own->out[R], &own->out[K], &own->out[V], &own->decay->value,
+                                &own->faaaa->value, &own->kept, &own->dy, &own->dout[R], &own->dout[K], &own->dout[V],
+                                &own->decay->grad, &own->faaaa->grad, &own->scratch));
     for (int i = 0; i < INPUTS; i++) {
         MR_TRY(mr_linear_reverse(pass, &own->linear[i], &own->mixed[i], &own->dout[i], &own->dmixed[i], false));
         maa[i] = &own->maa[i]->value;
@@ -175,4 +178,5 @@ static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor 
     return mr_token_shift_backward(rt, &shift, x, maa, dmixed, dx, false, dmaa, &own->shift_scratch);
 }
 
-const struct mr_layer mr_layer_time_mix_x051a = {"time_mix_x051a", sizeof(struct tmix), declare, plan, forward, backward};
+const struct mr_layer mr_layer_time_mix_x051a = {"time_mix_x051a", sizeof(struct tmix), declare, plan, forward,
+                                                 backward};

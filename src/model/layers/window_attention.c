@@ -10,14 +10,14 @@
 #include "ops/elementwise.h"
 
 struct attention {
-    struct mr_linear in, out;      /* qkv or qkvw; proj or out */
-    mr_tensor qkv;                 /* [R,3C] or [R,4C] */
-    mr_tensor y, lse;              /* [R,C], [R,heads] */
-    mr_tensor gated;               /* y·w [R,C], grouped only */
-    mr_tensor dqkv, dy, dgated;    /* scratch */
+    struct mr_linear in, out;   /* qkv or qkvw; proj or out */
+    mr_tensor qkv;              /* [R,3C] or [R,4C] */
+    mr_tensor y, lse;           /* [R,C], [R,heads] */
+    mr_tensor gated;            /* y·w [R,C], grouped only */
+    mr_tensor dqkv, dy, dgated; /* scratch */
     mr_tensor scratch;
-    mr_tensor ring_k, ring_v;      /* state [B,W,C] */
-    mr_tensor kept;                /* scratch for the mask of GPT-2's dropout */
+    mr_tensor ring_k, ring_v; /* state [B,W,C] */
+    mr_tensor kept;           /* scratch for the mask of GPT-2's dropout */
 };
 
 /* All that GPT-2 can see is its block of learned positions. */
@@ -26,13 +26,22 @@ static int window_of(const struct mr_config *cfg)
     return cfg->family == MR_GPT2 ? cfg->block_size : cfg->window;
 }
 
-static struct mr_window_attention shape_of(int batch, int time, int64_t position, const struct mr_config *cfg, bool grouped)
+static struct mr_window_attention shape_of(int batch, int time, int64_t position, const struct mr_config *cfg,
+                                           bool grouped)
 {
     int heads = grouped ? cfg->n_head * cfg->groups : cfg->n_head, width = cfg->n_embd / heads;
     return (struct mr_window_attention){
-        .batch = batch, .time = time, .heads = heads, .width = width, .window = window_of(cfg),
-        .scale = (float)(1 / sqrt(width)), .stride = (grouped ? 4 : 3) * cfg->n_embd, .q = 0, .k = cfg->n_embd,
-        .v = 2 * cfg->n_embd, .position = position,
+        .batch = batch,
+        .time = time,
+        .heads = heads,
+        .width = width,
+        .window = window_of(cfg),
+        .scale = (float)(1 / sqrt(width)),
+        .stride = (grouped ? 4 : 3) * cfg->n_embd,
+        .q = 0,
+        .k = cfg->n_embd,
+        .v = 2 * cfg->n_embd,
+        .position = position,
     };
 }
 
@@ -54,7 +63,8 @@ static int declare_gpt2(struct mr_params *params, const struct mr_config *cfg, c
 {
     (void)block;
     MR_TRY(mr_linear_declare(params, prefix, "c_attn", 3 * cfg->n_embd, cfg->n_embd, cfg->bias, 0.02));
-    return mr_linear_declare(params, prefix, "c_proj", cfg->n_embd, cfg->n_embd, cfg->bias, 0.02 / sqrt(2.0 * cfg->n_layer));
+    return mr_linear_declare(params, prefix, "c_proj", cfg->n_embd, cfg->n_embd, cfg->bias,
+                             0.02 / sqrt(2.0 * cfg->n_layer));
 }
 
 static int plan_either(struct mr_node *node, struct mr_planner *p, bool grouped, const char *in, const char *out)
@@ -99,7 +109,8 @@ static int plan_gpt2(struct mr_node *node, struct mr_planner *p)
 }
 
 /* q, k, v of x, attention, the rings advanced. */
-static int attend(struct attention *own, struct mr_pass *pass, const mr_tensor *x, const struct mr_window_attention *shape)
+static int attend(struct attention *own, struct mr_pass *pass, const mr_tensor *x,
+                  const struct mr_window_attention *shape)
 {
     mr_runtime *rt = pass->rt;
     MR_TRY(mr_linear_apply(pass, &own->in, x, &own->qkv));
@@ -107,13 +118,14 @@ static int attend(struct attention *own, struct mr_pass *pass, const mr_tensor *
         return mr_window_attention_forward(rt, shape, &own->qkv, NULL, NULL, &own->y, &own->lse, &own->scratch);
     if (pass->time == 1)
         return mr_window_attention_step(rt, shape, &own->qkv, &own->ring_k, &own->ring_v, &own->y, &own->scratch);
-    MR_TRY(mr_window_attention_forward(rt, shape, &own->qkv, &own->ring_k, &own->ring_v, &own->y, &own->lse, &own->scratch));
+    MR_TRY(mr_window_attention_forward(rt, shape, &own->qkv, &own->ring_k, &own->ring_v, &own->y, &own->lse,
+                                       &own->scratch));
     return mr_window_attention_append(rt, shape, &own->qkv, &own->ring_k, &own->ring_v);
 }
 
 /* dropout: of the weights, or NULL. */
-static int forward_with(struct mr_node *node, struct mr_pass *pass, const struct mr_dropout *dropout, const mr_tensor *x,
-                        const mr_tensor *y)
+static int forward_with(struct mr_node *node, struct mr_pass *pass, const struct mr_dropout *dropout,
+                        const mr_tensor *x, const mr_tensor *y)
 {
     struct attention *own = node->own;
     struct mr_window_attention shape = shape_of(pass->batch, pass->time, pass->position, pass->cfg, false);
@@ -123,15 +135,16 @@ static int forward_with(struct mr_node *node, struct mr_pass *pass, const struct
     return mr_linear_apply(pass, &own->out, &own->y, y);
 }
 
-static int backward_with(struct mr_node *node, struct mr_pass *pass, const struct mr_dropout *dropout, const mr_tensor *x,
-                         const mr_tensor *dy, const mr_tensor *dx)
+static int backward_with(struct mr_node *node, struct mr_pass *pass, const struct mr_dropout *dropout,
+                         const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
 {
     struct attention *own = node->own;
     struct mr_window_attention shape = shape_of(pass->batch, pass->time, 0, pass->cfg, false);
     shape.dropout = dropout;
     shape.kept = &own->kept;
     MR_TRY(mr_linear_reverse(pass, &own->out, &own->y, dy, &own->dy, false));
-    MR_TRY(mr_window_attention_backward(pass->rt, &shape, &own->qkv, &own->y, &own->lse, &own->dy, &own->dqkv, &own->scratch));
+    MR_TRY(mr_window_attention_backward(pass->rt, &shape, &own->qkv, &own->y, &own->lse, &own->dy, &own->dqkv,
+                                        &own->scratch));
     return mr_linear_reverse(pass, &own->in, x, &own->dqkv, dx, false);
 }
 
@@ -140,7 +153,8 @@ static int forward_sliding(struct mr_node *node, struct mr_pass *pass, const mr_
     return forward_with(node, pass, NULL, x, y);
 }
 
-static int backward_sliding(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
+static int backward_sliding(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+                            const mr_tensor *dx)
 {
     return backward_with(node, pass, NULL, x, dy, dx);
 }
@@ -148,7 +162,8 @@ static int backward_sliding(struct mr_node *node, struct mr_pass *pass, const mr
 /* The w columns of qkvw rows: the last C of 4C. */
 static struct mr_columns gate_columns(const struct mr_pass *pass, const mr_tensor *qkvw)
 {
-    return (struct mr_columns){.tensor = qkvw, .offset = 3 * (size_t)pass->cfg->n_embd, .stride = 4 * pass->cfg->n_embd};
+    return (struct mr_columns){
+        .tensor = qkvw, .offset = 3 * (size_t)pass->cfg->n_embd, .stride = 4 * pass->cfg->n_embd};
 }
 
 static struct mr_columns all_columns(const struct mr_pass *pass, const mr_tensor *t)
@@ -161,20 +176,24 @@ static int forward_grouped(struct mr_node *node, struct mr_pass *pass, const mr_
     struct attention *own = node->own;
     struct mr_window_attention shape = shape_of(pass->batch, pass->time, pass->position, pass->cfg, true);
     MR_TRY(attend(own, pass, x, &shape));
-    struct mr_columns a = all_columns(pass, &own->y), w = gate_columns(pass, &own->qkv), out = all_columns(pass, &own->gated);
+    struct mr_columns a = all_columns(pass, &own->y), w = gate_columns(pass, &own->qkv),
+                      out = all_columns(pass, &own->gated);
     MR_TRY(mr_multiply_forward(pass->rt, a, w, out, pass->rows, pass->cfg->n_embd));
     return mr_linear_apply(pass, &own->out, &own->gated, y);
 }
 
-static int backward_grouped(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
+static int backward_grouped(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+                            const mr_tensor *dx)
 {
     struct attention *own = node->own;
     struct mr_window_attention shape = shape_of(pass->batch, pass->time, 0, pass->cfg, true);
     MR_TRY(mr_linear_reverse(pass, &own->out, &own->gated, dy, &own->dgated, false));
-    struct mr_columns a = all_columns(pass, &own->y), w = gate_columns(pass, &own->qkv), d = all_columns(pass, &own->dgated);
+    struct mr_columns a = all_columns(pass, &own->y), w = gate_columns(pass, &own->qkv),
+                      d = all_columns(pass, &own->dgated);
     struct mr_columns da = all_columns(pass, &own->dy), dw = gate_columns(pass, &own->dqkv);
     MR_TRY(mr_multiply_backward(pass->rt, a, w, d, da, dw, pass->rows, pass->cfg->n_embd));
-    MR_TRY(mr_window_attention_backward(pass->rt, &shape, &own->qkv, &own->y, &own->lse, &own->dy, &own->dqkv, &own->scratch));
+    MR_TRY(mr_window_attention_backward(pass->rt, &shape, &own->qkv, &own->y, &own->lse, &own->dy, &own->dqkv,
+                                        &own->scratch));
     return mr_linear_reverse(pass, &own->in, x, &own->dqkv, dx, false);
 }
 
@@ -191,16 +210,17 @@ static int forward_gpt2(struct mr_node *node, struct mr_pass *pass, const mr_ten
     return mr_pass_dropout(pass, node->site, y, (size_t)pass->rows * (size_t)pass->cfg->n_embd);
 }
 
-static int backward_gpt2(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
+static int backward_gpt2(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+                         const mr_tensor *dx)
 {
     MR_TRY(mr_pass_undrop(pass, node->site, &dy, dx, (size_t)pass->rows * (size_t)pass->cfg->n_embd));
     struct mr_dropout d = weights_dropout(node, pass);
     return backward_with(node, pass, d.p > 0 ? &d : NULL, x, dy, dx);
 }
 
-const struct mr_layer mr_layer_gpt2_attention = {"gpt2_attention", sizeof(struct attention), declare_gpt2,
-                                                 plan_gpt2, forward_gpt2, backward_gpt2};
+const struct mr_layer mr_layer_gpt2_attention = {
+    "gpt2_attention", sizeof(struct attention), declare_gpt2, plan_gpt2, forward_gpt2, backward_gpt2};
 const struct mr_layer mr_layer_window_attention = {"window_attention", sizeof(struct attention), declare_sliding,
-                                                   plan_sliding, forward_sliding, backward_sliding};
+                                                   plan_sliding,       forward_sliding,          backward_sliding};
 const struct mr_layer mr_layer_grouped_attention = {"grouped_attention", sizeof(struct attention), declare_grouped,
-                                                    plan_grouped, forward_grouped, backward_grouped};
+                                                    plan_grouped,        forward_grouped,          backward_grouped};

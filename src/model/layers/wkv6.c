@@ -20,8 +20,8 @@ int mr_wkv6_core_declare(struct mr_params *params, const struct mr_config *cfg, 
 {
     int C = cfg->n_embd;
     if (cfg->head_size > MR_WKV6_WIDTH)
-        return mr_fail(MR_EINVAL, "head_size %d is more than %d, the most that %s can have here", cfg->head_size, MR_WKV6_WIDTH,
-                       mr_family_name(cfg->family));
+        return mr_fail(MR_EINVAL, "head_size %d is more than %d, the most that %s can have here", cfg->head_size,
+                       MR_WKV6_WIDTH, mr_family_name(cfg->family));
     for (int i = 0; i < inputs(gate); i++)
         MR_TRY(mr_linear_declare(params, prefix, names[i], C, C, false, 0.02));
     MR_TRY(mr_linear_declare(params, prefix, "output", C, C, false, 0.02 / sqrt(2.0 * cfg->n_layer)));
@@ -32,7 +32,8 @@ int mr_wkv6_core_declare(struct mr_params *params, const struct mr_config *cfg, 
 
 int mr_wkv6_core_plan(struct mr_wkv6_core *core, struct mr_planner *p, const char *prefix, bool gate)
 {
-    size_t B = (size_t)p->batch, C = (size_t)p->cfg->n_embd, H = (size_t)mr_head_count(p->cfg), rows = B * (size_t)p->time;
+    size_t B = (size_t)p->batch, C = (size_t)p->cfg->n_embd, H = (size_t)mr_head_count(p->cfg),
+           rows = B * (size_t)p->time;
     size_t state = B * C * (C / H);
     core->inputs = inputs(gate);
     for (int i = 0; i < core->inputs; i++) {
@@ -79,9 +80,10 @@ int mr_wkv6_core_forward(struct mr_wkv6_core *core, struct mr_pass *pass, bool v
     size_t n = (size_t)pass->rows * (size_t)cfg->n_embd;
     if (!pass->options.with_state)
         MR_TRY(mr_zero(pass->rt, &core->state));
-    MR_TRY(mr_wkv6_forward(pass->rt, &s, &in[MR_WKV6_R], &in[MR_WKV6_K], &in[MR_WKV6_V], change, u, &core->state, &core->y));
-    MR_TRY(mr_group_norm_forward(pass->rt, &core->y, &core->ln_weight->value, &core->ln_bias->value, normed, &core->mean,
-                                 &core->rstd, pass->rows, s.heads, s.width, (float)cfg->ln_x_eps));
+    MR_TRY(mr_wkv6_forward(pass->rt, &s, &in[MR_WKV6_R], &in[MR_WKV6_K], &in[MR_WKV6_V], change, u, &core->state,
+                           &core->y));
+    MR_TRY(mr_group_norm_forward(pass->rt, &core->y, &core->ln_weight->value, &core->ln_bias->value, normed,
+                                 &core->mean, &core->rstd, pass->rows, s.heads, s.width, (float)cfg->ln_x_eps));
     if (core->inputs > MR_WKV6_G)
         MR_TRY(mr_silu_gate_forward(pass->rt, normed, &in[MR_WKV6_G], normed, n));
     return mr_linear_apply(pass, &core->output, normed, y);
