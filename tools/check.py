@@ -11,15 +11,10 @@ import subprocess
 import sys
 import tempfile
 
+import arrows
 import fuzz
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-BELOW_MODEL = {"ops", "io", "rt", "base"}
-KNOWS = {
-    "base": set(), "rt": {"base"}, "ref": {"base"}, "io": {"base"}, "ops": {"rt", "base"}, "text": {"io", "base"},
-    "model": BELOW_MODEL, "train": {"model", "text"} | BELOW_MODEL, "infer": {"model", "text"} | BELOW_MODEL,
-    "verify": {"ops", "ref", "rt", "base"},
-}
 LONGEST_FILE, LONGEST_FUNCTION = 500, 70
 SHARED_KERNEL_CODE = {"common", "philox", "tile"}  # included by kernel files, no kernels of a family of their own
 GEMM = {"gemm", "matvec"}  # behind rt/gemm.h, so without namesakes in ops; one reference serves both
@@ -41,14 +36,7 @@ def check_licence_lines():
 
 
 def check_arrows():
-    for name, lines in sources("src/*/*.c", "src/*/*.h"):
-        folder = name.split("/")[1]
-        if folder not in KNOWS:
-            continue
-        for number, line in enumerate(lines, 1):
-            found = re.match(r'\s*#\s*include\s+"(\w+)/', line)
-            if found and found[1] not in KNOWS[folder] | {folder, "microrwkv"}:
-                yield f"{name}:{number}: {folder}/ should not know {found[1]}/"
+    yield from arrows.complaints()
 
 
 def check_lengths():

@@ -9,7 +9,7 @@
 #include "base/progress.h"
 #include "cli/cli.h"
 #include "cli/exporting.h"
-#include "model/load.h"
+#include "formats/load.h"
 
 struct request {
     const char *in, *out, *dtype, *to, *tokenizer;

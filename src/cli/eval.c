@@ -8,7 +8,7 @@
 #include "base/progress.h"
 #include "cli/cli.h"
 #include "infer/evaluate.h"
-#include "model/load.h"
+#include "formats/load.h"
 
 struct request {
     struct mr_common common;

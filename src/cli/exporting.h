@@ -3,8 +3,8 @@
 #ifndef MR_CLI_EXPORTING_H
 #define MR_CLI_EXPORTING_H
 
-#include "model/export.h"
-#include "model/load.h"
+#include "formats/export.h"
+#include "formats/load.h"
 
 /* Target and dtype of OUT; `to` and `dtype` may be NULL. MR_EINVAL: no such layout, no such dtype. */
 int mr_exporting_options(const char *out, const char *to, const char *dtype, struct mr_export_options *options);

@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "cli/cli.h"
 #include "cli/info.h"
-#include "model/load.h"
+#include "formats/load.h"
 #include "model/pass.h"
 #include "model/sizes.h"
 #include "text/folder.h"

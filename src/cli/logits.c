@@ -10,7 +10,7 @@
 #include "base/alloc.h"
 #include "cli/cli.h"
 #include "io/safetensors.h"
-#include "model/load.h"
+#include "formats/load.h"
 
 #define CHUNK 256 /* positions of one call where the model has a state */
 #define ROWS 64   /* of logits that are computed at a time: the head is read once for them */

@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "cli/cli.h"
 #include "cli/exporting.h"
-#include "model/random_file.h"
+#include "formats/random_file.h"
 #include "model/sizes.h"
 
 struct request {

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/progress.h"
 #include "cli/cli.h"
-#include "text/prepare.h"
+#include "data/prepare.h"
 
 struct view {
     struct mr_progress bar;

@@ -13,7 +13,7 @@
 #include "base/json.h"
 #include "cli/cli.h"
 #include "text/chars.h"
-#include "text/source.h"
+#include "data/source.h"
 #include "text/tokenizer.h"
 
 /* A spec, or a folder of prepared data with its tokenizer inside. */

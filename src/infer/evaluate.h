@@ -6,7 +6,7 @@
 #include <signal.h>
 
 #include "model/model.h"
-#include "text/token_file.h"
+#include "data/token_file.h"
 
 struct mr_evaluation {
     int split;     /* MR_SPLIT_TRAIN, MR_SPLIT_VAL */

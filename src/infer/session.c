@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "infer/sampler.h"
-#include "model/load.h"
+#include "formats/load.h"
 #include "text/folder.h"
 
 #define CHUNK 256 /* positions of a prompt read in one call */

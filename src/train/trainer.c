@@ -9,7 +9,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/philox.h"
-#include "model/load.h"
+#include "formats/load.h"
 #include "model/sizes.h"
 
 static int check_config(const struct mr_train_config *cfg)

@@ -6,7 +6,7 @@
 #include <signal.h>
 
 #include "model/model.h"
-#include "text/token_file.h"
+#include "data/token_file.h"
 #include "train/config.h"
 
 /* What the loop tells while it runs; each may be NULL. */

@@ -2,7 +2,7 @@
  * Story grammars; each that is accepted tells some stories. */
 #include "fuzz.h"
 
-#include "text/stories.h"
+#include "data/stories.h"
 
 int fuzz_one(const uint8_t *data, size_t size)
 {

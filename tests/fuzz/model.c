@@ -3,10 +3,10 @@
  * a device would get it. Checksums of the own format are of no interest here: mrw.c goes behind them. */
 #include "fuzz.h"
 
-#include "model/load.h"
+#include "formats/load.h"
 #include "model/model.h"
-#include "model/recipe.h"
-#include "model/training.h"
+#include "formats/recipe.h"
+#include "formats/training.h"
 
 static int count_numbers(void *context, const void *bytes, size_t count)
 {

@@ -6,8 +6,8 @@
 
 #include "base/json.h"
 #include "model/model.h"
-#include "model/names.h"
-#include "model/training.h"
+#include "formats/names.h"
+#include "formats/training.h"
 
 static int read_zeros(mr_tensor_file *file, size_t i, uint64_t offset, size_t size, void *to)
 {

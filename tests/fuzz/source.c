@@ -5,7 +5,7 @@
 
 #include <xxhash.h>
 
-#include "text/source.h"
+#include "data/source.h"
 
 static int read_all(mr_source *s, uint64_t *hash)
 {

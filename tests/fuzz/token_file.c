@@ -3,7 +3,7 @@
  * meta.pkl, the last part. */
 #include "fuzz.h"
 
-#include "text/token_file.h"
+#include "data/token_file.h"
 
 static int read_split(mr_token_data *data, int split)
 {

@@ -8,7 +8,7 @@
 #include <math.h>
 
 #include "io/safetensors.h"
-#include "model/load.h"
+#include "formats/load.h"
 
 struct golden {
     mr_runtime *rt;

@@ -7,7 +7,7 @@
 #include "base/philox.h"
 #include "io/safetensors.h"
 #include "model/model.h"
-#include "model/recipe.h"
+#include "formats/recipe.h"
 #include "model/sizes.h"
 
 static const struct mr_config rwkv4 = {.family = MR_RWKV4}, rwkv7 = {.family = MR_RWKV7};

@@ -3,10 +3,10 @@
 #include "unit_test.h"
 
 #include "model/model.h"
-#include "model/names.h"
-#include "model/random_file.h"
+#include "formats/names.h"
+#include "formats/random_file.h"
 #include "model/sizes.h"
-#include "model/training.h"
+#include "formats/training.h"
 
 /* A small model of the family; given as JSON text. */
 static struct mr_config small(const char *name, const char *given)

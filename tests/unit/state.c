@@ -9,7 +9,7 @@
 #include "infer/session.h"
 #include "io/safetensors.h"
 #include "model/model.h"
-#include "model/random_file.h"
+#include "formats/random_file.h"
 #include "model/sizes.h"
 
 enum { HEAD = 48, CHECKSUM = 8, MODEL = 16, COUNT_AT = 24 }; /* of session.c's struct state_head */

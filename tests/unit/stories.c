@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "base/str.h"
-#include "text/stories.h"
+#include "data/stories.h"
 
 enum { STORIES = 3000 };
 static const char end_line[] = "\n<|endoftext|>\n";

@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "text/chars.h"
-#include "text/token_file.h"
+#include "data/token_file.h"
 
 static char folder[64], inside[80];
 

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "data/token_file.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "data/nanogpt_meta.h"
+
+enum { META_FORMAT = 1, LARGEST_UINT16_VOCAB = 65536, WRITE_TOKENS = 4096 };
+
+struct mr_token_data {
+    char *folder;
+    json_t *meta;               /* NULL where there is none */
+    json_t *tokenizer;          /* NULL where it is not known */
+    uint64_t vocab_size, limit; /* limit: ids must be below */
+    int width;                  /* bytes of a token */
+    struct {
+        struct mr_map map;
+        uint64_t count, bytes;
+    } split[MR_SPLITS];
+};
+
+const char *mr_split_name(int split)
+{
+    return split == MR_SPLIT_TRAIN ? "train" : "val";
+}
+
+static void split_path(char path[PATH_MAX], const char *folder, int split)
+{
+    snprintf(path, PATH_MAX, "%s/%s.bin", folder, mr_split_name(split));
+}
+
+static int read_nanogpt_meta(mr_token_data *d)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/meta.pkl", d->folder);
+    if (!mr_is_file(path))
+        return 0;
+    MR_TRY(mr_nanogpt_meta_load(path, &d->vocab_size, &d->tokenizer));
+    d->limit = d->vocab_size;
+    return 0;
+}
+
+static int read_meta(mr_token_data *d)
+{
+    char path[PATH_MAX];
+    const char *dtype;
+    int64_t format, number;
+    json_t *tokenizer;
+    int err;
+    snprintf(path, sizeof path, "%s/meta.json", d->folder);
+    d->width = 2;
+    d->limit = INT32_MAX;
+    if (!mr_is_file(path))
+        return read_nanogpt_meta(d);
+    MR_TRY(mr_json_load(&d->meta, path));
+    MR_GO(mr_json_int(d->meta, "format", 1, INT64_MAX, &format));
+    if (format > META_FORMAT) {
+        err = mr_fail(MR_EFILE, "format %lld is newer than this program knows (%d)", (long long)format, META_FORMAT);
+        goto fail;
+    }
+    MR_GO(mr_json_int(d->meta, "vocab_size", 1, INT32_MAX, &number));
+    d->vocab_size = d->limit = (uint64_t)number;
+    MR_GO(mr_json_string(d->meta, "dtype", &dtype));
+    if (strcmp(dtype, "uint16") && strcmp(dtype, "uint32")) {
+        err = mr_fail(MR_EFILE, "dtype \"%s\" is neither uint16 nor uint32", dtype);
+        goto fail;
+    }
+    d->width = strcmp(dtype, "uint16") ? 4 : 2;
+    MR_GO(mr_json_object(d->meta, "tokenizer", &tokenizer));
+    d->tokenizer = json_incref(tokenizer);
+    for (int i = 0; i < MR_SPLITS; i++) {
+        json_t *about;
+        MR_GO(mr_json_object(d->meta, mr_split_name(i), &about));
+        MR_GO(mr_json_int(about, "tokens", 0, INT64_MAX, &number));
+        d->split[i].count = (uint64_t)number;
+        MR_GO(mr_json_int_or(about, "bytes", 0, INT64_MAX, 0, &number));
+        d->split[i].bytes = (uint64_t)number;
+    }
+    return 0;
+fail:
+    return mr_fail_in(err, "%s", path);
+}
+
+static int map_split(mr_token_data *d, int split)
+{
+    char path[PATH_MAX];
+    split_path(path, d->folder, split);
+    if (!mr_is_file(path) && !(d->meta && d->split[split].count))
+        return 0;
+    MR_TRY(mr_map_open(&d->split[split].map, path));
+    size_t size = d->split[split].map.size;
+    uint64_t count = size / (size_t)d->width;
+    if (size % (size_t)d->width)
+        return mr_fail(MR_EFILE, "%s: %zu bytes are no whole number of %d-byte tokens: the file is cut short", path,
+                       size, d->width);
+    if (d->meta && count != d->split[split].count)
+        return mr_fail(MR_EFILE, "%s holds %llu tokens, meta.json beside it says %llu: prepare the data again", path,
+                       (unsigned long long)count, (unsigned long long)d->split[split].count);
+    d->split[split].count = count;
+    return 0;
+}
+
+int mr_token_data_open(mr_token_data **out, const char *folder)
+{
+    mr_token_data *d = mr_alloc(1, sizeof *d);
+    int err;
+    *out = NULL;
+    if (!d)
+        return MR_ENOMEM;
+    d->folder = mr_strdup(folder);
+    err = d->folder ? read_meta(d) : MR_ENOMEM;
+    for (int i = 0; i < MR_SPLITS && !err; i++)
+        err = map_split(d, i);
+    if (!err && !d->split[MR_SPLIT_TRAIN].map.data && !d->split[MR_SPLIT_VAL].map.data)
+        err = mr_fail(MR_EFILE,
+                      "%s holds neither train.bin nor val.bin with tokens: make them with `microrwkv prepare`", folder);
+    if (err) {
+        mr_token_data_close(d);
+        return err;
+    }
+    *out = d;
+    return 0;
+}
+
+void mr_token_data_close(mr_token_data *d)
+{
+    if (!d)
+        return;
+    for (int i = 0; i < MR_SPLITS; i++)
+        mr_map_close(&d->split[i].map);
+    json_decref(d->meta);
+    json_decref(d->tokenizer);
+    free(d->folder);
+    free(d);
+}
+
+uint64_t mr_token_data_count(const mr_token_data *d, int split)
+{
+    return d->split[split].count;
+}
+
+uint64_t mr_token_data_bytes(const mr_token_data *d, int split)
+{
+    return d->split[split].bytes;
+}
+
+int mr_token_data_find_bytes(mr_token_data *d, const json_t *tokenizer)
+{
+    mr_tokenizer *t = NULL;
+    const json_t *known = d->tokenizer ? d->tokenizer : tokenizer;
+    int err = 0;
+    if (d->meta || !known)
+        return 0;
+    MR_GO(mr_tokenizer_open_json(&t, known));
+    for (int i = 0; i < MR_SPLITS; i++) {
+        d->split[i].bytes = 0;
+        for (uint64_t at = 0; at < d->split[i].count; at++) {
+            const char *bytes;
+            size_t size;
+            int32_t id;
+            MR_GO(mr_token_data_read(d, i, at, 1, &id));
+            if ((size_t)id >= mr_tokenizer_vocab_size(t)) { /* made by another one */
+                d->split[i].bytes = 0;
+                break;
+            }
+            MR_GO(mr_tokenizer_decode(t, (uint32_t)id, &bytes, &size));
+            d->split[i].bytes += id == mr_tokenizer_end(t) ? 0 : size;
+        }
+    }
+fail:
+    mr_tokenizer_close(t);
+    return err;
+}
+
+uint64_t mr_token_data_vocab_size(const mr_token_data *d)
+{
+    return d->vocab_size;
+}
+
+json_t *mr_token_data_tokenizer(const mr_token_data *d)
+{
+    return d->tokenizer;
+}
+
+void mr_token_data_limit(mr_token_data *d, uint64_t vocab_size)
+{
+    d->limit = vocab_size;
+}
+
+int mr_token_data_read(const mr_token_data *d, int split, uint64_t at, size_t count, int32_t *tokens)
+{
+    if (at > d->split[split].count || count > d->split[split].count - at)
+        return mr_fail(MR_EFILE, "%s/%s.bin has %llu tokens: %zu from %llu on are not there", d->folder,
+                       mr_split_name(split), (unsigned long long)d->split[split].count, count, (unsigned long long)at);
+    const uint8_t *p = d->split[split].map.data;
+    uint32_t largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *b = p + (at + i) * (uint64_t)d->width;
+        uint32_t id = (uint32_t)b[0] | (uint32_t)b[1] << 8;
+        if (d->width == 4)
+            id |= (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+        largest = id > largest ? id : largest;
+        tokens[i] = (int32_t)id;
+    }
+    for (size_t i = 0; largest >= d->limit && i < count; i++)
+        if ((uint32_t)tokens[i] >= d->limit)
+            return mr_fail(MR_EFILE, "%s/%s.bin: token %llu is %u, outside the vocabulary of %llu", d->folder,
+                           mr_split_name(split), (unsigned long long)(at + i), (uint32_t)tokens[i],
+                           (unsigned long long)d->limit);
+    return 0;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------- */
+
+struct mr_token_writer {
+    char *folder;
+    const mr_tokenizer *tokenizer;
+    int width;
+    struct {
+        mr_writer *file;
+        uint64_t count, bytes;
+    } split[MR_SPLITS];
+};
+
+int mr_token_writer_open(mr_token_writer **out, const char *folder, const mr_tokenizer *tokenizer)
+{
+    mr_token_writer *w = mr_alloc(1, sizeof *w);
+    int err;
+    *out = NULL;
+    if (!w)
+        return MR_ENOMEM;
+    w->tokenizer = tokenizer;
+    w->width = mr_tokenizer_vocab_size(tokenizer) > LARGEST_UINT16_VOCAB ? 4 : 2;
+    w->folder = mr_strdup(folder);
+    err = w->folder ? mr_make_folder(folder, 0777) : MR_ENOMEM;
+    for (int i = 0; i < MR_SPLITS && !err; i++) {
+        char path[PATH_MAX];
+        split_path(path, folder, i);
+        err = mr_writer_open(&w->split[i].file, path);
+    }
+    if (err) {
+        mr_token_writer_discard(w);
+        return err;
+    }
+    *out = w;
+    return 0;
+}
+
+int mr_token_writer_write(mr_token_writer *w, int split, const uint32_t *ids, size_t count, uint64_t text_bytes)
+{
+    unsigned char bytes[4 * WRITE_TOKENS];
+    w->split[split].count += count;
+    w->split[split].bytes += text_bytes;
+    for (size_t done = 0; done < count;) {
+        size_t n = count - done < WRITE_TOKENS ? count - done : WRITE_TOKENS, size = 0;
+        for (size_t i = 0; i < n; i++)
+            for (int k = 0; k < w->width; k++)
+                bytes[size++] = (unsigned char)(ids[done + i] >> 8 * k);
+        MR_TRY(mr_writer_write(w->split[split].file, bytes, size));
+        done += n;
+    }
+    return 0;
+}
+
+uint64_t mr_token_writer_count(const mr_token_writer *w, int split)
+{
+    return w->split[split].count;
+}
+
+uint64_t mr_token_writer_bytes(const mr_token_writer *w, int split)
+{
+    return w->split[split].bytes;
+}
+
+static int write_meta(const mr_token_writer *w)
+{
+    char path[PATH_MAX];
+    json_t *tokenizer = mr_tokenizer_to_json(w->tokenizer);
+    if (!tokenizer)
+        return MR_ENOMEM;
+    json_t *meta =
+        json_pack("{si so sI ss}", "format", META_FORMAT, "tokenizer", tokenizer, "vocab_size",
+                  (json_int_t)mr_tokenizer_vocab_size(w->tokenizer), "dtype", w->width == 4 ? "uint32" : "uint16");
+    int err = meta ? 0 : mr_fail(MR_ENOMEM, "out of memory for meta.json");
+    for (int i = 0; i < MR_SPLITS && !err; i++)
+        err = mr_json_set(
+            meta, mr_split_name(i),
+            json_pack("{sI sI}", "tokens", (json_int_t)w->split[i].count, "bytes", (json_int_t)w->split[i].bytes));
+    snprintf(path, sizeof path, "%s/meta.json", w->folder);
+    if (!err)
+        err = mr_json_save(meta, path);
+    json_decref(meta);
+    return err;
+}
+
+/* meta.json comes last: until then the old one's counts show that the files are not its own. */
+int mr_token_writer_commit(mr_token_writer *w)
+{
+    int err = 0;
+    for (int i = 0; i < MR_SPLITS && !err; i++) {
+        mr_writer *file = w->split[i].file;
+        w->split[i].file = NULL;
+        err = mr_writer_commit(file);
+    }
+    if (!err)
+        err = write_meta(w);
+    mr_token_writer_discard(w);
+    return err;
+}
+
+void mr_token_writer_discard(mr_token_writer *w)
+{
+    if (!w)
+        return;
+    for (int i = 0; i < MR_SPLITS; i++)
+        mr_writer_discard(w->split[i].file);
+    free(w->folder);
+    free(w);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Prepared data: a folder with train.bin and val.bin (token ids, little-endian uint16, or uint32 where an id may
+ * be above 65535) and meta.json:
+ *     {"format": 1, "tokenizer": {…}, "vocab_size": V, "dtype": "uint16",
+ *      "train": {"tokens": N, "bytes": N}, "val": {"tokens": N, "bytes": N}}      bytes: of the text
+ * nanoGPT's own folders have no meta.json: their tokens are uint16; the characters are known where there is a
+ * meta.pkl. */
+#ifndef MR_DATA_TOKEN_FILE_H
+#define MR_DATA_TOKEN_FILE_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "text/tokenizer.h"
+
+enum { MR_SPLIT_TRAIN, MR_SPLIT_VAL, MR_SPLITS };
+
+/* "train" or "val". */
+const char *mr_split_name(int split);
+
+/* ---- reading ------------------------------------------------------------------------------------------- */
+
+typedef struct mr_token_data mr_token_data;
+
+/* Maps both files; one of them may be missing and then counts as empty. MR_EFILE: neither is there, or meta.json
+ * does not fit them. */
+int mr_token_data_open(mr_token_data **data, const char *folder);
+void mr_token_data_close(mr_token_data *data); /* NULL is fine */
+
+uint64_t mr_token_data_count(const mr_token_data *data, int split);
+/* Bytes of the text that the split's tokens stand for, 0 when not known. */
+uint64_t mr_token_data_bytes(const mr_token_data *data, int split);
+/* Counts them where no meta.json tells: by the data's own tokenizer, else by this one (which may be NULL). */
+int mr_token_data_find_bytes(mr_token_data *data, const json_t *tokenizer);
+/* 0 when not known. */
+uint64_t mr_token_data_vocab_size(const mr_token_data *data);
+/* The tokenizer's JSON form, owned by the data; NULL when not known. */
+json_t *mr_token_data_tokenizer(const mr_token_data *data);
+
+/* From now on a token that is not below vocab_size is an error when it is read. At first the limit is the data's
+ * own vocabulary, where that is known. */
+void mr_token_data_limit(mr_token_data *data, uint64_t vocab_size);
+/* Tokens at, at + 1, …, at + count - 1 of a split. MR_EFILE: there are not so many, or one is outside the
+ * vocabulary (with its place). */
+int mr_token_data_read(const mr_token_data *data, int split, uint64_t at, size_t count, int32_t *tokens);
+
+/* ---- writing ------------------------------------------------------------------------------------------- */
+
+typedef struct mr_token_writer mr_token_writer;
+
+/* Makes the folder where it is missing and begins both files. Nothing that is there changes before the commit. */
+int mr_token_writer_open(mr_token_writer **w, const char *folder, const mr_tokenizer *tokenizer);
+/* Appends ids to a split; text_bytes is how much text they stand for. */
+int mr_token_writer_write(mr_token_writer *w, int split, const uint32_t *ids, size_t count, uint64_t text_bytes);
+uint64_t mr_token_writer_count(const mr_token_writer *w, int split);
+uint64_t mr_token_writer_bytes(const mr_token_writer *w, int split);
+/* Ends the writing, successful or not, and frees w. */
+int mr_token_writer_commit(mr_token_writer *w);
+void mr_token_writer_discard(mr_token_writer *w); /* NULL is fine */
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "formats/load.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "io/tensor_source.h"
+#include "formats/names.h"
+#include "formats/recipe.h"
+#include "formats/training.h"
+
+void mr_model_file_free(struct mr_model_file *file)
+{
+    json_decref(file->tokenizer);
+    json_decref(file->training);
+    json_decref(file->metadata);
+    *file = (struct mr_model_file){0};
+}
+
+/* A folder that training wrote stands for its best.mrw, else its ckpt.mrw (or nanoGPT's ckpt.pt). */
+static int resolve(const char *path, char *file, size_t size)
+{
+    const char *names[] = {"best.mrw", "ckpt.mrw", "ckpt.pt"};
+    for (int i = 0; mr_is_folder(path) && i < 3; i++) {
+        if ((size_t)snprintf(file, size, "%s/%s", path, names[i]) >= size)
+            return mr_fail(MR_EINVAL, "the path %s is too long", path);
+        if (mr_is_file(file))
+            return 0;
+    }
+    if ((size_t)snprintf(file, size, "%s", path) >= size)
+        return mr_fail(MR_EINVAL, "the path %s is too long", path);
+    return 0;
+}
+
+int mr_model_open_source(mr_tensor_file **source, const char *path)
+{
+    char file[4096];
+    MR_TRY(resolve(path, file, sizeof file));
+    return mr_tensor_source_open(source, file);
+}
+
+/* The tokenizer that a file carries; safetensors have it as text. *tokenizer NULL: none. */
+static int tokenizer_of(const mr_tensor_file *source, json_t **tokenizer)
+{
+    json_t *value = json_object_get(source->metadata, "tokenizer");
+    const char *text = json_string_value(value);
+    *tokenizer = NULL;
+    if (text)
+        return mr_json_parse(tokenizer, text, strlen(text), "its tokenizer");
+    if (json_is_object(value))
+        *tokenizer = json_incref(value);
+    return 0;
+}
+
+static int keep(struct mr_model_file *file, mr_tensor_file *source)
+{
+    if (!file)
+        return 0;
+    file->metadata = json_incref(source->metadata);
+    MR_TRY(tokenizer_of(source, &file->tokenizer));
+    return mr_training_of(source, &file->training);
+}
+
+static int config_of(mr_tensor_file *source, const char *path, const json_t *overrides, struct mr_config *cfg,
+                     struct mr_naming *naming)
+{
+    int err = mr_recognise(source, overrides, cfg, naming);
+    if (!err && overrides)
+        err = mr_config_set_all(cfg, overrides);
+    if (!err)
+        err = mr_config_check(cfg);
+    return err ? mr_fail_in(err, "%s", path) : 0;
+}
+
+int mr_model_open_file(mr_tensor_file **source, const char *path, const json_t *overrides, struct mr_config *cfg,
+                       struct mr_naming *naming, struct mr_model_file *file)
+{
+    MR_TRY(mr_model_open_source(source, path));
+    int err = config_of(*source, path, overrides, cfg, naming);
+    if (!err)
+        err = keep(file, *source);
+    if (err) {
+        mr_tensor_file_close(*source);
+        *source = NULL;
+    }
+    return err;
+}
+
+int mr_model_read_config(const char *path, const json_t *overrides, struct mr_config *cfg, struct mr_model_file *file)
+{
+    mr_tensor_file *source = NULL;
+    struct mr_naming naming;
+    MR_TRY(mr_model_open_file(&source, path, overrides, cfg, &naming, file));
+    mr_tensor_file_close(source);
+    return 0;
+}
+
+/* ---- reading parameters ------------------------------------------------------------------------------------- */
+
+struct destination {
+    mr_runtime *rt;
+    const mr_tensor *to;
+    size_t done;
+};
+
+static int write_piece(void *context, const void *bytes, size_t count)
+{
+    struct destination *d = context;
+    size_t at = d->done;
+    d->done += count;
+    return mr_write(d->rt, d->to, at, count, bytes);
+}
+
+static int read_tensor(mr_runtime *rt, mr_tensor_file *source, size_t i, const struct mr_place *place,
+                       const struct mr_param *p, const mr_tensor *to)
+{
+    struct destination d = {rt, to, 0};
+    struct mr_recipe recipe;
+    MR_TRY(mr_recipe_of(&recipe, source, i, place, p));
+    return mr_recipe_run(source, &recipe, false, write_piece, &d);
+}
+
+static int read_moments(mr_model *model, mr_tensor_file *source, const struct mr_moments *moments, int index)
+{
+    struct mr_param *p = model->params.list[index];
+    const struct mr_place same = {.change = MR_SAME};
+    for (int which = 0; which < 2; which++) {
+        int64_t found = mr_moments_find(moments, source, &model->params, index, which);
+        if (found >= 0)
+            MR_TRY(read_tensor(model->rt, source, (size_t)found, &same, p, which ? &p->v : &p->m));
+    }
+    return 0;
+}
+
+static int read_parameters(mr_model *model, mr_tensor_file *source, const struct mr_naming *naming)
+{
+    struct mr_moments moments = {0};
+    int err;
+    MR_GO(mr_check_names(source, naming, &model->params, &model->cfg));
+    if (model->trains)
+        MR_GO(mr_moments_open(&moments, source, naming, &model->params));
+    if (moments.unknown)
+        mr_log(MR_LOG_WARNING, "the optimizer's state is left out: its tensors do not fit the model's parameters");
+    for (int i = 0; i < model->params.count; i++) {
+        const struct mr_param *p = model->params.list[i];
+        struct mr_place place;
+        int64_t at = mr_naming_find(source, naming, p->name, &place);
+        if (at >= 0) /* those that may be missing stay 0 */
+            MR_GO(read_tensor(model->rt, source, (size_t)at, &place, p, &p->value));
+        if (model->trains)
+            MR_GO(read_moments(model, source, &moments, i));
+    }
+fail:
+    mr_moments_free(&moments);
+    return err;
+}
+
+int mr_model_open(mr_model **out, mr_runtime *rt, const char *path, const json_t *overrides, bool trains,
+                  struct mr_model_file *file)
+{
+    mr_tensor_file *source = NULL;
+    mr_model *model = NULL;
+    struct mr_config cfg;
+    struct mr_naming naming;
+    int err;
+    MR_TRY(mr_model_open_file(&source, path, overrides, &cfg, &naming, file));
+    MR_GO(mr_model_create(&model, rt, &cfg, trains, false));
+    if ((err = read_parameters(model, source, &naming)) < 0) {
+        err = mr_fail_in(err, "%s", path);
+        goto fail;
+    }
+    mr_tensor_file_close(source);
+    *out = model;
+    return 0;
+fail:
+    mr_model_free(model);
+    mr_tensor_file_close(source);
+    return err;
+}

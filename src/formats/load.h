@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Opening a MODEL of the command line: what it is is told by its content, never by its name. */
+#ifndef MR_FORMATS_LOAD_H
+#define MR_FORMATS_LOAD_H
+
+#include "io/tensor_file.h"
+#include "model/model.h"
+#include "formats/names.h"
+
+/* What a file says beside the model's weights. */
+struct mr_model_file {
+    json_t *tokenizer; /* or NULL */
+    json_t *training;  /* where a training run stands, or NULL */
+    json_t *metadata;  /* everything else it says, or NULL */
+};
+
+void mr_model_file_free(struct mr_model_file *file);
+
+/* The file of a MODEL: a folder that training wrote stands for its best.mrw, else its ckpt.mrw. */
+int mr_model_open_source(mr_tensor_file **source, const char *path);
+
+/* The file itself, recognised: its configuration with `overrides` (or NULL) laid over it, and how it names the
+ * parameters. file may be NULL. The caller closes the source. */
+int mr_model_open_file(mr_tensor_file **source, const char *path, const json_t *overrides, struct mr_config *cfg,
+                       struct mr_naming *naming, struct mr_model_file *file);
+
+/* Family and configuration of the model at `path` (a .mrw, a training folder, .safetensors, .pt, …), with
+ * `overrides` (an object of configuration keys, or NULL) laid over them. file may be NULL. */
+int mr_model_read_config(const char *path, const json_t *overrides, struct mr_config *cfg, struct mr_model_file *file);
+
+/* The model itself on a device, parameters read; with `trains` the optimizer's moments too where the file has them. */
+int mr_model_open(mr_model **model, mr_runtime *rt, const char *path, const json_t *overrides, bool trains,
+                  struct mr_model_file *file);
+
+#endif

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Family and configuration of a file of tensors. Shapes tell the sizes; what the file says of itself is laid over
+ * them. */
+#include <stdio.h>
+#include <string.h>
+
+#include "formats/names.h"
+
+struct view {
+    mr_tensor_file *source;
+    const struct mr_naming *naming;
+};
+
+static const struct mr_file_tensor *find(const struct view *v, const char *name)
+{
+    int64_t i = mr_naming_find(v->source, v->naming, name, NULL);
+    return i < 0 ? NULL : &v->source->tensors[i];
+}
+
+static int64_t elements(const struct view *v, const char *name)
+{
+    const struct mr_file_tensor *t = find(v, name);
+    return t ? mr_tensor_elements(t) : 0;
+}
+
+/* How many of "format"0, 1, 2, … are there. */
+static int count_numbered(const struct view *v, const char *format)
+{
+    char name[128];
+    int n = 0;
+    do
+        snprintf(name, sizeof name, format, n);
+    while (find(v, name) && ++n < 1 << 16);
+    return n;
+}
+
+static int set_size(struct mr_config *cfg, const char *key, int64_t value)
+{
+    json_t *number = json_integer(value);
+    if (!number)
+        return mr_fail(MR_ENOMEM, "out of memory");
+    int err = mr_config_set(cfg, key, number, NULL);
+    json_decref(number);
+    return err ? MR_EFILE : 0;
+}
+
+/* A width that elements of a tensor give; one that no model has is left to the check of the configuration. */
+static int width_of(int64_t elements, int n_embd)
+{
+    return elements / n_embd < 1 << 30 ? (int)(elements / n_embd) : 1 << 30;
+}
+
+static int embedding(const struct view *v, const char *name, struct mr_config *cfg)
+{
+    const struct mr_file_tensor *e = find(v, name);
+    if (!e || e->ndim != 2)
+        return mr_fail(MR_EFILE, "there is no embedding %s of two dimensions", name);
+    if (e->shape[0] < 1 || e->shape[1] < 1)
+        return mr_fail(MR_EFILE, "the embedding %s is empty", name);
+    MR_TRY(set_size(cfg, "vocab_size", e->shape[0]));
+    return set_size(cfg, "n_embd", e->shape[1]);
+}
+
+/* ---- transformer.h.N.*: MicroRWKV, nanoRWKV, GPT-2 --------------------------------------------------------------- */
+
+static int micro_sizes(const struct view *v, struct mr_config *cfg)
+{
+    const struct mr_file_tensor *gate = find(v, "transformer.h.0.moe.gate.weight");
+    const struct mr_file_tensor *expert = find(v, "transformer.h.0.moe.experts.0.weight");
+    cfg->n_layer = count_numbered(v, "transformer.h.%d.moe.gate.weight");
+    if (!gate || !expert)
+        return mr_fail(MR_EFILE, "a MicroRWKV model needs moe.gate.weight and moe.experts.0.weight in its first block");
+    MR_TRY(set_size(cfg, "num_experts", gate->shape[0]));
+    cfg->num_active_experts = count_numbered(v, "transformer.h.0.moe.experts.%d.weight");
+    if (mr_expert_width(cfg) == expert->shape[0])
+        return 0;
+    if (expert->ndim != 2 || expert->shape[0] > 1 << 24)
+        return mr_fail(MR_EFILE, "the shape of transformer.h.0.moe.experts.0.weight is no expert's");
+    /* int(expert_dim · 1.2) = D: the smallest expert_dim that gives it. */
+    cfg->expert_capacity_scale = 1.2;
+    cfg->expert_dim = (int)((double)expert->shape[0] / 1.2);
+    for (int i = 0; i < 3 && mr_expert_width(cfg) < expert->shape[0]; i++)
+        cfg->expert_dim++;
+    return 0;
+}
+
+/* Sizes that shapes tell: all but the heads of attention. */
+static int sizes(const struct view *v, struct mr_config *cfg)
+{
+    const struct mr_file_tensor *wpe = find(v, "transformer.wpe.weight"),
+                                *decay = find(v, "transformer.h.0.tmix.time_decay");
+    MR_TRY(embedding(v, "transformer.wte.weight", cfg));
+    if (wpe && wpe->ndim == 2)
+        MR_TRY(set_size(cfg, "block_size", wpe->shape[0]));
+    cfg->positions = wpe ? MR_POSITIONS_LEARNED : MR_POSITIONS_NONE;
+    cfg->bias = find(v, "transformer.ln_f.bias") != NULL;
+    if (decay)
+        MR_TRY(set_size(cfg, "n_head", mr_tensor_elements(decay)));
+    if (cfg->family == MR_MICRORWKV)
+        return micro_sizes(v, cfg);
+    cfg->n_layer = count_numbered(v, "transformer.h.%d.ln_1.weight");
+    return 0;
+}
+
+/* Transposed weights have the shape (C, 3C). */
+static bool is_transposed(const struct view *v)
+{
+    const struct mr_file_tensor *w = find(v, "transformer.h.0.attn.c_attn.weight");
+    return w && w->ndim == 2 && w->shape[1] == 3 * w->shape[0];
+}
+
+static int recognise_own(const struct view *v, struct mr_config *cfg, struct mr_naming *naming)
+{
+    if (find(v, "transformer.h.0.moe.gate.weight"))
+        mr_config_defaults(cfg, MR_MICRORWKV);
+    else if (find(v, "transformer.h.0.tmix.time_decay"))
+        mr_config_defaults(cfg, MR_NANORWKV);
+    else if (find(v, "transformer.h.0.attn.c_attn.weight"))
+        mr_config_defaults(cfg, MR_GPT2);
+    else
+        return mr_fail(
+            MR_EFILE,
+            "it has an embedding like GPT-2's, but its first block is of no known family: the tensors begin with %s",
+            v->source->tensors[0].name);
+    if (cfg->family == MR_GPT2 && is_transposed(v)) {
+        cfg->gelu = MR_GELU_TANH; /* the released weights */
+        naming->layout = naming->layout == MR_LAYOUT_BARE ? MR_LAYOUT_GPT2 : MR_LAYOUT_HF_GPT2;
+    }
+    return sizes(v, cfg);
+}
+
+/* ---- blocks.N.*: RWKV-4 to 7 ------------------------------------------------------------------------------------- */
+
+static int no_version(const struct view *v)
+{
+    return mr_fail(MR_EFILE,
+                   "its tensors are those of an RWKV, but of no version that is known (4, 5.1, 5.2, 6 or 7)%s",
+                   find(v, "blocks.0.att.gate.weight") ? ": a gate goes with time_faaaa or time_maa_x" : "");
+}
+
+static int version(const struct view *v, struct mr_config *cfg)
+{
+    bool joined = mr_tensor_file_find(v->source, "blocks.0.att.x_rwkvag") >= 0;
+    bool gate = find(v, "blocks.0.att.gate.weight") != NULL, norm = find(v, "blocks.0.att.ln_x.weight") != NULL;
+    if (find(v, "blocks.0.att.r_k") && (joined || find(v, "blocks.0.att.x_r")))
+        mr_config_defaults(cfg, MR_RWKV7);
+    else if (find(v, "blocks.0.att.time_maa_x"))
+        mr_config_defaults(cfg, MR_RWKV6);
+    else if (gate && norm && find(v, "blocks.0.att.time_faaaa"))
+        mr_config_defaults(cfg, MR_RWKV5);
+    else if (!gate && norm && find(v, "blocks.0.att.time_first"))
+        mr_config_defaults(cfg, MR_RWKV5), cfg->rwkv51 = true;
+    else if (!gate && !norm && find(v, "blocks.0.att.time_first"))
+        mr_config_defaults(cfg, MR_RWKV4);
+    else
+        return no_version(v);
+    return 0;
+}
+
+/* The heads: (H,N) of a tensor with a number for each channel, or one number for each head. */
+static int heads(const struct view *v, struct mr_config *cfg)
+{
+    const char *name = cfg->family == MR_RWKV7 ? "blocks.0.att.r_k"
+                       : cfg->rwkv51           ? "blocks.0.att.time_decay"
+                                               : "blocks.0.att.time_faaaa";
+    const struct mr_file_tensor *t = find(v, name);
+    int64_t count = t ? mr_tensor_elements(t) : 0, heads = cfg->rwkv51 ? count : 0;
+    if (count && !cfg->rwkv51 && t->ndim >= 2)
+        heads = t->shape[0] > 1 ? t->shape[0] : t->ndim == 2 ? 1 : t->shape[1] > 1 ? t->shape[1] : 1;
+    if (!heads)
+        return 0; /* the usual width, if it fits */
+    if (cfg->n_embd % heads)
+        return mr_fail(MR_EFILE, "%s has %lld heads, which do not divide the width %d", name, (long long)heads,
+                       cfg->n_embd);
+    cfg->head_size = (int)(cfg->n_embd / heads);
+    return 0;
+}
+
+static void low_ranks(const struct view *v, struct mr_config *cfg)
+{
+    static const char *const six[] = {"blocks.0.att.time_maa_w1", "blocks.0.att.time_decay_w1", NULL};
+    static const char *const seven[] = {"blocks.0.att.w1", "blocks.0.att.a1", "blocks.0.att.v1", "blocks.0.att.g1",
+                                        NULL};
+    if (cfg->family < MR_RWKV6)
+        return;
+    const char *const *names = cfg->family == MR_RWKV6 ? six : seven;
+    for (int i = 0; names[i]; i++)
+        cfg->lora_dim[i] = width_of(elements(v, names[i]), cfg->n_embd);
+    if (cfg->family == MR_RWKV6)
+        cfg->lora_dim[0] /= 5;                        /* five mixtures side by side */
+    if (cfg->family == MR_RWKV7 && !cfg->lora_dim[2]) /* block 0 does not use its own, and may lack it */
+        cfg->lora_dim[2] = width_of(elements(v, "blocks.1.att.v1"), cfg->n_embd);
+}
+
+static int recognise_rwkv(const struct view *v, struct mr_config *cfg, struct mr_naming *naming)
+{
+    const char *layout = json_string_value(json_object_get(v->source->metadata, "layout"));
+    bool bin = strcmp(v->source->format->name, "bin") == 0 || (layout && strcmp(layout, "bin") == 0);
+    MR_TRY(version(v, cfg));
+    MR_TRY(embedding(v, "emb.weight", cfg));
+    cfg->n_layer = count_numbered(v, "blocks.%d.ln1.weight");
+    cfg->ffn_dim = width_of(elements(v, "blocks.0.ffn.key.weight"), cfg->n_embd);
+    if (cfg->family != MR_RWKV4)
+        MR_TRY(heads(v, cfg));
+    low_ranks(v, cfg);
+    if (bin)
+        naming->layout = MR_LAYOUT_BIN;
+    if (bin && cfg->rwkv51)
+        cfg->ln_x_eps = 1e-5;
+    return 0;
+}
+
+/* Heads where nobody said them: 64 wide if that divides the width. */
+static int default_heads(struct mr_config *cfg, const json_t *overrides)
+{
+    if (cfg->family == MR_GPT2 && !cfg->n_head && !json_object_get(overrides, "n_head")) {
+        if (cfg->n_embd % 64)
+            return mr_fail(
+                MR_EINVAL,
+                "nothing tells the number of heads, and 64 does not divide the width %d: give --config n_head=N",
+                cfg->n_embd);
+        cfg->n_head = cfg->n_embd / 64;
+    }
+    if (cfg->family == MR_RWKV4)
+        cfg->n_head = 1; /* its channels are alone */
+    if (cfg->family < MR_RWKV5)
+        return 0;
+    const json_t *size = json_object_get(overrides, "head_size");
+    int width = json_is_integer(size) && json_integer_value(size) > 0 && json_integer_value(size) <= cfg->n_embd
+                    ? (int)json_integer_value(size)
+                    : cfg->head_size;
+    if (width < 1 || cfg->n_embd % width)
+        return mr_fail(
+            MR_EINVAL,
+            "nothing tells the width of a head, and %d does not divide the width %d: give --config head_size=N", width,
+            cfg->n_embd);
+    cfg->n_head = cfg->n_embd / width;
+    return 0;
+}
+
+/* ---- what the file says of itself -------------------------------------------------------------------------------- */
+
+/* A MicroRWKV file that does not say its mode holds a published checkpoint. */
+static int reference_mode(struct mr_config *cfg, const json_t *said)
+{
+    const json_t *dim = json_object_get(said, "dim");
+    if (json_is_integer(dim) && json_integer_value(dim) != cfg->n_embd)
+        return mr_fail(MR_EFILE, "its dim is %lld where n_embd is %d: the two must be equal",
+                       (long long)json_integer_value(dim), cfg->n_embd);
+    cfg->mode = MR_REFERENCE;
+    cfg->aux = MR_AUX_NONE;
+    cfg->moe = MR_MOE_DENSE;
+    cfg->positions = MR_POSITIONS_LEARNED;
+    return 0;
+}
+
+/* An object of the metadata, which safetensors can only hold as text (then *parsed is to be freed). */
+static json_t *said_object(const mr_tensor_file *source, const char *key, json_t **parsed)
+{
+    json_t *value = json_object_get(source->metadata, key);
+    if (json_is_string(value))
+        return *parsed = json_loads(json_string_value(value), 0, NULL);
+    return json_is_object(value) ? value : NULL;
+}
+
+/* The keys of a Hugging Face config.json that are not ours. */
+static void apply_hugging_face(struct mr_config *cfg, const json_t *said)
+{
+    const char *gelu = json_string_value(json_object_get(said, "activation_function"));
+    if (cfg->family == MR_GPT2 && gelu)
+        cfg->gelu = strcmp(gelu, "gelu") == 0 ? MR_GELU_ERF : MR_GELU_TANH;
+    const json_t *context = json_object_get(said, "context_length");
+    if (cfg->family >= MR_RWKV4 && json_is_integer(context) && json_integer_value(context) > 0 &&
+        json_integer_value(context) < 1 << 20)
+        cfg->block_size = (int)json_integer_value(context);
+}
+
+/* What the model computes, where config.json asks for what is not done here. */
+static int check_hugging_face(const struct mr_config *cfg, const json_t *said)
+{
+    static const struct {
+        const char *key;
+        bool usual;
+    } flags[] = {{"scale_attn_weights", true}, {"scale_attn_by_inverse_layer_idx", false}};
+    const char *gelu = json_string_value(json_object_get(said, "activation_function"));
+    const json_t *eps = json_object_get(said, "layer_norm_epsilon");
+    if (cfg->family == MR_GPT2 && gelu && strcmp(gelu, "gelu") != 0 && strcmp(gelu, "gelu_new") != 0 &&
+        strcmp(gelu, "gelu_pytorch_tanh") != 0)
+        return mr_fail(MR_EFILE, "its activation_function is %s: only gelu and gelu_new are supported", gelu);
+    if (json_is_number(eps) && (json_number_value(eps) < 0.99e-5 || json_number_value(eps) > 1.01e-5))
+        return mr_fail(MR_EFILE, "its layer_norm_epsilon is %g: only 1e-5 is supported", json_number_value(eps));
+    for (size_t i = 0; cfg->family == MR_GPT2 && i < sizeof flags / sizeof flags[0]; i++) {
+        const json_t *flag = json_object_get(said, flags[i].key);
+        if (json_is_boolean(flag) && json_is_true(flag) != flags[i].usual)
+            return mr_fail(MR_EFILE, "its %s is not %s: this is not supported", flags[i].key,
+                           flags[i].usual ? "true" : "false");
+    }
+    return 0;
+}
+
+static int check_family(const struct mr_config *cfg, const mr_tensor_file *source)
+{
+    const char *family = json_string_value(json_object_get(source->metadata, "family"));
+    if (!family || !*family)
+        return 0;
+    int named = mr_family_by_name(family);
+    if (named < 0)
+        return MR_EFILE;
+    return named == cfg->family ? 0
+                                : mr_fail(MR_EFILE, "it says that it is a %s, but its tensors are those of a %s",
+                                          family, mr_family_name(cfg->family));
+}
+
+static int apply_mode(const mr_tensor_file *source, const json_t *said, const json_t *overrides, struct mr_config *cfg)
+{
+    const char *mode = json_string_value(json_object_get(source->metadata, "mode"));
+    if (cfg->family != MR_MICRORWKV)
+        return 0;
+    if (mode && *mode) {
+        json_t *value = json_string(mode);
+        int err = mr_config_set(cfg, "mode", value, NULL);
+        json_decref(value);
+        MR_TRY(err);
+    } else if (!json_object_get(said, "mode") && !json_object_get(overrides, "mode")) {
+        return reference_mode(cfg, said);
+    }
+    return cfg->mode == MR_REFERENCE ? reference_mode(cfg, said) : 0;
+}
+
+/* Lays over cfg what the file says: a training program's own "config" knows less than "model_args" or shapes. */
+static int apply_said(const struct view *v, const json_t *overrides, struct mr_config *cfg)
+{
+    json_t *parsed[2] = {NULL, NULL};
+    const json_t *args = said_object(v->source, "model_args", &parsed[0]),
+                 *config = said_object(v->source, "config", &parsed[1]);
+    const json_t *said = args ? args : config ? config : v->source->config;
+    int err = 0;
+    if (json_object_get(config, "learning_rate") && cfg->family < MR_RWKV4) {
+        MR_GO(mr_config_set_all(cfg, config));
+        MR_GO(sizes(v, cfg));
+    }
+    if (said && !(said == config && json_object_get(config, "learning_rate")))
+        MR_GO(mr_config_set_all(cfg, said));
+    if (said && said == v->source->config) {
+        apply_hugging_face(cfg, said);
+        MR_GO(check_hugging_face(cfg, said));
+    }
+    err = apply_mode(v->source, said, overrides, cfg);
+fail:
+    json_decref(parsed[0]);
+    json_decref(parsed[1]);
+    return err == MR_EINVAL ? MR_EFILE : err;
+}
+
+int mr_recognise(mr_tensor_file *source, const json_t *overrides, struct mr_config *cfg, struct mr_naming *naming)
+{
+    struct view v = {source, naming};
+    MR_TRY(mr_naming_of(source, naming));
+    bool rwkv = find(&v, "emb.weight") != NULL;
+    MR_TRY(rwkv ? recognise_rwkv(&v, cfg, naming) : recognise_own(&v, cfg, naming));
+    naming->rules = mr_layout_rules(naming->layout, cfg);
+    MR_TRY(check_family(cfg, source));
+    if (cfg->family == MR_GPT2)
+        cfg->n_head = 0;
+    int blocks = cfg->n_layer;
+    MR_TRY(apply_said(&v, overrides, cfg));
+    if (cfg->n_layer != blocks) /* before so many blocks are declared */
+        return mr_fail(MR_EFILE, "it says that it has %d blocks (n_layer), but its tensors are those of %d",
+                       cfg->n_layer, blocks);
+    return default_heads(cfg, overrides);
+}

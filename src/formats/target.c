@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * The kinds of files that models are written to. */
+#include <string.h>
+
+#include "formats/export.h"
+
+static const struct {
+    const char *name, *ending;
+} targets[MR_TARGETS] = {
+    [MR_TARGET_MRW] = {"mrw", ".mrw"},
+    [MR_TARGET_SAFETENSORS] = {"safetensors", ".safetensors"},
+    [MR_TARGET_HF] = {"hf", ""},
+    [MR_TARGET_RWKV] = {"rwkv", ".pth"},
+    [MR_TARGET_NANOGPT] = {"nanogpt", ".pt"},
+    [MR_TARGET_BIN] = {"bin", ".bin"},
+};
+
+const char *mr_target_name(int target)
+{
+    return targets[target].name;
+}
+
+int mr_target_by_name(const char *name)
+{
+    for (int i = 0; i < MR_TARGETS; i++)
+        if (strcmp(name, targets[i].name) == 0)
+            return i;
+    return mr_fail(MR_EINVAL, "there is no layout '%s': it is one of mrw, safetensors, hf, rwkv, nanogpt, bin", name);
+}
+
+int mr_target_by_path(const char *path)
+{
+    size_t size = strlen(path);
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *dot = strrchr(name, '.');
+    if (size && path[size - 1] == '/')
+        return MR_TARGET_HF;
+    for (int i = 0; dot && i < MR_TARGETS; i++)
+        if (strcmp(dot, targets[i].ending) == 0)
+            return i;
+    /* "out/v1.5" is a folder too; "model.onnx" would be none that anyone wants. */
+    if (!dot || dot == name || (dot[1] >= '0' && dot[1] <= '9'))
+        return MR_TARGET_HF;
+    return mr_fail(MR_EINVAL,
+                   "the ending %s of %s tells no layout: use .mrw, .safetensors, .pth, .pt, .bin, none for a folder, "
+                   "or --to LAYOUT",
+                   dot, path);
+}
+
+bool mr_target_holds(int target, enum mr_dtype dtype)
+{
+    bool quantised = mr_dtype_block(dtype) > 1;
+    switch (target) {
+    case MR_TARGET_MRW:
+        return true;
+    case MR_TARGET_BIN:
+        return quantised || dtype == MR_DTYPE_F32 || dtype == MR_DTYPE_F16;
+    default:
+        return dtype == MR_DTYPE_F32 || dtype == MR_DTYPE_F16 || dtype == MR_DTYPE_BF16 || dtype == MR_DTYPE_F64;
+    }
+}

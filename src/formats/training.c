@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "formats/training.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+/* ---- which number is which parameter ------------------------------------------------------------------------------
+ */
+
+/* Ways in which scripts choose the parameters with weight decay. */
+enum choice { AS_DECLARED, MATRICES, ALL, CHOICES };
+
+static bool in_first_group(const struct mr_param *p, int choice)
+{
+    return choice == ALL || (choice == MATRICES ? p->ndim >= 2 : p->decay);
+}
+
+/* Numbers the parameters in `order`, those of the first group first; the size of that group. */
+static int assign(const struct mr_params *params, const int *order, int choice, int *numbers)
+{
+    int next = 0, first = 0;
+    for (int group = 0; group < 2; group++) {
+        for (int i = 0; i < params->count; i++)
+            if (in_first_group(params->list[order[i]], choice) == (group == 0))
+                numbers[order[i]] = next++;
+        first = group == 0 ? next : first;
+    }
+    return first;
+}
+
+int *mr_torch_numbers(const struct mr_params *params, int *decayed)
+{
+    int *numbers = mr_alloc((size_t)params->count, sizeof *numbers),
+        *order = mr_alloc((size_t)params->count, sizeof *order);
+    if (!numbers || !order) {
+        free(numbers);
+        free(order);
+        return NULL;
+    }
+    for (int i = 0; i < params->count; i++)
+        order[i] = i;
+    *decayed = assign(params, order, AS_DECLARED, numbers);
+    free(order);
+    return numbers;
+}
+
+static int64_t find_moment(mr_tensor_file *source, int number, int which)
+{
+    char name[64];
+    snprintf(name, sizeof name, "optimizer.state.%d.%s", number, which ? "exp_avg_sq" : "exp_avg");
+    return mr_tensor_file_find(source, name);
+}
+
+/* Whether every numbered moment has the size of its parameter, and nothing is left over. */
+static bool fits(mr_tensor_file *source, const struct mr_params *params, const int *numbers)
+{
+    for (int i = 0; i < params->count; i++) {
+        for (int which = 0; which < 2; which++) {
+            int64_t at = find_moment(source, numbers[i], which);
+            const struct mr_file_tensor *t = at < 0 ? NULL : &source->tensors[at];
+            const struct mr_param *p = params->list[i];
+            if (!t || t->ndim != p->ndim || mr_tensor_elements(t) != (int64_t)p->count)
+                return false;
+            for (int d = 0; d < p->ndim; d++)
+                if (t->shape[d] != (int64_t)p->shape[d])
+                    return false;
+        }
+    }
+    return find_moment(source, params->count, 0) < 0;
+}
+
+struct ranked {
+    int64_t place;
+    int index;
+};
+
+static int by_place(const void *a, const void *b)
+{
+    const struct ranked *x = a, *y = b;
+    return x->place < y->place ? -1 : x->place > y->place;
+}
+
+/* The parameters in the order in which the file has them: that of the script's own list. But names in the order of
+ * the alphabet were sorted by someone; then the order is that of the declarations. */
+static int order_of_file(mr_tensor_file *source, const struct mr_naming *naming, const struct mr_params *params,
+                         int *order)
+{
+    struct ranked *ranked = mr_alloc((size_t)params->count, sizeof *ranked);
+    bool sorted = params->count > 1;
+    if (!ranked)
+        return MR_ENOMEM;
+    for (int i = 0; i < params->count; i++)
+        ranked[i] = (struct ranked){mr_naming_find(source, naming, params->list[i]->name, NULL), i};
+    qsort(ranked, (size_t)params->count, sizeof *ranked, by_place);
+    for (int i = 0; i < params->count; i++) {
+        order[i] = ranked[i].index;
+        sorted = sorted && (i == 0 || strcmp(params->list[order[i - 1]]->name, params->list[order[i]]->name) < 0);
+    }
+    for (int i = 0; sorted && i < params->count; i++)
+        order[i] = i;
+    free(ranked);
+    return 0;
+}
+
+/* The size of the optimizer's first group, or -1 where there are not one or two groups. */
+static int64_t first_group(const mr_tensor_file *source)
+{
+    const json_t *groups = json_object_get(json_object_get(source->metadata, "optimizer"), "param_groups");
+    size_t count = json_array_size(groups);
+    return count < 1 || count > 2 ? -1 : (int64_t)json_array_size(json_object_get(json_array_get(groups, 0), "params"));
+}
+
+static int open_torch(struct mr_moments *m, mr_tensor_file *source, const struct mr_naming *naming,
+                      const struct mr_params *params)
+{
+    int *order = mr_alloc((size_t)params->count, sizeof *order);
+    m->numbers = mr_alloc((size_t)params->count, sizeof *m->numbers);
+    int err = order && m->numbers ? order_of_file(source, naming, params, order) : MR_ENOMEM;
+    int64_t wanted = first_group(source);
+    m->unknown = true;
+    for (int choice = 0; !err && m->unknown && choice < CHOICES; choice++) {
+        m->decayed = assign(params, order, choice, m->numbers);
+        m->unknown = (wanted >= 0 && m->decayed != wanted) || !fits(source, params, m->numbers);
+    }
+    free(order);
+    m->kind = m->unknown ? MR_MOMENTS_NONE : MR_MOMENTS_TORCH;
+    return err;
+}
+
+int mr_moments_open(struct mr_moments *m, mr_tensor_file *source, const struct mr_naming *naming,
+                    const struct mr_params *params)
+{
+    *m = (struct mr_moments){0};
+    if (!params->count)
+        return 0;
+    char name[MR_NAME + 16];
+    snprintf(name, sizeof name, "adamw.m.%s", params->list[0]->name);
+    if (mr_tensor_file_find(source, name) >= 0) {
+        m->kind = MR_MOMENTS_OWN;
+        return 0;
+    }
+    return find_moment(source, 0, 0) < 0 ? 0 : open_torch(m, source, naming, params);
+}
+
+void mr_moments_free(struct mr_moments *m)
+{
+    free(m->numbers);
+    *m = (struct mr_moments){0};
+}
+
+int64_t mr_moments_find(const struct mr_moments *m, mr_tensor_file *source, const struct mr_params *params, int index,
+                        int which)
+{
+    char name[MR_NAME + 16];
+    if (m->kind == MR_MOMENTS_NONE)
+        return -1;
+    if (m->kind == MR_MOMENTS_TORCH)
+        return find_moment(source, m->numbers[index], which);
+    snprintf(name, sizeof name, "adamw.%c.%s", "mv"[which], params -> list[index] -> name);
+    return mr_tensor_file_find(source, name);
+}
+
+/* ---- where the run stands -----------------------------------------------------------------------------------------
+ */
+
+/* What was given to the script, as far as it can be given again: plain values. */
+static json_t *plain_values(const json_t *config)
+{
+    json_t *given = json_object(), *value;
+    const char *key;
+    json_object_foreach((json_t *)config, key, value)
+        if (!json_is_null(value) && !json_is_object(value) && !json_is_array(value))
+            json_object_set(given, key, value);
+    return given;
+}
+
+static int from_script(mr_tensor_file *source, int64_t iter, json_t **training)
+{
+    const json_t *config = json_object_get(source->metadata, "config");
+    int64_t step_at = mr_tensor_file_find(source, "optimizer.state.0.step"), accumulation, seed;
+    float steps = (float)iter;
+    double best;
+    if (step_at >= 0 && mr_tensor_elements(&source->tensors[step_at]) == 1)
+        MR_TRY(mr_tensor_file_read_f32(source, (size_t)step_at, 0, 1, &steps));
+    MR_TRY(mr_json_int_or(config, "gradient_accumulation_steps", 1, 1 << 30, 1, &accumulation));
+    MR_TRY(mr_json_int_or(config, "seed", 0, INT64_MAX, 1337, &seed));
+    MR_TRY(mr_json_number_or(source->metadata, "best_val_loss", INFINITY, &best));
+    *training =
+        json_pack("{sI sI sI sI so so sb}", "iter", (json_int_t)iter, "micro_step", (json_int_t)(iter * accumulation),
+                  "optimizer_steps", (json_int_t)(steps >= 0 && steps < 1e15f ? steps : 0), "seed", (json_int_t)seed,
+                  "best_val_loss", mr_json_real(best), "given", plain_values(config), "weights_only",
+                  find_moment(source, 0, 0) < 0);
+    return *training ? 0 : mr_fail(MR_ENOMEM, "out of memory: where the training stands cannot be told");
+}
+
+int mr_training_of(mr_tensor_file *source, json_t **training)
+{
+    json_t *own = json_object_get(source->metadata, "training");
+    *training = NULL;
+    if (json_is_object(own)) {
+        *training = json_incref(own);
+        return 0;
+    }
+    int64_t iter;
+    if (!json_is_integer(json_object_get(source->metadata, "iter_num")))
+        return 0;
+    MR_TRY(mr_json_int(source->metadata, "iter_num", 0, INT64_MAX >> 32, &iter));
+    return from_script(source, iter, training);
+}

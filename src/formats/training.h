@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Where a training run stands, as files say it: the project's own (adamw.m.NAME, adamw.v.NAME, "training"), or those
+ * of training scripts for torch, which number the parameters (optimizer.state.N.exp_avg, "iter_num"). */
+#ifndef MR_FORMATS_TRAINING_H
+#define MR_FORMATS_TRAINING_H
+
+#include "formats/names.h"
+
+enum mr_moments_kind { MR_MOMENTS_NONE, MR_MOMENTS_OWN, MR_MOMENTS_TORCH };
+
+struct mr_moments {
+    int kind;
+    int *numbers; /* torch: the number of each parameter, in the order of mr_params */
+    int decayed;  /* torch: parameters of the first group */
+    bool unknown; /* there is an optimizer's state, but which number is which parameter cannot be told */
+};
+
+/* Which moments the file has of the parameters. */
+int mr_moments_open(struct mr_moments *moments, mr_tensor_file *source, const struct mr_naming *naming,
+                    const struct mr_params *params);
+void mr_moments_free(struct mr_moments *moments);
+/* The tensor of parameter `index`'s first (which = 0) or second moment; -1: none. */
+int64_t mr_moments_find(const struct mr_moments *moments, mr_tensor_file *source, const struct mr_params *params,
+                        int index, int which);
+
+/* The numbers that training scripts for torch give the parameters: those with decay first, in the order of the list.
+ * The caller frees them. NULL: out of memory. *decayed as above. */
+int *mr_torch_numbers(const struct mr_params *params, int *decayed);
+
+/* {"iter", "micro_step", "optimizer_steps", "seed", "best_val_loss", "given", "weights_only"}; *training NULL: the
+ * file says nothing of it. */
+int mr_training_of(mr_tensor_file *source, json_t **training);
+
+#endif
