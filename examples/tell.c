@@ -9,7 +9,7 @@
 
 #include <microrwkv/microrwkv.h>
 
-static int tell(mr_session *session, const char *prompt)
+static int tell(mr_lm *lm, mr_sequence *story, const char *prompt)
 {
     struct mr_sampling sampling;
     int32_t id;
@@ -17,12 +17,12 @@ static int tell(mr_session *session, const char *prompt)
 
     mr_sampling_defaults(&sampling);
     fputs(prompt, stdout);
-    if ((err = mr_session_prompt(session, prompt, strlen(prompt))) < 0)
+    if ((err = mr_sequence_prompt(story, prompt, strlen(prompt))) < 0)
         return err;
-    for (int i = 0; i < 300 && (more = mr_session_next(session, &sampling, &id)) != 0; i++) {
+    for (int i = 0; i < 300 && (more = mr_sequence_next(story, &sampling, &id)) != 0; i++) {
         const char *bytes;
         size_t size;
-        if (more < 0 || (more = mr_session_text(session, id, &bytes, &size)) < 0)
+        if (more < 0 || (more = mr_lm_token_text(lm, id, &bytes, &size)) < 0)
             return more;
         fwrite(bytes, 1, size, stdout);
         fflush(stdout); /* the story appears as it is told */
@@ -34,17 +34,21 @@ static int tell(mr_session *session, const char *prompt)
 int main(int argc, char **argv)
 {
     mr_runtime *rt = NULL; /* the device: NULL below means the fastest */
-    mr_session *session = NULL;
+    mr_lm *lm = NULL;      /* the model */
+    mr_sequence *story = NULL;
     const char *model = argc > 1 ? argv[1] : "out/demo", *prompt = argc > 2 ? argv[2] : "One day";
 
     int err = mr_runtime_open(&rt, NULL);
     if (!err)
-        err = mr_session_open(&session, rt, model);
+        err = mr_lm_open(&lm, rt, model, NULL);
     if (!err)
-        err = tell(session, prompt);
+        err = mr_sequence_open(&story, lm);
+    if (!err)
+        err = tell(lm, story, prompt);
     if (err)
         fprintf(stderr, "tell: %s\n", mr_error_text());
-    mr_session_close(session);
+    mr_sequence_close(story);
+    mr_lm_close(lm);
     mr_runtime_close(rt);
     return err ? 1 : 0;
 }

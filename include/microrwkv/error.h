@@ -4,6 +4,8 @@
 #ifndef MICRORWKV_ERROR_H
 #define MICRORWKV_ERROR_H
 
+#include "microrwkv/export.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -20,7 +22,7 @@ enum mr_error {
 };
 
 /* The text of the last error of the calling thread; never NULL, valid until the thread's next failure. */
-const char *mr_error_text(void);
+MR_API const char *mr_error_text(void);
 
 enum mr_log_level { MR_LOG_DEBUG, MR_LOG_INFO, MR_LOG_WARNING };
 
@@ -29,7 +31,7 @@ typedef void (*mr_log_callback)(void *context, enum mr_log_level level, const ch
 
 /* Sets where the log goes; NULL (the start) drops it. The library itself never prints. Not thread-safe:
  * call it before anything else. */
-void mr_set_log(mr_log_callback callback, void *context);
+MR_API void mr_set_log(mr_log_callback callback, void *context);
 
 #ifdef __cplusplus
 }

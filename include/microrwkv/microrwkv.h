@@ -2,14 +2,23 @@
  * libmicrorwkv: language models that run on any OpenCL device.
  *
  *     mr_runtime *rt;
- *     mr_session *session;
- *     if (mr_runtime_open(&rt, NULL) || mr_session_open(&session, rt, "out/best.mrw"))
+ *     mr_lm *lm;
+ *     mr_sequence *text;
+ *     if (mr_runtime_open(&rt, NULL) || mr_lm_open(&lm, rt, "out/best.mrw", NULL) || mr_sequence_open(&text, lm))
  *         fprintf(stderr, "%s\n", mr_error_text());
- *     mr_session_prompt(session, "Once", 4);
- *     while (mr_session_next(session, &sampling, &id) == 1) …
+ *     mr_sequence_prompt(text, "Once", 4);
+ *     while (mr_sequence_next(text, &sampling, &id) == 1) …
  *
- * Functions return 0 (or what their comment says) or a negative enum mr_error; mr_error_text() tells more. A
- * runtime and what was opened on it belong to one thread at a time; several runtimes may be open at once. */
+ * Functions return 0 (or what their comment says) or a negative enum mr_error; mr_error_text() tells more. After an
+ * error of its arguments or of a file (MR_EINVAL, MR_EFILE) a handle is as it was before the call. After a failure of
+ * the device or of memory (MR_EDEVICE, MR_ENOMEM) in the middle of a call, the sequences of that call have lost their
+ * text: they refuse everything but rewinding, restoring and closing; all others are untouched.
+ *
+ * A runtime and what was opened on it belong to one thread at a time; several runtimes may be open at once. Close in
+ * the reverse order of opening.
+ *
+ * Structs of options begin with their size: set them by their _defaults function, then change fields. A library newer
+ * than the header then knows which fields the program does not have. */
 #ifndef MICRORWKV_H
 #define MICRORWKV_H
 
@@ -17,36 +26,97 @@
 #include <stdint.h>
 
 #include "microrwkv/error.h"
+#include "microrwkv/export.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-typedef struct mr_runtime mr_runtime; /* one OpenCL device, its queue and compiled kernels */
-typedef struct mr_session mr_session; /* a model with its tokenizer and the state of one text */
+typedef struct mr_runtime mr_runtime;   /* one OpenCL device, its queue and compiled kernels */
+typedef struct mr_lm mr_lm;             /* a model on a device, with its tokenizer */
+typedef struct mr_sequence mr_sequence; /* one text: what the model has read of it */
 
-/* The version of the library, "0.1.0". */
-const char *mr_version(void);
+/* The version of the header, and of the library that runs ("0.2.0"). */
+#define MICRORWKV_VERSION_MAJOR 0
+#define MICRORWKV_VERSION_MINOR 2
+#define MICRORWKV_VERSION_PATCH 0
+MR_API const char *mr_version(void);
+
+/* ---- devices ---------------------------------------------------------------------------------------------------- */
 
 /* Opens a device: an index as `microrwkv devices` lists them, a part of a name, "gpu", "cpu", or NULL for the
  * environment's MICRORWKV_DEVICE, else the fastest. MR_ENODEV where there is none. */
-int mr_runtime_open(mr_runtime **rt, const char *selector);
+MR_API int mr_runtime_open(mr_runtime **rt, const char *selector);
 /* Waits for the device, keeps newly compiled kernels in the cache, frees all. NULL is fine. */
-void mr_runtime_close(mr_runtime *rt);
+MR_API void mr_runtime_close(mr_runtime *rt);
 
-/* Opens a model (a .mrw checkpoint, a training folder, a .safetensors file with tokenizer metadata) for
- * generating text on rt, which must outlive the session. MR_EFILE names what is wrong in the file. */
-int mr_session_open(mr_session **session, mr_runtime *rt, const char *model);
-/* Frees the session. NULL is fine. */
-void mr_session_close(mr_session *session);
+/* ---- models ----------------------------------------------------------------------------------------------------- */
 
-/* Empties the state: the next prompt starts a new text. */
-int mr_session_reset(mr_session *session);
+struct mr_lm_options {
+    size_t size;               /* sizeof (struct mr_lm_options) */
+    const char *precision;     /* how weights are held: "f32", "f16", "bf16", "q8_0" … "q4_0"; NULL: as in the file */
+    const char *tokenizer;     /* a TOKENIZER of the command line; NULL: the model's own */
+    const char *const *config; /* "key=value" overrides of the configuration, the last one NULL; or NULL */
+    int sequences;             /* the most that are open at a time (1) */
+    size_t memory_limit;       /* bytes on the device at most; 0: what it has */
+    /* Called while weights are read and prompts are, with the part that is done; not 0 stops the work with
+     * MR_EINTERRUPTED. Or NULL. */
+    int (*progress)(void *context, double part);
+    void *context;
+};
 
-/* Appends `size` bytes of text to what the model has read. MR_EINVAL: a byte that the tokenizer does not know. */
-int mr_session_prompt(mr_session *session, const char *text, size_t size);
+/* Sets all fields to what their comments name. */
+MR_API void mr_lm_defaults(struct mr_lm_options *options);
+
+/* Opens a MODEL of the command line (a .mrw checkpoint, a training folder, .safetensors, .pth, .pt, .bin, a Hugging
+ * Face folder) on rt, which must outlive it. options NULL: the defaults. MR_EFILE names what is wrong in the file. */
+MR_API int mr_lm_open(mr_lm **lm, mr_runtime *rt, const char *model, const struct mr_lm_options *options);
+/* Frees the model; its sequences must be closed before. NULL is fine. */
+MR_API void mr_lm_close(mr_lm *lm);
+
+/* Tokens that the model knows (columns of its logits), and the id that ends a text; -1: none, or no tokenizer. */
+MR_API int mr_lm_vocab_size(const mr_lm *lm);
+MR_API int32_t mr_lm_end_token(const mr_lm *lm);
+/* Parameters, and the family's name ("rwkv7"). */
+MR_API uint64_t mr_lm_parameters(const mr_lm *lm);
+MR_API const char *mr_lm_family(const mr_lm *lm);
+
+/* The ids of a text: *count of them, of which the first `room` are written to ids (NULL with room 0: only counted).
+ * special: names of special tokens in the text mean those tokens. MR_EINVAL: a character that the tokenizer does not
+ * know, or no tokenizer. */
+MR_API int mr_lm_tokenize(mr_lm *lm, const char *text, size_t size, int special, int32_t *ids, size_t room,
+                          size_t *count);
+/* The bytes of a token (none for an id of padding): *bytes stays valid until the next call with the same model. */
+MR_API int mr_lm_token_text(mr_lm *lm, int32_t id, const char **bytes, size_t *size);
+
+/* ---- sequences -------------------------------------------------------------------------------------------------- */
+
+/* A new, empty text. MR_ENOMEM: as many are open as mr_lm_options.sequences allows. */
+MR_API int mr_sequence_open(mr_sequence **sequence, mr_lm *lm);
+/* NULL is fine. */
+MR_API void mr_sequence_close(mr_sequence *sequence);
+
+/* Empties the text: the next token is its first. */
+MR_API int mr_sequence_rewind(mr_sequence *sequence);
+/* `to` becomes the same text as `from`, of the same model; from then on they go their own ways. */
+MR_API int mr_sequence_copy(mr_sequence *to, const mr_sequence *from);
+
+/* Appends `size` bytes of text to what was read. MR_EINVAL: as mr_lm_tokenize. */
+MR_API int mr_sequence_prompt(mr_sequence *sequence, const char *text, size_t size);
 /* The same for token ids. */
-int mr_session_feed(mr_session *session, const int32_t *tokens, int count);
+MR_API int mr_sequence_feed(mr_sequence *sequence, const int32_t *tokens, int count);
+
+/* What several texts read next. */
+struct mr_feed {
+    mr_sequence *sequence;
+    const int32_t *tokens;
+    int count;
+};
+/* Advances several sequences of one model together. Each comes out as it would alone. */
+MR_API int mr_sequences_feed(const struct mr_feed *feeds, int count);
+
+/* Logits after the last token read, [vocab_size]: valid until the sequence reads on. MR_EINVAL: nothing was read. */
+MR_API int mr_sequence_logits(const mr_sequence *sequence, const float **logits);
 
 /* How the next token is drawn from the logits. */
 struct mr_sampling {
@@ -58,22 +128,26 @@ struct mr_sampling {
 };
 
 /* 0.8, 200, 1, 1, 1337: the command line's defaults. */
-void mr_sampling_defaults(struct mr_sampling *sampling);
+MR_API void mr_sampling_defaults(struct mr_sampling *sampling);
 
 /* Draws the next token, which then counts as read. 1: *id is it; 0: the model ended the text (its tokenizer's
  * end token); negative: an error. Needs at least one token read before. */
-int mr_session_next(mr_session *session, const struct mr_sampling *sampling, int32_t *id);
-
-/* The bytes of a token: *bytes stays valid until the session's next call. */
-int mr_session_text(mr_session *session, int32_t id, const char **bytes, size_t *size);
+MR_API int mr_sequence_next(mr_sequence *sequence, const struct mr_sampling *sampling, int32_t *id);
+/* One token for each of several sequences of one model: sampling[i] draws ids[i], more[i] is 1 or 0 as above. */
+MR_API int mr_sequences_next(mr_sequence *const *sequences, const struct mr_sampling *sampling, int32_t *ids, int *more,
+                             int count);
 
 /* Tokens read and drawn since the start of the text. */
-int64_t mr_session_position(const mr_session *session);
+MR_API int64_t mr_sequence_position(const mr_sequence *sequence);
 
-/* The state after the tokens read so far, to go on from later on any device: written to a file, atomically, and
- * read back into a session of the same model (else MR_EFILE). */
-int mr_session_save(mr_session *session, const char *path);
-int mr_session_restore(mr_session *session, const char *path);
+/* The state after the tokens read so far, to continue from later on any device: written to a file, atomically, and
+ * read back into a sequence of a model with the same weights (else MR_EFILE). */
+MR_API int mr_sequence_save(mr_sequence *sequence, const char *path);
+MR_API int mr_sequence_restore(mr_sequence *sequence, const char *path);
+/* The same in memory: mr_sequence_state_size() bytes. */
+MR_API size_t mr_sequence_state_size(const mr_sequence *sequence);
+MR_API int mr_sequence_state(mr_sequence *sequence, void *bytes);
+MR_API int mr_sequence_set_state(mr_sequence *sequence, const void *bytes, size_t size);
 
 #ifdef __cplusplus
 }

@@ -85,31 +85,10 @@ int mr_print_json(json_t *object)
     return failed ? mr_fail(MR_EFILE, "the result cannot be written to standard output") : 0;
 }
 
-static json_t *value_of(const char *text)
-{
-    json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
-    if (value)
-        return value;
-    if (strcmp(text, "True") == 0 || strcmp(text, "False") == 0)
-        return json_boolean(text[0] == 'T');
-    return json_string(text);
-}
-
 int mr_overrides(const struct mr_words *words, json_t **object)
 {
     *object = NULL;
-    for (int i = 0; i < words->count; i++) {
-        const char *equals = strchr(words->word[i], '=');
-        if (!equals)
-            return mr_fail(MR_EINVAL, "--config '%s' is not of the form key=value", words->word[i]);
-        if (!*object && !(*object = json_object()))
-            return mr_fail(MR_ENOMEM, "out of memory");
-        char key[64];
-        snprintf(key, sizeof key, "%.*s", (int)(equals - words->word[i]), words->word[i]);
-        if (json_object_set_new(*object, key, value_of(equals + 1)))
-            return mr_fail(MR_EINVAL, "--config '%s' is not valid text", words->word[i]);
-        struct mr_config scratch = {0};
-        MR_TRY(mr_config_set(&scratch, key, json_object_get(*object, key), NULL)); /* a key and a value that fit */
-    }
+    for (int i = 0; i < words->count; i++)
+        MR_TRY(mr_config_assign(object, words->word[i]));
     return 0;
 }

@@ -57,7 +57,7 @@ static int run(struct request *r, const char *path, const json_t *overrides)
     int err;
     MR_GO(mr_token_data_open(&data, r->data));
     MR_GO(mr_common_open(&r->common, &rt));
-    MR_GO(mr_model_open(&model, rt, path, overrides, false, &file));
+    MR_GO(mr_model_open(&model, rt, path, overrides, &file));
     MR_GO(check_tokenizer(data, &file, r->data));
     MR_GO(mr_token_data_find_bytes(data, file.tokenizer));
     struct mr_evaluation how = {.split = strcmp(r->split, "train") == 0 ? MR_SPLIT_TRAIN : MR_SPLIT_VAL,

@@ -10,7 +10,7 @@
 #include "base/progress.h"
 #include "cli/cli.h"
 #include "cli/options.h"
-#include "infer/session.h"
+#include "infer/lm.h"
 #include "infer/sampler.h"
 
 struct request {
@@ -73,11 +73,11 @@ static void print_text(const struct request *r, struct answer *a, size_t prompt,
 }
 
 /* Appends the token's text; true when the stop text is complete (and then cut off). */
-static int append(mr_session *s, const struct request *r, struct answer *a, size_t prompt, int32_t id)
+static int append(mr_sequence *s, const struct request *r, struct answer *a, size_t prompt, int32_t id)
 {
     const char *bytes;
     size_t size, n = r->stop ? strlen(r->stop) : 0;
-    MR_TRY(mr_session_text(s, id, &bytes, &size));
+    MR_TRY(mr_lm_token_text(s->lm, id, &bytes, &size));
     size_t from = a->text.size - prompt > n ? a->text.size - n : prompt;
     MR_TRY(mr_str_append(&a->text, bytes, size));
     char *at = n ? memmem(a->text.text + from, a->text.size - from, r->stop, n) : NULL;
@@ -87,16 +87,16 @@ static int append(mr_session *s, const struct request *r, struct answer *a, size
     return 1;
 }
 
-static int generate(mr_session *s, const struct request *r, struct answer *a)
+static int generate(mr_sequence *s, const struct request *r, struct answer *a)
 {
     size_t prompt = a->text.size;
     double began = mr_now();
     if (prompt)
-        MR_TRY(mr_session_prompt(s, a->text.text, prompt));
+        MR_TRY(mr_sequence_prompt(s, a->text.text, prompt));
     print_text(r, a, prompt, false);
     while (a->count < r->max_tokens && !*r->stopped) {
         int32_t id;
-        int more = mr_session_next(s, &r->sampling, &id);
+        int more = mr_sequence_next(s, &r->sampling, &id);
         if (more < 0)
             return more;
         if (a->count == 0)
@@ -149,7 +149,9 @@ static int run(const struct request *r, const json_t *overrides)
 {
     struct answer a = {0};
     mr_runtime *rt = NULL;
-    mr_session *s = NULL;
+    mr_lm *lm = NULL;
+    mr_sequence *s = NULL;
+    struct mr_lm_options options;
     char path[4096];
     int err = 0;
     if (r->model_name)
@@ -163,17 +165,21 @@ static int run(const struct request *r, const json_t *overrides)
         goto fail;
     }
     MR_GO(mr_common_open(&r->common, &rt));
-    MR_GO(mr_session_open_with(&s, rt, path, overrides, r->tokenizer));
+    mr_lm_defaults(&options);
+    options.tokenizer = r->tokenizer;
+    MR_GO(mr_lm_open_with(&lm, rt, path, overrides, &options));
+    MR_GO(mr_sequence_open(&s, lm));
     if (r->state_in)
-        MR_GO(mr_session_restore(s, r->state_in));
+        MR_GO(mr_sequence_restore(s, r->state_in));
     MR_GO(generate(s, r, &a));
     if (r->state_out)
-        MR_GO(mr_session_save(s, r->state_out));
+        MR_GO(mr_sequence_save(s, r->state_out));
     MR_GO(report(r, &a));
     if (*r->stopped)
         err = mr_fail(MR_EINTERRUPTED, "stopped");
 fail:
-    mr_session_close(s);
+    mr_sequence_close(s);
+    mr_lm_close(lm);
     mr_common_close(&r->common, rt);
     json_decref(a.ids);
     mr_str_free(&a.text);

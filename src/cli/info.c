@@ -10,7 +10,7 @@
 #include "cli/cli.h"
 #include "cli/info.h"
 #include "formats/load.h"
-#include "model/pass.h"
+#include "model/memory.h"
 #include "model/sizes.h"
 #include "text/folder.h"
 
@@ -23,24 +23,12 @@ struct request {
 
 /* ---- --plan -------------------------------------------------------------------------------------------------- */
 
-/* {"parameters": bytes, ..., "total": bytes} of one pass over the model, with what the model itself takes. */
-static int plan_json(const struct mr_config *cfg, const struct mr_pass_options *options, json_t **out)
+/* {"parameters": bytes, ..., "total": bytes} */
+static int plan_json(const mr_plan *plan, json_t **out)
 {
-    struct mr_params params = {0};
-    mr_plan *plan = NULL;
     json_t *json = json_object();
     size_t total = 0;
     int err;
-    mr_pass *pass = mr_alloc(1, sizeof *pass);
-    if (!pass || !json) {
-        err = mr_fail(MR_ENOMEM, "no memory for a plan");
-        goto fail;
-    }
-    *pass = (struct mr_pass){.cfg = cfg, .options = *options};
-    MR_GO(mr_model_declare(&params, cfg));
-    MR_GO(mr_plan_create(&plan, NULL));
-    MR_GO(mr_model_plan(&params, plan, options->training));
-    MR_GO(mr_pass_plan(pass, plan, &params, NULL));
     for (int kind = 0; kind < MR_MEMORY_KINDS; kind++) {
         size_t bytes = mr_plan_bytes(plan, kind);
         total += bytes;
@@ -48,28 +36,37 @@ static int plan_json(const struct mr_config *cfg, const struct mr_pass_options *
     }
     MR_GO(mr_json_set(json, "total", json_integer((json_int_t)total)));
     *out = json;
-    json = NULL;
+    return 0;
 fail:
     json_decref(json);
+    return err;
+}
+
+static int add_plan(const struct mr_config *cfg, const struct mr_memory_need *need, const char *name, json_t *plans)
+{
+    mr_plan *plan = NULL;
+    json_t *json = NULL;
+    int err;
+    MR_GO(mr_memory_plan(&plan, cfg, need, NULL));
+    MR_GO(plan_json(plan, &json));
+    err = mr_json_set(plans, name, json);
+fail:
     mr_plan_free(plan);
-    mr_pass_free(pass);
-    mr_params_free(&params);
     return err;
 }
 
 static int add_plans(const struct request *r, const struct mr_config *cfg, json_t *out)
 {
-    const struct mr_pass_options training = {.batch = (int)r->batch, .time = cfg->block_size, .training = true};
-    const struct mr_pass_options decoding = {.batch = 1, .time = 1, .with_state = true};
-    json_t *plans = json_object(), *one = NULL;
+    const struct mr_memory_need training = {
+        .workspace = {.batch = (int)r->batch, .time = cfg->block_size, .training = true}, .optimizer = true};
+    struct mr_memory_need decoding = {.slots = 1};
+    json_t *plans = json_object();
     int err;
-    if (cfg->family < MR_RWKV4) { /* the others are not trained here */
-        MR_GO(plan_json(cfg, &training, &one));
-        MR_GO(mr_json_set(plans, "training", one));
-    }
-    if (cfg->mode == MR_CAUSAL) {
-        MR_GO(plan_json(cfg, &decoding, &one));
-        MR_GO(mr_json_set(plans, "decoding", one));
+    if (mr_model_trainable(cfg))
+        MR_GO(add_plan(cfg, &training, "training", plans));
+    if (mr_states_possible(cfg)) {
+        mr_decoding_options(&decoding.workspace, cfg, 1);
+        MR_GO(add_plan(cfg, &decoding, "decoding", plans));
     }
     return mr_json_set(out, "plan", plans);
 fail:

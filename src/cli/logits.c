@@ -3,6 +3,7 @@
  * batch. For checking a model against others. */
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +12,9 @@
 #include "cli/cli.h"
 #include "io/safetensors.h"
 #include "formats/load.h"
+#include "model/workspace.h"
 
-#define CHUNK 256 /* positions of one call where the model has a state */
-#define ROWS 64   /* of logits that are computed at a time: the head is read once for them */
+#define CHUNK 64 /* positions of one call where the model has a state: the head is read once for them */
 
 struct request {
     struct mr_common common;
@@ -58,41 +59,54 @@ fail:
     return err;
 }
 
-static bool has_state(const struct mr_config *cfg)
+/* Rows of logits that are not finite end the work: the name of what gave the first. */
+static int check_finite(mr_workspace *ws, const float *logits, int rows, int first)
 {
-    return cfg->family != MR_MICRORWKV || cfg->mode == MR_CAUSAL;
+    size_t vocab = (size_t)ws->cfg->vocab_size;
+    char place[MR_NAME];
+    for (size_t i = 0; i < (size_t)rows * vocab; i++) {
+        if (isfinite(logits[i]))
+            continue;
+        MR_TRY(mr_first_not_finite(ws, place));
+        return mr_fail(MR_ENUMERIC, "the logits at position %d are not finite numbers; first in %s",
+                       first + (int)(i / vocab), place);
+    }
+    return 0;
 }
 
 static int compute_logits(mr_model *model, const int32_t *tokens, int count, bool step, mr_tensor_writer *writer)
 {
     const struct mr_config *cfg = &model->cfg;
-    bool with_state = has_state(cfg);
+    bool with_state = mr_states_possible(cfg);
     int chunk = step ? 1 : with_state && count > CHUNK ? CHUNK : count;
-    struct mr_pass_options options = {.batch = 1, .time = chunk, .with_state = with_state};
-    mr_pass *pass = NULL;
+    const struct mr_workspace_options options = {.batch = 1, .time = chunk, .logits = chunk};
+    mr_workspace *ws = NULL;
+    mr_states *states = NULL;
     int err;
-    float *logits = mr_alloc((size_t)(chunk < ROWS ? chunk : ROWS) * (size_t)cfg->vocab_size, sizeof *logits);
+    float *logits = mr_alloc((size_t)chunk * (size_t)cfg->vocab_size, sizeof *logits);
     if (!logits)
         return MR_ENOMEM;
-    MR_GO(mr_pass_create(&pass, model, &options));
+    MR_GO(mr_workspace_create(&ws, model, &options));
+    if (with_state)
+        MR_GO(mr_states_create(&states, model, 1, false));
     for (int at = 0; at < count; at += chunk) {
         int n = count - at < chunk ? count - at : chunk;
-        MR_GO(mr_pass_forward(pass, tokens + at, 1, n, false, 1));
-        for (int row = 0; row < n; row += ROWS) {
-            int rows = n - row < ROWS ? n - row : ROWS;
-            MR_GO(mr_pass_logits(pass, row, rows, logits));
-            MR_GO(mr_tensor_writer_append_f32(writer, logits, (size_t)rows * (size_t)cfg->vocab_size));
-        }
+        const struct mr_piece piece = {states ? 0 : -1, tokens + at, n, MR_LOGITS_ALL};
+        MR_GO(mr_run(ws, states, &piece, 1));
+        MR_GO(mr_workspace_logits(ws, 0, n, logits));
+        MR_GO(check_finite(ws, logits, n, at));
+        MR_GO(mr_tensor_writer_append_f32(writer, logits, (size_t)n * (size_t)cfg->vocab_size));
     }
 fail:
-    mr_pass_free(pass);
+    mr_states_free(states);
+    mr_workspace_free(ws);
     free(logits);
     return err;
 }
 
 static int check_request(const struct mr_config *cfg, const int32_t *tokens, int count, bool step)
 {
-    if (step && !has_state(cfg))
+    if (step && !mr_states_possible(cfg))
         return mr_fail(MR_EINVAL, "--step: a model in reference mode cannot be fed one token at a time");
     if (cfg->positions == MR_POSITIONS_LEARNED && count > cfg->block_size)
         return mr_fail(MR_EFILE, "%d tokens are more than the %d positions that this model has learned (block_size)",
@@ -113,7 +127,7 @@ static int run_logits(const struct request *r)
     int count, err;
     MR_GO(parse_tokens(r->tokens, &tokens, &count));
     MR_GO(mr_common_open(&r->common, &rt));
-    MR_GO(mr_model_open(&model, rt, r->model, r->overrides, false, NULL));
+    MR_GO(mr_model_open(&model, rt, r->model, r->overrides, NULL));
     MR_GO(check_request(&model->cfg, tokens, count, r->step));
     struct mr_file_tensor out = {
         .name = "logits", .dtype = MR_DTYPE_F32, .ndim = 2, .shape = {count, model->cfg.vocab_size}, .shares = -1};
@@ -168,9 +182,11 @@ fail:
 }
 
 /* Writes loss, logits and the gradient of every parameter. */
-static int write_gradients(mr_model *model, const struct batch *b, float loss, const float *logits, const char *path)
+static int write_gradients(const struct mr_param_set *gradients, const struct batch *b, float loss, const float *logits,
+                           const char *path)
 {
     enum { PIECE = 1 << 18 };
+    const mr_model *model = gradients->model;
     int count = model->params.count, err = MR_ENOMEM;
     mr_tensor_writer *writer = NULL;
     struct mr_file_tensor *list = mr_alloc((size_t)count + 2, sizeof *list);
@@ -199,7 +215,7 @@ static int write_gradients(mr_model *model, const struct batch *b, float loss, c
         const struct mr_param *p = model->params.list[i];
         for (size_t at = 0; at < p->count; at += PIECE) {
             size_t n = p->count - at < PIECE ? p->count - at : PIECE;
-            MR_GO(mr_read(model->rt, &p->grad, at, n, room));
+            MR_GO(mr_read(model->rt, &gradients->list[i], at, n, room));
             MR_GO(mr_tensor_writer_append_f32(writer, room, n));
         }
     }
@@ -217,32 +233,42 @@ static int run_grad(const struct request *r)
 {
     mr_runtime *rt = NULL;
     mr_model *model = NULL;
-    mr_pass *pass = NULL;
+    mr_workspace *ws = NULL;
+    struct mr_param_set gradients = {0};
+    struct mr_piece *pieces = NULL;
     struct batch b = {0};
     float *logits = NULL, cross_entropy, aux;
     int err;
     MR_GO(read_batch(r->batch, &b));
     MR_GO(mr_common_open(&r->common, &rt));
-    MR_GO(mr_model_open(&model, rt, r->model, r->overrides, true, NULL));
+    MR_GO(mr_model_open(&model, rt, r->model, r->overrides, NULL));
     MR_GO(check_request(&model->cfg, b.tokens, b.time, false));
     model->cfg.dropout = 0;
-    struct mr_pass_options options = {.batch = b.rows, .time = b.time, .training = true};
-    MR_GO(mr_pass_create(&pass, model, &options));
+    MR_GO(mr_model_check_trainable(&model->cfg));
+    MR_GO(mr_param_set_create(&gradients, model, MR_GRADIENTS, false));
+    const struct mr_workspace_options options = {
+        .batch = b.rows, .time = b.time, .training = true, .gradients = &gradients};
+    MR_GO(mr_workspace_create(&ws, model, &options));
     err = MR_ENOMEM;
     size_t rows = (size_t)b.rows * (size_t)b.time;
-    if (!(logits = mr_alloc(rows, (size_t)model->cfg.vocab_size * sizeof *logits)))
+    if (!(logits = mr_alloc(rows, (size_t)model->cfg.vocab_size * sizeof *logits)) ||
+        !(pieces = mr_alloc((size_t)b.rows, sizeof *pieces)))
         goto fail;
-    MR_GO(mr_model_zero_gradients(model));
-    MR_GO(mr_pass_forward(pass, b.tokens, b.rows, b.time, true, 1));
-    MR_GO(mr_pass_loss(pass, b.targets, logits));
-    MR_GO(mr_pass_backward(pass));
-    MR_GO(mr_pass_read_loss(pass, &cross_entropy, &aux));
-    MR_GO(write_gradients(model, &b, cross_entropy + aux, logits, r->out));
+    for (int i = 0; i < b.rows; i++)
+        pieces[i] = (struct mr_piece){-1, b.tokens + (size_t)i * (size_t)b.time, b.time, MR_LOGITS_NONE};
+    mr_workspace_set_training(ws, true, 1, 0, 0);
+    MR_GO(mr_run(ws, NULL, pieces, b.rows));
+    MR_GO(mr_loss(ws, b.targets, logits));
+    MR_GO(mr_backward(ws));
+    MR_GO(mr_read_loss(ws, &cross_entropy, &aux));
+    MR_GO(write_gradients(&gradients, &b, cross_entropy + aux, logits, r->out));
 fail:
     free(logits);
     free(b.tokens);
     free(b.targets);
-    mr_pass_free(pass);
+    free(pieces);
+    mr_workspace_free(ws);
+    mr_param_set_free(&gradients);
     mr_model_free(model);
     mr_common_close(&r->common, rt);
     return err;

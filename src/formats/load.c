@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "io/tensor_source.h"
 #include "formats/names.h"
@@ -101,6 +102,7 @@ struct destination {
     mr_runtime *rt;
     const mr_tensor *to;
     size_t done;
+    uint64_t *digest; /* of the bytes, or NULL */
 };
 
 static int write_piece(void *context, const void *bytes, size_t count)
@@ -108,55 +110,34 @@ static int write_piece(void *context, const void *bytes, size_t count)
     struct destination *d = context;
     size_t at = d->done;
     d->done += count;
+    if (d->digest)
+        *d->digest = XXH3_64bits_withSeed(bytes, count * sizeof(float), *d->digest);
     return mr_write(d->rt, d->to, at, count, bytes);
 }
 
 static int read_tensor(mr_runtime *rt, mr_tensor_file *source, size_t i, const struct mr_place *place,
-                       const struct mr_param *p, const mr_tensor *to)
+                       const struct mr_param *p, const mr_tensor *to, uint64_t *digest)
 {
-    struct destination d = {rt, to, 0};
+    struct destination d = {rt, to, 0, digest};
     struct mr_recipe recipe;
     MR_TRY(mr_recipe_of(&recipe, source, i, place, p));
     return mr_recipe_run(source, &recipe, false, write_piece, &d);
 }
 
-static int read_moments(mr_model *model, mr_tensor_file *source, const struct mr_moments *moments, int index)
-{
-    struct mr_param *p = model->params.list[index];
-    const struct mr_place same = {.change = MR_SAME};
-    for (int which = 0; which < 2; which++) {
-        int64_t found = mr_moments_find(moments, source, &model->params, index, which);
-        if (found >= 0)
-            MR_TRY(read_tensor(model->rt, source, (size_t)found, &same, p, which ? &p->v : &p->m));
-    }
-    return 0;
-}
-
 static int read_parameters(mr_model *model, mr_tensor_file *source, const struct mr_naming *naming)
 {
-    struct mr_moments moments = {0};
-    int err;
-    MR_GO(mr_check_names(source, naming, &model->params, &model->cfg));
-    if (model->trains)
-        MR_GO(mr_moments_open(&moments, source, naming, &model->params));
-    if (moments.unknown)
-        mr_log(MR_LOG_WARNING, "the optimizer's state is left out: its tensors do not fit the model's parameters");
+    MR_TRY(mr_check_names(source, naming, &model->params, &model->cfg));
     for (int i = 0; i < model->params.count; i++) {
         const struct mr_param *p = model->params.list[i];
         struct mr_place place;
         int64_t at = mr_naming_find(source, naming, p->name, &place);
         if (at >= 0) /* those that may be missing stay 0 */
-            MR_GO(read_tensor(model->rt, source, (size_t)at, &place, p, &p->value));
-        if (model->trains)
-            MR_GO(read_moments(model, source, &moments, i));
+            MR_TRY(read_tensor(model->rt, source, (size_t)at, &place, p, &p->value, &model->digest));
     }
-fail:
-    mr_moments_free(&moments);
-    return err;
+    return 0;
 }
 
-int mr_model_open(mr_model **out, mr_runtime *rt, const char *path, const json_t *overrides, bool trains,
-                  struct mr_model_file *file)
+int mr_model_open(mr_model **out, mr_runtime *rt, const char *path, const json_t *overrides, struct mr_model_file *file)
 {
     mr_tensor_file *source = NULL;
     mr_model *model = NULL;
@@ -164,7 +145,7 @@ int mr_model_open(mr_model **out, mr_runtime *rt, const char *path, const json_t
     struct mr_naming naming;
     int err;
     MR_TRY(mr_model_open_file(&source, path, overrides, &cfg, &naming, file));
-    MR_GO(mr_model_create(&model, rt, &cfg, trains, false));
+    MR_GO(mr_model_create(&model, rt, &cfg, NULL, NULL, false));
     if ((err = read_parameters(model, source, &naming)) < 0) {
         err = mr_fail_in(err, "%s", path);
         goto fail;
@@ -176,4 +157,33 @@ fail:
     mr_model_free(model);
     mr_tensor_file_close(source);
     return err;
+}
+
+int mr_model_read_moments(const char *path, const json_t *overrides, const struct mr_param_set *first,
+                          const struct mr_param_set *second)
+{
+    const struct mr_param_set *sets[] = {first, second};
+    const struct mr_params *params = &first->model->params;
+    const struct mr_place same = {.change = MR_SAME};
+    mr_tensor_file *source = NULL;
+    struct mr_moments moments = {0};
+    struct mr_config cfg;
+    struct mr_naming naming;
+    int err;
+    MR_TRY(mr_model_open_file(&source, path, overrides, &cfg, &naming, NULL));
+    MR_GO(mr_moments_open(&moments, source, &naming, params));
+    if (moments.unknown)
+        mr_log(MR_LOG_WARNING, "the optimizer's state is left out: its tensors do not fit the model's parameters");
+    for (int i = 0; i < params->count; i++) {
+        for (int which = 0; which < 2; which++) {
+            int64_t at = mr_moments_find(&moments, source, params, i, which);
+            if (at >= 0)
+                MR_GO(read_tensor(first->model->rt, source, (size_t)at, &same, params->list[i], &sets[which]->list[i],
+                                  NULL));
+        }
+    }
+fail:
+    mr_moments_free(&moments);
+    mr_tensor_file_close(source);
+    return err < 0 ? mr_fail_in(err, "%s", path) : 0;
 }

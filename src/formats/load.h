@@ -4,7 +4,7 @@
 #define MR_FORMATS_LOAD_H
 
 #include "io/tensor_file.h"
-#include "model/model.h"
+#include "model/param_set.h"
 #include "formats/names.h"
 
 /* What a file says beside the model's weights. */
@@ -28,8 +28,12 @@ int mr_model_open_file(mr_tensor_file **source, const char *path, const json_t *
  * `overrides` (an object of configuration keys, or NULL) laid over them. file may be NULL. */
 int mr_model_read_config(const char *path, const json_t *overrides, struct mr_config *cfg, struct mr_model_file *file);
 
-/* The model itself on a device, parameters read; with `trains` the optimizer's moments too where the file has them. */
-int mr_model_open(mr_model **model, mr_runtime *rt, const char *path, const json_t *overrides, bool trains,
+/* The model itself on a device, weights read. */
+int mr_model_open(mr_model **model, mr_runtime *rt, const char *path, const json_t *overrides,
                   struct mr_model_file *file);
+/* The optimizer's moments (of gradients, of their squares) that the file at `path` has beside the model's weights;
+ * those that it lacks stay 0. */
+int mr_model_read_moments(const char *path, const json_t *overrides, const struct mr_param_set *first,
+                          const struct mr_param_set *second);
 
 #endif

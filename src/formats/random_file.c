@@ -28,7 +28,7 @@ static int draw(void *context, size_t i)
 {
     const struct range *r = context;
     size_t at = i * PIECE, n = r->count - at < PIECE ? r->count - at : PIECE;
-    return mr_param_start(&r->file->params, r->index, &r->file->cfg, r->file->seed, r->first + at, n, r->to + at);
+    return mr_param_init(&r->file->params, r->index, &r->file->cfg, r->file->seed, r->first + at, n, r->to + at);
 }
 
 static int read_bytes(mr_tensor_file *base, size_t i, uint64_t offset, size_t size, void *to)

@@ -8,7 +8,9 @@
 #include "base/philox.h"
 
 struct run {
-    mr_pass *pass;
+    mr_workspace *ws;
+    mr_states *states; /* of a stream; or NULL */
+    struct mr_piece *pieces;
     mr_token_data *data;
     const struct mr_evaluation *how;
     int32_t *tokens, *targets;
@@ -25,9 +27,12 @@ static int run_batch(struct run *r, const uint64_t *at, int batch, int time)
         MR_TRY(mr_token_data_read(r->data, r->how->split, at[b], (size_t)time, r->tokens + row));
         MR_TRY(mr_token_data_read(r->data, r->how->split, at[b] + 1, (size_t)time, r->targets + row));
     }
-    MR_TRY(mr_pass_forward(r->pass, r->tokens, batch, time, false, 1));
-    MR_TRY(mr_pass_loss(r->pass, r->targets, NULL));
-    MR_TRY(mr_pass_read_loss(r->pass, &loss, &aux));
+    for (int b = 0; b < batch; b++)
+        r->pieces[b] = (struct mr_piece){
+            .slot = r->states ? 0 : -1, .tokens = r->tokens + (size_t)b * (size_t)time, .count = time};
+    MR_TRY(mr_run(r->ws, r->states, r->pieces, batch));
+    MR_TRY(mr_loss(r->ws, r->targets, NULL));
+    MR_TRY(mr_read_loss(r->ws, &loss, &aux));
     r->sum += (double)loss * batch * time;
     r->tokens_done += (uint64_t)batch * (uint64_t)time;
     if (r->how->stop && *r->how->stop)
@@ -35,7 +40,7 @@ static int run_batch(struct run *r, const uint64_t *at, int batch, int time)
     return 0;
 }
 
-static void tell(const struct run *r, uint64_t done, uint64_t all)
+static void report(const struct run *r, uint64_t done, uint64_t all)
 {
     if (r->how->progress)
         r->how->progress(r->how->context, done, all);
@@ -52,7 +57,7 @@ static int run_sample(struct run *r, uint64_t *at, uint64_t count)
         for (int b = 0; b < r->how->batch; b++)
             at[b] = mr_philox_below(&draws, (uint64_t)b, windows);
         MR_TRY(run_batch(r, at, r->how->batch, r->how->block));
-        tell(r, (uint64_t)i + 1, (uint64_t)r->how->iters);
+        report(r, (uint64_t)i + 1, (uint64_t)r->how->iters);
     }
     return 0;
 }
@@ -71,7 +76,7 @@ static int run_all(struct run *r, uint64_t *at, uint64_t count)
             MR_TRY(run_batch(r, at, 1, (int)(count - 1 - next)));
             next = count;
         }
-        tell(r, next < count ? next : count, count);
+        report(r, next < count ? next : count, count);
     }
     return 0;
 }
@@ -79,7 +84,7 @@ static int run_all(struct run *r, uint64_t *at, uint64_t count)
 int mr_evaluate(mr_model *model, mr_token_data *data, const struct mr_evaluation *how, struct mr_evaluated *result)
 {
     uint64_t count = mr_token_data_count(data, how->split), bytes = mr_token_data_bytes(data, how->split), *at = NULL;
-    struct mr_pass_options options = {.batch = how->batch, .time = how->block, .with_state = how->stream};
+    const struct mr_workspace_options options = {.batch = how->batch, .time = how->block};
     struct run r = {.data = data, .how = how};
     size_t rows;
     int err;
@@ -90,11 +95,14 @@ int mr_evaluate(mr_model *model, mr_token_data *data, const struct mr_evaluation
         return mr_fail(MR_EFILE, "the split %s has only %llu tokens: too few to evaluate", mr_split_name(how->split),
                        (unsigned long long)count);
     mr_token_data_limit(data, (uint64_t)model->cfg.vocab_size);
-    MR_GO(mr_pass_create(&r.pass, model, &options));
+    MR_GO(mr_workspace_create(&r.ws, model, &options));
+    if (how->stream)
+        MR_GO(mr_states_create(&r.states, model, 1, false));
     rows = (size_t)how->batch * (size_t)how->block;
     err = MR_ENOMEM;
     if (!(r.tokens = mr_alloc(rows, sizeof *r.tokens)) || !(r.targets = mr_alloc(rows, sizeof *r.targets)) ||
-        !(at = mr_alloc((size_t)how->batch, sizeof *at)))
+        !(at = mr_alloc((size_t)how->batch, sizeof *at)) ||
+        !(r.pieces = mr_alloc((size_t)how->batch, sizeof *r.pieces)))
         goto fail;
     MR_GO(how->iters ? run_sample(&r, at, count) : run_all(&r, at, count));
     result->loss = r.sum / (double)r.tokens_done;
@@ -105,6 +113,8 @@ fail:
     free(at);
     free(r.tokens);
     free(r.targets);
-    mr_pass_free(r.pass);
+    free(r.pieces);
+    mr_states_free(r.states);
+    mr_workspace_free(r.ws);
     return err;
 }

@@ -5,7 +5,7 @@
 
 #include <signal.h>
 
-#include "model/model.h"
+#include "model/workspace.h"
 #include "data/token_file.h"
 
 struct mr_evaluation {

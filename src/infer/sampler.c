@@ -94,13 +94,24 @@ static int by_rank(const void *a, const void *b)
     return before(*(const struct candidate *)a, *(const struct candidate *)b) ? -1 : 1;
 }
 
-static int32_t largest(const float *logits, int n)
+/* All tokens with their logits; those seen before are penalised. */
+static void fill_candidates(const mr_sampler *s, float penalty, const float *logits)
 {
-    int32_t best = 0;
+    for (int i = 0; i < s->vocab_size; i++) {
+        float x = logits[i];
+        if (penalty != 1 && s->seen[i])
+            x = x > 0 ? x / penalty : x * penalty;
+        s->candidates[i] = (struct candidate){x, i};
+    }
+}
+
+static int32_t largest(const struct candidate *c, int n)
+{
+    int best = 0;
     for (int i = 1; i < n; i++)
-        if (logits[i] > logits[best])
+        if (before(c[i], c[best]))
             best = i;
-    return best;
+    return c[best].id;
 }
 
 /* Moves the last of the k candidates at `root` down: the heap has the last-ranked one on top. */
@@ -130,17 +141,13 @@ static void select_best(struct candidate *c, int n, int k)
     }
 }
 
-int32_t mr_sampler_draw(mr_sampler *s, const struct mr_sampling *how, float *logits, uint64_t draw)
+int32_t mr_sampler_draw(mr_sampler *s, const struct mr_sampling *how, const float *logits, uint64_t draw)
 {
     int n = s->vocab_size;
-    for (int i = 0; how->repetition_penalty != 1 && i < n; i++)
-        if (s->seen[i])
-            logits[i] = logits[i] > 0 ? logits[i] / how->repetition_penalty : logits[i] * how->repetition_penalty;
-    if (how->temperature == 0)
-        return largest(logits, n);
     struct candidate *c = s->candidates;
-    for (int i = 0; i < n; i++)
-        c[i] = (struct candidate){logits[i], i};
+    fill_candidates(s, how->repetition_penalty, logits);
+    if (how->temperature == 0)
+        return largest(c, n);
     if (how->top_k > 0 && how->top_k < n) {
         select_best(c, n, how->top_k);
         n = how->top_k;

@@ -17,9 +17,9 @@ void mr_sampler_see(mr_sampler *sampler, int32_t token);
 /* A byte per token of the vocabulary, 1 where it was seen: to be saved and restored. */
 uint8_t *mr_sampler_seen(mr_sampler *sampler);
 
-/* Draws a token; logits [vocab_size] are changed. `draw` numbers the draws of a text: the same seed, draw and
+/* Draws a token from logits [vocab_size]. `draw` numbers the draws of a text: the same seed, draw and
  * logits give the same token. */
-int32_t mr_sampler_draw(mr_sampler *sampler, const struct mr_sampling *how, float *logits, uint64_t draw);
+int32_t mr_sampler_draw(mr_sampler *sampler, const struct mr_sampling *how, const float *logits, uint64_t draw);
 
 /* MR_EINVAL where a value makes no sense. */
 int mr_sampling_check(const struct mr_sampling *how);

@@ -56,6 +56,9 @@ int mr_family_by_name(const char *name);
 int mr_config_set(struct mr_config *cfg, const char *key, const json_t *value, bool *known);
 /* Sets all keys of an object; what is not a model's key is passed over. */
 int mr_config_set_all(struct mr_config *cfg, const json_t *object);
+/* Adds "key=value" to an object of configuration keys (made where *object is NULL); MR_EINVAL: no such key, or not a
+ * value of it. */
+int mr_config_assign(json_t **object, const char *assignment);
 /* The keys that mean something for the family, in a fixed order; NULL when out of memory. */
 json_t *mr_config_json(const struct mr_config *cfg);
 /* The i-th key's name, NULL past the last: for messages and --help. */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "model/pass.h"
+#include "model/workspace.h"
 #include "ops/linear.h"
 
 int mr_keep(struct mr_planner *planner, mr_tensor *where, size_t count)
@@ -18,23 +18,10 @@ int mr_scratch(struct mr_planner *planner, mr_tensor *where, size_t count)
     return count ? mr_plan_add(planner->plan, MR_SCRATCH, where, MR_F32, count) : 0;
 }
 
-int mr_state(struct mr_planner *planner, mr_tensor *where, size_t count)
-{
-    if (!planner->with_state)
-        return 0;
-    struct mr_pass *pass = planner->pass;
-    mr_tensor **states = mr_realloc(pass->states, (size_t)pass->state_count + 1, sizeof *states);
-    if (!states)
-        return MR_ENOMEM;
-    pass->states = states;
-    pass->states[pass->state_count++] = where;
-    return mr_plan_add(planner->plan, MR_STATE, where, MR_F32, count);
-}
-
 int mr_shared(struct mr_planner *planner, const mr_tensor **where, const char *name, size_t count)
 {
-    struct mr_pass *pass = planner->pass;
-    struct mr_shared_tensor **last = &pass->shared;
+    mr_workspace *ws = planner->ws;
+    struct mr_shared_tensor **last = &ws->shared;
     while (*last && strcmp((*last)->name, name) != 0)
         last = &(*last)->next;
     if (!*last) {
@@ -71,6 +58,7 @@ int mr_linear_declare(struct mr_params *params, const char *prefix, const char *
     if (!p)
         return MR_EINVAL;
     p->std = std;
+    p->matrix = p->decay = true;
     if (!bias)
         return 0;
     snprintf(full, sizeof full, "%s.bias", name);
@@ -91,18 +79,18 @@ int mr_linear_find(struct mr_linear *linear, const struct mr_params *params, con
     return 0;
 }
 
-int mr_linear_apply(struct mr_pass *pass, const struct mr_linear *linear, const mr_tensor *x, const mr_tensor *y)
+int mr_linear_run(mr_workspace *ws, const struct mr_linear *linear, const mr_tensor *x, const mr_tensor *y)
 {
-    return mr_linear_forward(pass->rt, x, &linear->weight->value, linear->bias ? &linear->bias->value : NULL, y,
-                             pass->rows, linear->in, linear->out);
+    return mr_linear_forward(ws->rt, x, &linear->weight->value, linear->bias ? &linear->bias->value : NULL, y, ws->rows,
+                             linear->in, linear->out);
 }
 
-int mr_linear_reverse(struct mr_pass *pass, const struct mr_linear *linear, const mr_tensor *x, const mr_tensor *dy,
-                      const mr_tensor *dx, bool accumulate)
+int mr_linear_backward(mr_workspace *ws, const struct mr_linear *linear, const mr_tensor *x, const mr_tensor *dy,
+                       const mr_tensor *dx, bool accumulate)
 {
     if (dx)
-        MR_TRY(mr_linear_backward_input(pass->rt, dy, &linear->weight->value, dx, pass->rows, linear->in, linear->out,
+        MR_TRY(mr_linear_backward_input(ws->rt, dy, &linear->weight->value, dx, ws->rows, linear->in, linear->out,
                                         accumulate));
-    return mr_linear_backward_weight(pass->rt, x, dy, &linear->weight->grad, linear->bias ? &linear->bias->grad : NULL,
-                                     &pass->reduce, pass->rows, linear->in, linear->out);
+    return mr_linear_backward_weight(ws->rt, x, dy, mr_grad(ws, linear->weight), mr_grad(ws, linear->bias), &ws->reduce,
+                                     ws->rows, linear->in, linear->out);
 }

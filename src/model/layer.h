@@ -5,45 +5,54 @@
 
 #include "model/params.h"
 
-struct mr_pass;
+typedef struct mr_workspace mr_workspace;
 struct mr_node;
 
-/* What a layer may ask for while the memory of a pass is planned. B = batch, T = time: the most that one call
- * may hold. */
+/* What a layer may ask for while the memory of a workspace is planned. */
 struct mr_planner {
     mr_plan *plan;
     const struct mr_params *params;
     const struct mr_config *cfg;
     const mr_runtime *rt; /* NULL: a plan without a device */
-    struct mr_pass *pass;
-    int batch, time;
+    mr_workspace *ws;
+    int batch, time; /* B, T: the largest batch without slots, the longest piece */
+    size_t rows;     /* R, the most rows of one group: B*T, or more for steps */
     bool training;   /* a backward will follow */
-    bool with_state; /* positions may come in several calls */
 };
+
+#define MR_LAYER_STATES 3
 
 struct mr_layer {
     const char *name;
     size_t own; /* bytes of the node's own struct, zeroed */
     /* Declares its parameters under `prefix` ("transformer.h.3.tmix."). NULL: it has none. */
     int (*declare)(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block);
+    /* Sizes, in floats of a slot, of its state tensors; returns their number, or -1 where no state can stand for what
+     * was read: the layer needs the whole text at once. NULL: it has none. */
+    int (*states)(const struct mr_config *cfg, size_t sizes[MR_LAYER_STATES]);
     /* Finds its parameters, asks for memory. */
     int (*plan)(struct mr_node *node, struct mr_planner *planner);
-    /* y = layer(x); x, y [B*T, C], rows of batch item b at b*T. Reads and advances the state if the pass has
-     * one; T = 1 with state is the decoding step and takes the tuned kernels. May add to the pass's loss. */
-    int (*forward)(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y);
+    /* y = layer(x); x, y [B*T, C], rows of batch item b at b*T. Reads and advances the state where the group has one
+     * (then B is 1). May add to the loss. */
+    int (*forward)(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *y);
     /* dx = d loss / dx (written) from dy, after forward with the same x; parameter gradients are added. */
-    int (*backward)(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+    int (*backward)(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *dy,
                     const mr_tensor *dx);
 };
 
-/* One use of a layer in one pass: two uses of one name share parameters and have their own state. */
+/* One use of a layer: two uses of one name share parameters and have their own state. */
 struct mr_node {
     const struct mr_layer *layer;
     char prefix[MR_NAME];
     int block;
     uint32_t site; /* first of its four dropout sites */
+    int state;     /* index of its first state tensor in mr_states */
     void *own;
 };
+
+/* The nodes of a model in the order in which they run; own is NULL. */
+int mr_nodes_build(struct mr_node **nodes, int *count, const struct mr_config *cfg);
+void mr_nodes_free(struct mr_node *nodes, int count);
 
 #define MR_LINKS 4
 
@@ -55,16 +64,41 @@ struct mr_branch {
     } chain[MR_LINKS];
 };
 
+/* Groups of configuration keys that not every family has. */
+enum mr_keys {
+    MR_KEYS_NANO = 1, /* n_head, bias, dropout */
+    MR_KEYS_MICRO = 2,
+    MR_KEYS_GELU = 4,
+    MR_KEYS_FFN = 8,
+    MR_KEYS_HEAD_SIZE = 16, /* head_size, ln_x_eps */
+    MR_KEYS_RWKV5 = 32,
+    MR_KEYS_RWKV6 = 64,
+    MR_KEYS_RWKV7 = 128,
+};
+
 struct mr_family {
-    /* The branches of a block; ends with an empty one. */
-    const struct mr_branch *(*block)(const struct mr_config *cfg);
+    const char *name;
+    /* The branches of a block, the last one empty; or what chooses them. */
+    const struct mr_branch *branches;
+    const struct mr_branch *(*choose)(const struct mr_config *cfg);
     const char *block_prefix;                 /* printf format of the block's number */
     const char *embedding, *positions, *head; /* positions NULL: none; head NULL: tied to the embedding */
     const char *final_norm;                   /* prefix of ln_f */
     const char *first_norm;                   /* prefix of a layer norm right after the embedding, or NULL */
+    bool norm_bias;                           /* layer norms have a bias whatever the configuration says */
+    bool heads_by_size;                       /* heads follow from head_size */
+    bool whole_block;                         /* attention sees all of the block: its window is block_size */
+    int rwkv;                                 /* the version of RWKV, 4 to 7; 0: none */
+    unsigned keys;                            /* enum mr_keys, or-ed */
+    /* What differs from the common defaults, and what must hold beyond the common checks; NULL: nothing. */
+    void (*defaults)(struct mr_config *cfg);
+    int (*check)(const struct mr_config *cfg);
+    int (*ffn_width)(const struct mr_config *cfg);         /* NULL: 4C */
+    int (*lora_width)(const struct mr_config *cfg, int i); /* NULL: none */
 };
 
 const struct mr_family *mr_family(const struct mr_config *cfg);
+const struct mr_branch *mr_family_branches(const struct mr_config *cfg);
 
 /* The layers. */
 extern const struct mr_layer mr_layer_rms_norm, mr_layer_time_mix_x051a, mr_layer_channel_mix,
@@ -78,11 +112,8 @@ extern const struct mr_layer mr_layer_rms_norm, mr_layer_time_mix_x051a, mr_laye
 /* Kept from forward to backward when training, else scratch of this layer. */
 int mr_keep(struct mr_planner *planner, mr_tensor *where, size_t count);
 int mr_scratch(struct mr_planner *planner, mr_tensor *where, size_t count);
-/* Only when the pass has a state: carried from call to call, zero at first. */
-int mr_state(struct mr_planner *planner, mr_tensor *where, size_t count);
-
-/* A tensor by which layers of one pass hand something on: the first to ask has it made, all get the same. The name
- * is kept, not copied; *where stays valid as long as the pass. */
+/* A tensor by which layers hand something on: the first to ask has it made, all get the same. The name is kept, not
+ * copied; *where stays valid as long as the workspace. */
 int mr_shared(struct mr_planner *planner, const mr_tensor **where, const char *name, size_t count);
 
 /* Declares a norm's weight (starting at 1) and, if wanted, its bias. */
@@ -98,9 +129,9 @@ struct mr_linear {
 int mr_linear_declare(struct mr_params *params, const char *prefix, const char *name, int out, int in, bool bias,
                       double std);
 int mr_linear_find(struct mr_linear *linear, const struct mr_params *params, const char *prefix, const char *name);
-int mr_linear_apply(struct mr_pass *pass, const struct mr_linear *linear, const mr_tensor *x, const mr_tensor *y);
+int mr_linear_run(mr_workspace *ws, const struct mr_linear *linear, const mr_tensor *x, const mr_tensor *y);
 /* dx (NULL: not wanted) is written, or added to; the parameters' gradients are added to. */
-int mr_linear_reverse(struct mr_pass *pass, const struct mr_linear *linear, const mr_tensor *x, const mr_tensor *dy,
-                      const mr_tensor *dx, bool accumulate);
+int mr_linear_backward(mr_workspace *ws, const struct mr_linear *linear, const mr_tensor *x, const mr_tensor *dy,
+                       const mr_tensor *dx, bool accumulate);
 
 #endif

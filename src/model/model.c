@@ -15,11 +15,13 @@ static int declare_embeddings(struct mr_params *params, const struct mr_config *
     if (!p)
         return MR_EINVAL;
     p->std = 0.02;
+    p->matrix = p->decay = true;
     if (family->positions && cfg->positions == MR_POSITIONS_LEARNED) {
         p = mr_declare(params, "", family->positions, mr_shape((size_t)cfg->block_size, (size_t)cfg->n_embd));
         if (!p)
             return MR_EINVAL;
         p->std = 0.02;
+        p->decay = true;
     }
     return family->first_norm ? mr_norm_declare(params, family->first_norm, cfg->n_embd, true) : 0;
 }
@@ -30,7 +32,7 @@ int mr_model_declare(struct mr_params *params, const struct mr_config *cfg)
     const struct mr_family *family = mr_family(cfg);
     MR_TRY(declare_embeddings(params, cfg, family));
     for (int block = 0; block < cfg->n_layer; block++) {
-        for (const struct mr_branch *b = family->block(cfg); b->chain[0].layer; b++) {
+        for (const struct mr_branch *b = mr_family_branches(cfg); b->chain[0].layer; b++) {
             for (int i = 0; i < MR_LINKS && b->chain[i].layer; i++) {
                 if (!b->chain[i].layer->declare)
                     continue;
@@ -41,19 +43,20 @@ int mr_model_declare(struct mr_params *params, const struct mr_config *cfg)
             }
         }
     }
-    MR_TRY(mr_norm_declare(params, family->final_norm, cfg->n_embd, cfg->bias || cfg->family >= MR_RWKV4));
+    MR_TRY(mr_norm_declare(params, family->final_norm, cfg->n_embd, cfg->bias || family->norm_bias));
     if (!family->head)
         return 0;
     struct mr_param *p = mr_declare(params, "", family->head, mr_shape((size_t)cfg->vocab_size, (size_t)cfg->n_embd));
     if (!p)
         return MR_EINVAL;
     p->std = 0.02;
+    p->matrix = p->decay = true;
     return 0;
 }
 
 bool mr_model_trainable(const struct mr_config *cfg)
 {
-    for (const struct mr_branch *b = mr_family(cfg)->block(cfg); b->chain[0].layer; b++)
+    for (const struct mr_branch *b = mr_family_branches(cfg); b->chain[0].layer; b++)
         for (int i = 0; i < MR_LINKS && b->chain[i].layer; i++)
             if (!b->chain[i].layer->backward)
                 return false;
@@ -69,41 +72,35 @@ int mr_model_check_trainable(const struct mr_config *cfg)
                                              mr_family_name(cfg->family));
 }
 
-/* Gradients and moments have the layout of the parameters, those with weight decay first: the optimizer works on
- * whole segments. */
-int mr_model_plan(struct mr_params *params, mr_plan *plan, bool trains)
+/* Parameters with weight decay come first: the optimizer works on whole segments. */
+int mr_model_plan(struct mr_params *params, mr_plan *plan)
 {
     for (int decay = 1; decay >= 0; decay--) {
         for (int i = 0; i < params->count; i++) {
             struct mr_param *p = params->list[i];
-            if (p->decay != (decay == 1))
-                continue;
-            MR_TRY(mr_plan_add(plan, MR_PARAMETERS, &p->value, MR_F32, p->count));
-            if (!trains)
-                continue;
-            MR_TRY(mr_plan_add(plan, MR_GRADIENTS, &p->grad, MR_F32, p->count));
-            MR_TRY(mr_plan_add(plan, MR_MOMENTS, &p->m, MR_F32, p->count));
-            MR_TRY(mr_plan_add(plan, MR_SECOND_MOMENTS, &p->v, MR_F32, p->count));
+            if (p->decay == (decay == 1))
+                MR_TRY(mr_plan_add(plan, MR_PARAMETERS, &p->value, p->format, p->count));
         }
     }
     return 0;
 }
 
-int mr_model_create(mr_model **out, mr_runtime *rt, const struct mr_config *cfg, bool trains, bool force)
+int mr_model_create(mr_model **out, mr_runtime *rt, const struct mr_config *cfg, mr_format_choice *choose,
+                    void *context, bool force)
 {
     int err = MR_ENOMEM;
     mr_plan *plan = NULL;
-    if (trains)
-        MR_TRY(mr_model_check_trainable(cfg));
     mr_model *model = mr_alloc(1, sizeof *model);
     if (!model)
         return MR_ENOMEM;
     model->rt = rt;
     model->cfg = *cfg;
-    model->trains = trains;
+    model->references = 1;
     MR_GO(mr_model_declare(&model->params, cfg));
+    for (int i = 0; choose && i < model->params.count; i++)
+        MR_GO(choose(context, model->params.list[i]));
     MR_GO(mr_plan_create(&plan, mr_runtime_info(rt)));
-    MR_GO(mr_model_plan(&model->params, plan, trains));
+    MR_GO(mr_model_plan(&model->params, plan));
     MR_GO(mr_plan_allocate(plan, rt, force, &model->arena));
     mr_plan_free(plan);
     *out = model;
@@ -114,16 +111,22 @@ fail:
     return err;
 }
 
+mr_model *mr_model_share(mr_model *model)
+{
+    model->references++;
+    return model;
+}
+
 void mr_model_free(mr_model *model)
 {
-    if (!model)
+    if (!model || --model->references > 0)
         return;
     mr_arena_free(model->rt, model->arena);
     mr_params_free(&model->params);
     free(model);
 }
 
-int mr_model_start(mr_model *model, uint64_t seed)
+int mr_model_init(mr_model *model, uint64_t seed)
 {
     enum { PIECE = 1 << 16 };
     int err = 0;
@@ -134,20 +137,11 @@ int mr_model_start(mr_model *model, uint64_t seed)
         const struct mr_param *p = model->params.list[i];
         for (size_t at = 0; at < p->count; at += PIECE) {
             size_t n = p->count - at < PIECE ? p->count - at : PIECE;
-            MR_GO(mr_param_start(&model->params, i, &model->cfg, seed, at, n, values));
+            MR_GO(mr_param_init(&model->params, i, &model->cfg, seed, at, n, values));
             MR_GO(mr_write(model->rt, &p->value, at, n, values));
         }
     }
 fail:
     free(values);
     return err;
-}
-
-int mr_model_zero_gradients(mr_model *model)
-{
-    int count;
-    const mr_tensor *segments = mr_arena_segments(model->arena, MR_GRADIENTS, &count);
-    for (int i = 0; i < count; i++)
-        MR_TRY(mr_zero(model->rt, &segments[i]));
-    return 0;
 }

@@ -61,22 +61,22 @@ struct mr_param *mr_declare(struct mr_params *params, const char *prefix, const 
         mr_fail(MR_EINVAL, "the parameter %s is declared with two shapes", p.name);
         return NULL;
     }
-    p.decay = p.ndim >= 2 && !strstr(p.name, "time_");
     struct mr_param *added = grow(params);
+    p.index = params->count - 1;
     if (added)
         *added = p;
     return added;
 }
 
-int mr_param_start(const struct mr_params *params, int index, const struct mr_config *cfg, uint64_t seed, size_t offset,
-                   size_t count, float *out)
+int mr_param_init(const struct mr_params *params, int index, const struct mr_config *cfg, uint64_t seed, size_t offset,
+                  size_t count, float *out)
 {
     const struct mr_param *p = params->list[index];
-    if (p->start) { /* these are vectors: all of them, then the part */
+    if (p->init) { /* these are vectors: all of them, then the part */
         float *all = mr_alloc(p->count, sizeof *all);
         if (!all)
             return MR_ENOMEM;
-        p->start(cfg, p->block, all, p->count);
+        p->init(cfg, p->block, all, p->count);
         memcpy(out, all + offset, count * sizeof *out);
         free(all);
         return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * The parameters of a model: names, shapes, how they start, and where they lie on the device. */
+ * The parameters of a model: names, shapes, initial values, and where they lie on the device. */
 #ifndef MR_MODEL_PARAMS_H
 #define MR_MODEL_PARAMS_H
 
@@ -12,12 +12,15 @@ struct mr_param {
     char name[MR_NAME];
     int ndim;
     size_t shape[4], count;
-    bool decay; /* takes part in AdamW's weight decay */
-    /* How it starts: normal(0, std) where std > 0, else `fill`, or what start() writes where that is set. */
+    int index;              /* its place in mr_params.list */
+    enum mr_element format; /* of the weights on the device: MR_F32 unless the model's opener chose another */
+    bool matrix;            /* the matrix of a linear layer, an embedding or a head: may have another format */
+    bool decay;             /* takes part in AdamW's weight decay */
+    /* Its initial values: normal(0, std) where std > 0, else `fill`, or what init() writes where that is set. */
     double std, fill;
-    void (*start)(const struct mr_config *cfg, int block, float *out, size_t count);
+    void (*init)(const struct mr_config *cfg, int block, float *out, size_t count);
     int block;
-    mr_tensor value, grad, m, v; /* grad, m, v: {0} unless the model trains */
+    mr_tensor value;
 };
 
 struct mr_params {
@@ -35,10 +38,10 @@ struct mr_param *mr_declare(struct mr_params *params, const char *prefix, const 
 /* The parameter of that name, or NULL without an error. */
 struct mr_param *mr_param_find(const struct mr_params *params, const char *prefix, const char *name);
 
-/* Values a new model starts with, philox(seed; init, index of the parameter, element): count floats from
+/* Initial values, philox(seed; init, index of the parameter, element): count floats from
  * `offset` on into out. */
-int mr_param_start(const struct mr_params *params, int index, const struct mr_config *cfg, uint64_t seed, size_t offset,
-                   size_t count, float *out);
+int mr_param_init(const struct mr_params *params, int index, const struct mr_config *cfg, uint64_t seed, size_t offset,
+                  size_t count, float *out);
 
 /* Number of elements of all parameters. */
 size_t mr_params_elements(const struct mr_params *params);

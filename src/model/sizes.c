@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/nearest.h"
+#include "model/layer.h"
 
 #define PILE 50277  /* the vocabulary of GPT-NeoX with RWKV-4's padding */
 #define WORLD 65536 /* RWKV World's */
@@ -69,7 +70,7 @@ static int unknown(const char *name)
 
 void mr_config_complete(struct mr_config *cfg, const json_t *given)
 {
-    if (cfg->family != MR_MICRORWKV)
+    if (!(mr_family(cfg)->keys & MR_KEYS_MICRO))
         return;
     if (!json_object_get(given, "aux"))
         cfg->aux = cfg->mode == MR_REFERENCE ? MR_AUX_NONE
@@ -98,7 +99,7 @@ int mr_config_by_name(struct mr_config *cfg, const char *name, const json_t *giv
     if (family)
         return mr_fail(MR_EINVAL, "the family follows from the name %s: it cannot be given", name);
     MR_TRY(mr_config_set_all(cfg, given));
-    if (cfg->family >= MR_RWKV5 && cfg->head_size > 0)
+    if (mr_family(cfg)->heads_by_size && cfg->head_size > 0)
         cfg->n_head = mr_head_count(cfg);
     mr_config_complete(cfg, given);
     return mr_config_check(cfg);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "microrwkv/export.h"
 
 struct _cl_mem;
 typedef struct mr_runtime mr_runtime;
@@ -32,9 +33,9 @@ int mr_device_list(struct mr_device_info **list, int *count);
 
 /* Opens a device by index, by part of its platform's, vendor's or own name (any case), "gpu", "cuda*", "cpu",
  * or NULL: MICRORWKV_DEVICE, else the fastest, GPU before CPU. MR_ENODEV names what there is. */
-int mr_runtime_open(mr_runtime **rt, const char *selector);
+MR_API int mr_runtime_open(mr_runtime **rt, const char *selector);
 /* Waits for the queue, writes the program cache's new entries, frees all. NULL is fine. */
-void mr_runtime_close(mr_runtime *rt);
+MR_API void mr_runtime_close(mr_runtime *rt);
 /* NULL: a middling CPU, to plan for where there is no device. */
 const struct mr_device_info *mr_runtime_info(const mr_runtime *rt);
 

@@ -61,7 +61,7 @@ static int list_tensors(const mr_trainer *t, bool best, struct listing *l)
         for (int i = 0; i < params->count; i++, l->count++) {
             const struct mr_param *p = params->list[i];
             snprintf(l->names[l->count], sizeof l->names[0], formats[kind], p->name);
-            l->sources[l->count] = kind == 0 ? &p->value : kind == 1 ? &p->m : &p->v;
+            l->sources[l->count] = kind == 0 ? &p->value : &t->moments[kind - 1].list[i];
             l->tensors[l->count] = (struct mr_file_tensor){
                 .name = l->names[l->count], .dtype = MR_DTYPE_F32, .ndim = p->ndim, .shares = -1};
             for (int d = 0; d < p->ndim; d++)

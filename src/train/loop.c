@@ -22,9 +22,10 @@ static int evaluate_split(mr_trainer *t, int split, const struct mr_train_events
             return MR_EINTERRUPTED;
         float cross_entropy, aux;
         MR_TRY(mr_trainer_batch(t, split, stream, (uint64_t)i));
-        MR_TRY(mr_pass_forward(t->pass, t->tokens, t->cfg->batch_size, t->cfg->block_size, false, 1));
-        MR_TRY(mr_pass_loss(t->pass, t->targets, NULL));
-        MR_TRY(mr_pass_read_loss(t->pass, &cross_entropy, &aux));
+        mr_workspace_set_training(t->ws, false, 1, t->seed, 0);
+        MR_TRY(mr_run(t->ws, NULL, t->pieces, t->cfg->batch_size));
+        MR_TRY(mr_loss(t->ws, t->targets, NULL));
+        MR_TRY(mr_read_loss(t->ws, &cross_entropy, &aux));
         sum += cross_entropy;
         if (events->evaluating)
             events->evaluating(events->context, (split == MR_SPLIT_TRAIN ? 0 : t->cfg->eval_iters) + i + 1,
@@ -67,18 +68,17 @@ static int iterate(mr_trainer *t, double lr, float *loss, float *grad_norm)
 {
     int micro_batches = t->cfg->gradient_accumulation_steps;
     *loss = 0;
-    MR_TRY(mr_model_zero_gradients(t->model));
+    MR_TRY(mr_param_set_zero(&t->gradients));
     for (int i = 0; i < micro_batches; i++) {
         float cross_entropy, aux;
-        mr_pass_set_draws(t->pass, t->seed, t->micro_step);
+        mr_workspace_set_training(t->ws, true, 1.0f / (float)micro_batches, t->seed, t->micro_step);
         MR_TRY(mr_trainer_batch(t, MR_SPLIT_TRAIN, MR_STREAM_TRAIN, t->micro_step));
-        MR_TRY(mr_pass_forward(t->pass, t->tokens, t->cfg->batch_size, t->cfg->block_size, true,
-                               1.0f / (float)micro_batches));
-        MR_TRY(mr_pass_loss(t->pass, t->targets, NULL));
-        MR_TRY(mr_pass_backward(t->pass));
+        MR_TRY(mr_run(t->ws, NULL, t->pieces, t->cfg->batch_size));
+        MR_TRY(mr_loss(t->ws, t->targets, NULL));
+        MR_TRY(mr_backward(t->ws));
         if (i == micro_batches - 1)
             MR_TRY(mr_trainer_grad_norm(t, grad_norm));
-        MR_TRY(mr_pass_read_loss(t->pass, &cross_entropy, &aux));
+        MR_TRY(mr_read_loss(t->ws, &cross_entropy, &aux));
         *loss += cross_entropy + aux;
         t->micro_step++;
     }

@@ -11,7 +11,7 @@
 int mr_trainer_optimizer_open(mr_trainer *t)
 {
     int segments;
-    const mr_tensor *grad = mr_arena_segments(t->model->arena, MR_GRADIENTS, &segments);
+    const mr_tensor *grad = mr_param_set_segments(&t->gradients, &segments);
     t->partial_count = 0;
     for (int i = 0; i < segments; i++)
         t->partial_count += (int)mr_square_sum_partials(grad[i].count);
@@ -30,7 +30,7 @@ void mr_trainer_optimizer_close(mr_trainer *t)
 int mr_trainer_grad_norm(mr_trainer *t, float *grad_norm)
 {
     int segments, at = 0;
-    const mr_tensor *grad = mr_arena_segments(t->model->arena, MR_GRADIENTS, &segments);
+    const mr_tensor *grad = mr_param_set_segments(&t->gradients, &segments);
     for (int i = 0; i < segments; i++) {
         MR_TRY(mr_square_sum(t->rt, &grad[i], 0, grad[i].count, &t->norm_partials, (size_t)at));
         at += (int)mr_square_sum_partials(grad[i].count);
@@ -64,9 +64,9 @@ int mr_trainer_update(mr_trainer *t, double lr)
     mr_arena *arena = t->model->arena;
     int segments;
     const mr_tensor *value = mr_arena_segments(arena, MR_PARAMETERS, &segments);
-    const mr_tensor *grad = mr_arena_segments(arena, MR_GRADIENTS, &segments);
-    const mr_tensor *m = mr_arena_segments(arena, MR_MOMENTS, &segments);
-    const mr_tensor *v = mr_arena_segments(arena, MR_SECOND_MOMENTS, &segments);
+    const mr_tensor *grad = mr_param_set_segments(&t->gradients, &segments);
+    const mr_tensor *m = mr_param_set_segments(&t->moments[0], &segments);
+    const mr_tensor *v = mr_param_set_segments(&t->moments[1], &segments);
     t->optimizer_steps++;
     for (int i = 0; i < segments; i++) {
         size_t decayed;
@@ -109,7 +109,7 @@ const char *mr_trainer_first_bad(mr_trainer *t)
         if (!finite_tensor(t, &t->model->params.list[i]->value, room, PIECE))
             bad = t->model->params.list[i]->name;
     for (int i = 0; room && !bad && i < t->model->params.count; i++)
-        if (!finite_tensor(t, &t->model->params.list[i]->grad, room, PIECE))
+        if (!finite_tensor(t, &t->gradients.list[i], room, PIECE))
             bad = t->model->params.list[i]->name;
     free(room);
     return bad;

@@ -64,6 +64,17 @@ static int check_tokenizer(mr_trainer *t, json_t *saved)
     return 0;
 }
 
+/* Gradients and moments, 0, where the run trains. */
+static int open_optimizer(mr_trainer *t)
+{
+    if (t->cfg->eval_only)
+        return 0;
+    MR_TRY(mr_model_check_trainable(&t->model->cfg));
+    MR_TRY(mr_param_set_create(&t->gradients, t->model, MR_GRADIENTS, false));
+    MR_TRY(mr_param_set_create(&t->moments[0], t->model, MR_MOMENTS, false));
+    return mr_param_set_create(&t->moments[1], t->model, MR_SECOND_MOMENTS, false);
+}
+
 /* vocab_size of a new model: what was given, else the tokenizer's, else nanoGPT's 50304. */
 static int new_model(mr_trainer *t)
 {
@@ -74,8 +85,7 @@ static int new_model(mr_trainer *t)
         return family;
     mr_config_defaults(&cfg, family);
     cfg.block_size = t->cfg->block_size;
-    if (family == MR_GPT2)
-        cfg.bias = false; /* as nanoGPT trains */
+    cfg.bias = false; /* as nanoGPT trains */
     uint64_t vocab = mr_token_data_vocab_size(t->data);
     if (vocab)
         cfg.vocab_size = (int)vocab;
@@ -84,8 +94,9 @@ static int new_model(mr_trainer *t)
     if (vocab > (uint64_t)cfg.vocab_size)
         return mr_fail(MR_EINVAL, "vocab_size %d is smaller than the %llu tokens of the data set's tokenizer",
                        cfg.vocab_size, (unsigned long long)vocab);
-    MR_TRY(mr_model_create(&t->model, t->rt, &cfg, !t->cfg->eval_only, false));
-    MR_TRY(mr_model_start(t->model, t->seed));
+    MR_TRY(mr_model_create(&t->model, t->rt, &cfg, NULL, NULL, false));
+    MR_TRY(mr_model_init(t->model, t->seed));
+    MR_TRY(open_optimizer(t));
     return check_tokenizer(t, NULL);
 }
 
@@ -111,8 +122,11 @@ static int old_model(mr_trainer *t, const char *path, bool resume)
     struct mr_model_file file = {0};
     json_t *overrides = changes(t);
     int err;
-    MR_GO(mr_model_open(&t->model, t->rt, path, overrides, !t->cfg->eval_only, &file));
+    MR_GO(mr_model_open(&t->model, t->rt, path, overrides, &file));
     MR_GO(check_tokenizer(t, file.tokenizer));
+    MR_GO(open_optimizer(t));
+    if (!t->cfg->eval_only)
+        MR_GO(mr_model_read_moments(path, overrides, &t->moments[0], &t->moments[1]));
     if (resume && !file.training)
         err = mr_fail(MR_EFILE, "%s says nothing of a training run that could go on: use init_from=%s", path, path);
     else if ((resume || goes_on(&file)) && (err = mr_trainer_resume(t, file.training)) < 0)
@@ -173,13 +187,20 @@ int mr_trainer_open(mr_trainer *t, mr_runtime *rt, struct mr_train_config *cfg)
     }
     t->model_cfg = t->model->cfg;
     mr_token_data_limit(t->data, (uint64_t)t->model->cfg.vocab_size);
-    struct mr_pass_options options = {.batch = cfg->batch_size, .time = cfg->block_size, .training = !cfg->eval_only};
-    MR_TRY(mr_pass_create(&t->pass, t->model, &options));
+    const struct mr_workspace_options options = {.batch = cfg->batch_size,
+                                                 .time = cfg->block_size,
+                                                 .training = !cfg->eval_only,
+                                                 .gradients = cfg->eval_only ? NULL : &t->gradients};
+    MR_TRY(mr_workspace_create(&t->ws, t->model, &options));
     size_t rows = (size_t)cfg->batch_size * (size_t)cfg->block_size;
     t->tokens = mr_alloc(rows, sizeof *t->tokens);
     t->targets = mr_alloc(rows, sizeof *t->targets);
-    if (!t->tokens || !t->targets)
+    t->pieces = mr_alloc((size_t)cfg->batch_size, sizeof *t->pieces);
+    if (!t->tokens || !t->targets || !t->pieces)
         return MR_ENOMEM;
+    for (int b = 0; b < cfg->batch_size; b++)
+        t->pieces[b] = (struct mr_piece){
+            .slot = -1, .tokens = t->tokens + (size_t)b * (size_t)cfg->block_size, .count = cfg->block_size};
     return cfg->eval_only ? 0 : mr_trainer_optimizer_open(t);
 }
 
@@ -190,7 +211,11 @@ void mr_trainer_close(mr_trainer *t)
     mr_trainer_optimizer_close(t);
     free(t->tokens);
     free(t->targets);
-    mr_pass_free(t->pass);
+    free(t->pieces);
+    mr_workspace_free(t->ws);
+    mr_param_set_free(&t->moments[1]);
+    mr_param_set_free(&t->moments[0]);
+    mr_param_set_free(&t->gradients);
     mr_model_free(t->model);
     json_decref(t->tokenizer);
     mr_token_data_close(t->data);

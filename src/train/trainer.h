@@ -5,7 +5,7 @@
 
 #include <signal.h>
 
-#include "model/model.h"
+#include "model/workspace.h"
 #include "data/token_file.h"
 #include "train/config.h"
 
@@ -27,7 +27,9 @@ typedef struct mr_trainer {
     mr_runtime *rt;
     struct mr_config model_cfg;
     mr_model *model;
-    mr_pass *pass;
+    mr_workspace *ws;
+    struct mr_param_set gradients, moments[2]; /* means of gradients, and of their squares */
+    struct mr_piece *pieces;                   /* [batch_size] of the present batch */
     mr_token_data *data;
     json_t *tokenizer; /* what the data was made with, or NULL */
     int64_t iter, optimizer_steps;

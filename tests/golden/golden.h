@@ -9,6 +9,7 @@
 
 #include "io/safetensors.h"
 #include "formats/load.h"
+#include "model/workspace.h"
 
 struct golden {
     mr_runtime *rt;
@@ -47,11 +48,11 @@ static inline int32_t *golden_tokens(struct golden *g, const char *name)
 }
 
 /* A model and what is expected of it, on the default device. */
-static inline struct golden golden_open_pair(const char *model, const char *expected, bool trains)
+static inline struct golden golden_open_pair(const char *model, const char *expected)
 {
     struct golden g = {0};
     assert_ok(mr_runtime_open(&g.rt, NULL));
-    assert_ok(mr_model_open(&g.model, g.rt, model, NULL, trains, NULL));
+    assert_ok(mr_model_open(&g.model, g.rt, model, NULL, NULL));
     assert_ok(mr_safetensors_open(&g.file, expected));
     g.tokens = golden_tokens(&g, "tokens");
     g.targets = golden_tokens(&g, "targets");
@@ -60,11 +61,11 @@ static inline struct golden golden_open_pair(const char *model, const char *expe
 }
 
 /* A golden file of this folder: the model's tensors are named model.*. */
-static inline struct golden golden_open(const char *name, bool trains)
+static inline struct golden golden_open(const char *name)
 {
     char path[1024];
     snprintf(path, sizeof path, "%s/tests/golden/%s", getenv("MICRORWKV_TEST_SOURCE"), name);
-    return golden_open_pair(path, path, trains);
+    return golden_open_pair(path, path);
 }
 
 static inline void golden_close(struct golden *g)
@@ -92,21 +93,35 @@ static inline void golden_near(const char *what, const float *got, const float *
                  tolerance);
 }
 
+/* All texts as one batch without slots. */
+static inline void golden_run_batch(mr_workspace *ws, const struct golden *g, int logits)
+{
+    struct mr_piece *pieces = calloc((size_t)g->batch, sizeof *pieces);
+    assert_non_null(pieces);
+    for (int b = 0; b < g->batch; b++)
+        pieces[b] = (struct mr_piece){-1, g->tokens + (size_t)b * (size_t)g->time, g->time, logits};
+    assert_ok(mr_run(ws, NULL, pieces, g->batch));
+    free(pieces);
+}
+
 /* Loss, logits and every gradient of the batch. */
 static inline void golden_check_gradients(const char *name, double logits_tolerance, double gradient_tolerance)
 {
-    struct golden g = golden_open(name, true);
-    struct mr_pass_options options = {.batch = g.batch, .time = g.time, .training = true};
-    mr_pass *pass;
+    struct golden g = golden_open(name);
+    struct mr_param_set gradients;
+    const struct mr_workspace_options options = {
+        .batch = g.batch, .time = g.time, .training = true, .gradients = &gradients};
+    mr_workspace *ws;
     size_t count, rows = (size_t)g.batch * (size_t)g.time, vocab = (size_t)g.model->cfg.vocab_size;
     float *got = malloc(rows * vocab * sizeof *got), cross_entropy, aux;
     assert_non_null(got);
-    assert_ok(mr_pass_create(&pass, g.model, &options));
-    assert_ok(mr_model_zero_gradients(g.model));
-    assert_ok(mr_pass_forward(pass, g.tokens, g.batch, g.time, true, 1));
-    assert_ok(mr_pass_loss(pass, g.targets, got));
-    assert_ok(mr_pass_backward(pass));
-    assert_ok(mr_pass_read_loss(pass, &cross_entropy, &aux));
+    assert_ok(mr_param_set_create(&gradients, g.model, MR_GRADIENTS, false));
+    assert_ok(mr_workspace_create(&ws, g.model, &options));
+    mr_workspace_set_training(ws, true, 1, 0, 0);
+    golden_run_batch(ws, &g, MR_LOGITS_NONE);
+    assert_ok(mr_loss(ws, g.targets, got));
+    assert_ok(mr_backward(ws));
+    assert_ok(mr_read_loss(ws, &cross_entropy, &aux));
     float *want = golden_floats(&g, "logits", &count);
     assert_int_equal(count, rows * vocab);
     golden_near("logits", got, want, count, logits_tolerance);
@@ -123,58 +138,63 @@ static inline void golden_check_gradients(const char *name, double logits_tolera
         want = golden_floats(&g, key, &count);
         assert_int_equal(count, p->count);
         got = malloc(count * sizeof *got);
-        assert_ok(mr_read(g.rt, &p->grad, 0, count, got));
+        assert_ok(mr_read(g.rt, &gradients.list[i], 0, count, got));
         golden_near(key, got, want, count, gradient_tolerance);
         free(got);
         free(want);
     }
-    mr_pass_free(pass);
+    mr_workspace_free(ws);
+    mr_param_set_free(&gradients);
     golden_close(&g);
 }
 
 /* The logits of all texts at once, without a state. */
 static inline void golden_check_logits(const struct golden *g, double tolerance)
 {
-    struct mr_pass_options options = {.batch = g->batch, .time = g->time};
-    mr_pass *pass;
+    const struct mr_workspace_options options = {.batch = g->batch, .time = g->time, .logits = g->batch * g->time};
+    mr_workspace *ws;
     size_t count, rows = (size_t)g->batch * (size_t)g->time, vocab = (size_t)g->model->cfg.vocab_size;
     float *want = golden_floats(g, "logits", &count), *got = malloc(rows * vocab * sizeof *got);
     assert_non_null(got);
     assert_int_equal(count, rows * vocab);
-    assert_ok(mr_pass_create(&pass, g->model, &options));
-    assert_ok(mr_pass_forward(pass, g->tokens, g->batch, g->time, false, 1));
-    assert_ok(mr_pass_logits(pass, 0, (int)rows, got));
+    assert_ok(mr_workspace_create(&ws, g->model, &options));
+    golden_run_batch(ws, g, MR_LOGITS_ALL);
+    assert_ok(mr_workspace_logits(ws, 0, (int)rows, got));
     golden_near("logits", got, want, count, tolerance);
     free(got);
     free(want);
-    mr_pass_free(pass);
+    mr_workspace_free(ws);
 }
 
 /* The first text's logits, fed in pieces of these sizes (the last one repeats) with a state. */
 static inline void golden_check_split(const struct golden *g, const int *pieces, int piece_count, double tolerance)
 {
-    struct mr_pass_options options = {.batch = 1, .time = g->time, .with_state = true};
-    mr_pass *pass;
+    const struct mr_workspace_options options = {.batch = 1, .time = g->time, .logits = g->time};
+    mr_workspace *ws;
+    mr_states *states;
     size_t count, vocab = (size_t)g->model->cfg.vocab_size;
     float *want = golden_floats(g, "logits", &count), *got = malloc((size_t)g->time * vocab * sizeof *got);
     assert_non_null(got);
-    assert_ok(mr_pass_create(&pass, g->model, &options));
+    assert_ok(mr_workspace_create(&ws, g->model, &options));
+    assert_ok(mr_states_create(&states, g->model, 1, false));
     for (int at = 0, i = 0; at < g->time; i++) {
         int n = pieces[i < piece_count ? i : piece_count - 1];
         n = n < g->time - at ? n : g->time - at;
-        assert_ok(mr_pass_forward(pass, g->tokens + at, 1, n, false, 1));
-        assert_ok(mr_pass_logits(pass, 0, n, got + (size_t)at * vocab));
+        const struct mr_piece piece = {0, g->tokens + at, n, MR_LOGITS_ALL};
+        assert_ok(mr_run(ws, states, &piece, 1));
+        assert_ok(mr_workspace_logits(ws, 0, n, got + (size_t)at * vocab));
         at += n;
     }
     golden_near("logits in pieces", got, want, (size_t)g->time * vocab, tolerance);
     free(got);
     free(want);
-    mr_pass_free(pass);
+    mr_states_free(states);
+    mr_workspace_free(ws);
 }
 
 static inline void golden_check_pieces(const char *name, const int *pieces, int piece_count, double tolerance)
 {
-    struct golden g = golden_open(name, false);
+    struct golden g = golden_open(name);
     golden_check_split(&g, pieces, piece_count, tolerance);
     golden_close(&g);
 }

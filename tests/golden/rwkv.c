@@ -6,13 +6,13 @@
 #define TOLERANCE 2e-5
 #define TOLERANCE_DATA 2e-4 /* expected values of single precision themselves */
 
-#define LOGITS(id)                                                \
-    static void test_logits_##id(void **state)                    \
-    {                                                             \
-        (void)state;                                              \
-        struct golden g = golden_open(#id ".safetensors", false); \
-        golden_check_logits(&g, TOLERANCE);                       \
-        golden_close(&g);                                         \
+#define LOGITS(id)                                         \
+    static void test_logits_##id(void **state)             \
+    {                                                      \
+        (void)state;                                       \
+        struct golden g = golden_open(#id ".safetensors"); \
+        golden_check_logits(&g, TOLERANCE);                \
+        golden_close(&g);                                  \
     }
 
 #define PIECES(id, file, ...)                                                             \
@@ -56,7 +56,7 @@ static void check_data(const char *name, bool steps)
     }
     snprintf(model, sizeof model, "%s/golden/%s.pth", folder, name);
     snprintf(expected, sizeof expected, "%s/golden/%s.expected.safetensors", folder, name);
-    struct golden g = golden_open_pair(model, expected, false);
+    struct golden g = golden_open_pair(model, expected);
     if (steps)
         golden_check_split(&g, (const int[]){1}, 1, TOLERANCE_DATA);
     else
@@ -84,17 +84,12 @@ DATA(rwkv7, "rwkv7-random")
 static void test_training_is_refused(void **state)
 {
     (void)state;
-    mr_runtime *rt;
-    mr_model *model = NULL;
     struct mr_config cfg;
-    assert_ok(mr_runtime_open(&rt, NULL));
     const int families[] = {MR_RWKV4, MR_RWKV5, MR_RWKV6, MR_RWKV7};
     for (size_t i = 0; i < COUNT(families); i++) {
         mr_config_defaults(&cfg, families[i]);
-        assert_fails(MR_EINVAL, "cannot be trained", mr_model_create(&model, rt, &cfg, true, false));
-        assert_null(model);
+        assert_fails(MR_EINVAL, "cannot be trained", mr_model_check_trainable(&cfg));
     }
-    mr_runtime_close(rt);
 }
 
 static void test_too_wide_heads_are_refused(void **state)
@@ -114,10 +109,11 @@ static void check_start(const char *family, bool rwkv51)
 {
     mr_runtime *rt;
     mr_model *model;
-    mr_pass *pass;
+    mr_workspace *ws;
     struct mr_config cfg;
     const int32_t tokens[] = {3, 1, 4, 1, 5};
-    const struct mr_pass_options options = {.batch = 1, .time = 5};
+    const struct mr_piece piece = {-1, tokens, 5, MR_LOGITS_ALL};
+    const struct mr_workspace_options options = {.batch = 1, .time = 5, .logits = 5};
     float logits[5 * 11];
     mr_config_defaults(&cfg, mr_family_by_name(family));
     cfg.n_layer = 3;
@@ -126,14 +122,14 @@ static void check_start(const char *family, bool rwkv51)
     cfg.vocab_size = 11;
     cfg.rwkv51 = rwkv51;
     assert_ok(mr_runtime_open(&rt, NULL));
-    assert_ok(mr_model_create(&model, rt, &cfg, false, false));
-    assert_ok(mr_model_start(model, 1));
-    assert_ok(mr_pass_create(&pass, model, &options));
-    assert_ok(mr_pass_forward(pass, tokens, 1, 5, false, 1));
-    assert_ok(mr_pass_logits(pass, 0, 5, logits));
+    assert_ok(mr_model_create(&model, rt, &cfg, NULL, NULL, false));
+    assert_ok(mr_model_init(model, 1));
+    assert_ok(mr_workspace_create(&ws, model, &options));
+    assert_ok(mr_run(ws, NULL, &piece, 1));
+    assert_ok(mr_workspace_logits(ws, 0, 5, logits));
     for (size_t i = 0; i < COUNT(logits); i++)
         assert_true(isfinite(logits[i]) && logits[i] != 0);
-    mr_pass_free(pass);
+    mr_workspace_free(ws);
     mr_model_free(model);
     mr_runtime_close(rt);
 }

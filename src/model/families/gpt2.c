@@ -2,22 +2,25 @@
  * GPT-2: full causal attention and an MLP behind layer norms, learned positions, a tied head. */
 #include "model/families/families.h"
 
-static const struct mr_branch blocks[] = {
+static const struct mr_branch branches[] = {
     {.chain = {{&mr_layer_layer_norm, "ln_1"}, {&mr_layer_gpt2_attention, "attn"}}},
     {.chain = {{&mr_layer_layer_norm, "ln_2"}, {&mr_layer_gpt2_mlp, "mlp"}}},
     {.chain = {{NULL, NULL}}},
 };
 
-static const struct mr_branch *block(const struct mr_config *cfg)
+static void defaults(struct mr_config *cfg)
 {
-    (void)cfg;
-    return blocks;
+    cfg->bias = true;
 }
 
 const struct mr_family mr_family_gpt2 = {
-    .block = block,
+    .name = "gpt2",
+    .keys = MR_KEYS_NANO | MR_KEYS_GELU,
+    .branches = branches,
     .block_prefix = "transformer.h.%d.",
     .embedding = "transformer.wte.weight",
     .positions = "transformer.wpe.weight",
     .final_norm = "transformer.ln_f.",
+    .whole_block = true,
+    .defaults = defaults,
 };

@@ -42,7 +42,7 @@ static const struct mr_branch reference[] = {
     {.chain = {{NULL, NULL}}},
 };
 
-static const struct mr_branch *block(const struct mr_config *cfg)
+static const struct mr_branch *choose(const struct mr_config *cfg)
 {
     if (cfg->mode == MR_REFERENCE)
         return reference;
@@ -51,10 +51,49 @@ static const struct mr_branch *block(const struct mr_config *cfg)
     return cfg->moe == MR_MOE_TOPK ? causal_topk : causal_dense;
 }
 
+static void defaults(struct mr_config *cfg)
+{
+    cfg->n_layer = cfg->n_head = 8;
+    cfg->positions = MR_POSITIONS_NONE;
+    cfg->aux = MR_AUX_DIVERSITY;
+}
+
+static int check(const struct mr_config *c)
+{
+    if (c->num_experts < 1 || c->num_active_experts < 1 || c->num_active_experts > c->num_experts)
+        return mr_fail(MR_EINVAL, "num_active_experts %d must lie between 1 and num_experts %d", c->num_active_experts,
+                       c->num_experts);
+    if (c->num_experts > 64)
+        return mr_fail(MR_EINVAL, "num_experts %d is more than the 64 that are supported", c->num_experts);
+    if (mr_expert_width(c) < 1)
+        return mr_fail(MR_EINVAL, "expert_dim %d * expert_capacity_scale %g gives an expert of no width", c->expert_dim,
+                       c->expert_capacity_scale);
+    if (c->mode == MR_REFERENCE) {
+        if (c->n_embd % (4 * c->n_head))
+            return mr_fail(MR_EINVAL, "n_embd %d is not a multiple of 4 * n_head %d, as mode=reference needs",
+                           c->n_embd, c->n_head);
+        if (c->moe != MR_MOE_DENSE || c->aux != MR_AUX_NONE)
+            return mr_fail(MR_EINVAL, "mode=reference goes with moe=dense and aux=none only");
+        return 0;
+    }
+    if (c->window < 1 || c->groups < 1)
+        return mr_fail(MR_EINVAL, "window %d and groups %d must be at least 1", c->window, c->groups);
+    if (c->n_embd % ((int64_t)c->groups * c->n_head))
+        return mr_fail(MR_EINVAL, "n_embd %d is not a multiple of groups %d * n_head %d", c->n_embd, c->groups,
+                       c->n_head);
+    if (c->aux != MR_AUX_NONE && (c->aux == MR_AUX_BALANCE) != (c->moe == MR_MOE_TOPK))
+        return mr_fail(MR_EINVAL, "aux=diversity goes with moe=dense, aux=balance with moe=topk: set one of them");
+    return 0;
+}
+
 const struct mr_family mr_family_microrwkv = {
-    .block = block,
+    .name = "microrwkv",
+    .keys = MR_KEYS_NANO | MR_KEYS_MICRO,
+    .choose = choose,
     .block_prefix = "transformer.h.%d.",
     .embedding = "transformer.wte.weight",
     .positions = "transformer.wpe.weight",
     .final_norm = "transformer.ln_f.",
+    .defaults = defaults,
+    .check = check,
 };

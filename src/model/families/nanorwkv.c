@@ -2,20 +2,16 @@
  * nanoRWKV: time mix x051a and channel mix behind layer norms, learned positions, a tied head. */
 #include "model/families/families.h"
 
-static const struct mr_branch blocks[] = {
+static const struct mr_branch branches[] = {
     {.chain = {{&mr_layer_layer_norm, "ln_1"}, {&mr_layer_time_mix_x051a, "tmix"}}},
     {.chain = {{&mr_layer_layer_norm, "ln_2"}, {&mr_layer_channel_mix, "cmix"}}},
     {.chain = {{NULL, NULL}}},
 };
 
-static const struct mr_branch *block(const struct mr_config *cfg)
-{
-    (void)cfg;
-    return blocks;
-}
-
 const struct mr_family mr_family_nanorwkv = {
-    .block = block,
+    .name = "nanorwkv",
+    .keys = MR_KEYS_NANO,
+    .branches = branches,
     .block_prefix = "transformer.h.%d.",
     .embedding = "transformer.wte.weight",
     .positions = "transformer.wpe.weight",

@@ -2,16 +2,11 @@
  * RWKV-4: a decaying mean per channel. */
 #include "model/families/families.h"
 
-static const struct mr_branch blocks[] = {
+static const struct mr_branch branches[] = {
     {.chain = {{&mr_layer_layer_norm, "ln1"}, {&mr_layer_rwkv4_time_mix, "att"}}},
     {.chain = {{&mr_layer_layer_norm, "ln2"}, {&mr_layer_rwkv_channel_mix, "ffn"}}},
     {.chain = {{NULL, NULL}}},
 };
 
-static const struct mr_branch *block(const struct mr_config *cfg)
-{
-    (void)cfg;
-    return blocks;
-}
-
-const struct mr_family mr_family_rwkv4 = {.block = block, MR_RWKV_NAMES};
+const struct mr_family mr_family_rwkv4 = {
+    .name = "rwkv4", .branches = branches, .rwkv = 4, .keys = MR_KEYS_FFN, MR_RWKV_NAMES};

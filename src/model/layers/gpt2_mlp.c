@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "model/layer.h"
-#include "model/pass.h"
+#include "model/workspace.h"
 #include "ops/gelu.h"
 
 struct mlp {
@@ -23,7 +23,7 @@ static int declare(struct mr_params *params, const struct mr_config *cfg, const 
 static int plan(struct mr_node *node, struct mr_planner *p)
 {
     struct mlp *own = node->own;
-    size_t n = 4 * (size_t)p->batch * (size_t)p->time * (size_t)p->cfg->n_embd;
+    size_t n = 4 * p->rows * (size_t)p->cfg->n_embd;
     MR_TRY(mr_linear_find(&own->fc, p->params, node->prefix, "c_fc"));
     MR_TRY(mr_linear_find(&own->proj, p->params, node->prefix, "c_proj"));
     MR_TRY(mr_keep(p, &own->wide, n));
@@ -31,25 +31,25 @@ static int plan(struct mr_node *node, struct mr_planner *p)
     return p->training ? mr_scratch(p, &own->dwide, n) : 0;
 }
 
-static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+static int forward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *y)
 {
     struct mlp *own = node->own;
-    size_t n = (size_t)pass->rows * (size_t)pass->cfg->n_embd;
-    MR_TRY(mr_linear_apply(pass, &own->fc, x, &own->wide));
-    MR_TRY(mr_gelu_forward(pass->rt, &own->wide, &own->active, 4 * n, pass->cfg->gelu == MR_GELU_TANH));
-    MR_TRY(mr_linear_apply(pass, &own->proj, &own->active, y));
-    return mr_pass_dropout(pass, node->site, y, n);
+    size_t n = (size_t)ws->rows * (size_t)ws->cfg->n_embd;
+    MR_TRY(mr_linear_run(ws, &own->fc, x, &own->wide));
+    MR_TRY(mr_gelu_forward(ws->rt, &own->wide, &own->active, 4 * n, ws->cfg->gelu == MR_GELU_TANH));
+    MR_TRY(mr_linear_run(ws, &own->proj, &own->active, y));
+    return mr_drop(ws, node->site, y, n);
 }
 
-static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+static int backward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *dy,
                     const mr_tensor *dx)
 {
     struct mlp *own = node->own;
-    size_t n = (size_t)pass->rows * (size_t)pass->cfg->n_embd;
-    MR_TRY(mr_pass_undrop(pass, node->site, &dy, dx, n));
-    MR_TRY(mr_linear_reverse(pass, &own->proj, &own->active, dy, &own->dwide, false));
-    MR_TRY(mr_gelu_backward(pass->rt, &own->wide, &own->dwide, &own->dwide, 4 * n, pass->cfg->gelu == MR_GELU_TANH));
-    return mr_linear_reverse(pass, &own->fc, x, &own->dwide, dx, false);
+    size_t n = (size_t)ws->rows * (size_t)ws->cfg->n_embd;
+    MR_TRY(mr_drop_backward(ws, node->site, &dy, dx, n));
+    MR_TRY(mr_linear_backward(ws, &own->proj, &own->active, dy, &own->dwide, false));
+    MR_TRY(mr_gelu_backward(ws->rt, &own->wide, &own->dwide, &own->dwide, 4 * n, ws->cfg->gelu == MR_GELU_TANH));
+    return mr_linear_backward(ws, &own->fc, x, &own->dwide, dx, false);
 }
 
-const struct mr_layer mr_layer_gpt2_mlp = {"gpt2_mlp", sizeof(struct mlp), declare, plan, forward, backward};
+const struct mr_layer mr_layer_gpt2_mlp = {"gpt2_mlp", sizeof(struct mlp), declare, NULL, plan, forward, backward};

@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "model/layer.h"
 #include "model/layers/experts.h"
-#include "model/pass.h"
+#include "model/workspace.h"
 #include "ops/linear.h"
 
 struct mixture {
@@ -47,8 +47,7 @@ int mr_experts_find(const struct mr_params *params, const struct mr_config *cfg,
 static int plan(struct mr_node *node, struct mr_planner *p)
 {
     struct mixture *own = node->own;
-    size_t rows = (size_t)p->batch * (size_t)p->time, E = (size_t)p->cfg->num_experts,
-           D = (size_t)mr_expert_width(p->cfg);
+    size_t rows = p->rows, E = (size_t)p->cfg->num_experts, D = (size_t)mr_expert_width(p->cfg);
     size_t A = (size_t)mr_expert_count(p->cfg);
     MR_TRY(mr_experts_find(p->params, p->cfg, node->prefix, &own->gate, own->expert, &own->fc));
     MR_TRY(mr_keep(p, &own->scores, rows * E));
@@ -63,66 +62,64 @@ static int plan(struct mr_node *node, struct mr_planner *p)
     return mr_scratch(p, &own->dh, rows * D);
 }
 
-static float term_weight(const struct mr_pass *pass)
+static float term_weight(const mr_workspace *ws)
 {
-    return pass->cfg->aux == MR_AUX_DIVERSITY ? (float)(pass->cfg->aux_weight / pass->cfg->n_layer) * pass->loss_scale
-                                              : 0;
+    return ws->cfg->aux == MR_AUX_DIVERSITY ? (float)(ws->cfg->aux_weight / ws->cfg->n_layer) * ws->loss_scale : 0;
 }
 
-static bool drops(const struct mr_pass *pass)
+static bool drops(const mr_workspace *ws)
 {
-    return pass->backward && pass->cfg->dropout > 0;
+    return ws->backward && ws->cfg->dropout > 0;
 }
 
-static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+static int forward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *y)
 {
     struct mixture *own = node->own;
-    mr_runtime *rt = pass->rt;
-    const struct mr_config *cfg = pass->cfg;
-    int R = pass->rows, E = cfg->num_experts, A = mr_expert_count(cfg), D = mr_expert_width(cfg);
+    mr_runtime *rt = ws->rt;
+    const struct mr_config *cfg = ws->cfg;
+    int R = ws->rows, E = cfg->num_experts, A = mr_expert_count(cfg), D = mr_expert_width(cfg);
     const mr_tensor *scores = &own->scores;
-    MR_TRY(mr_linear_apply(pass, &own->gate, x, &own->scores));
+    MR_TRY(mr_linear_run(ws, &own->gate, x, &own->scores));
     MR_TRY(mr_softmax_forward(rt, &own->scores, &own->scores, R, E));
-    if (drops(pass)) {
+    if (drops(ws)) {
         MR_TRY(mr_copy(rt, &own->scores, 0, &own->dropped, 0, (size_t)R * (size_t)E));
-        MR_TRY(mr_pass_dropout(pass, node->site, &own->dropped, (size_t)R * (size_t)E));
+        MR_TRY(mr_drop(ws, node->site, &own->dropped, (size_t)R * (size_t)E));
         scores = &own->dropped;
     }
     for (int e = 0; e < A; e++)
         MR_TRY(mr_linear_forward_columns(rt, x, &own->expert[e].weight->value, &own->expert[e].bias->value, &own->o, R,
                                          cfg->n_embd, D, A * D, (size_t)e * (size_t)D));
     MR_TRY(mr_mixture_forward(rt, scores, &own->o, &own->h, R, E, A, D));
-    if (cfg->aux == MR_AUX_DIVERSITY && pass->options.training) /* no loss without: decoding does without it */
-        MR_TRY(mr_diversity_forward(rt, &own->o, &own->mean, &pass->aux, pass->batch, pass->time, A, D,
-                                    term_weight(pass)));
-    return mr_linear_apply(pass, &own->fc, &own->h, y);
+    if (cfg->aux == MR_AUX_DIVERSITY && ws->options.training) /* no loss without: decoding does without it */
+        MR_TRY(mr_diversity_forward(rt, &own->o, &own->mean, &ws->aux, ws->batch, ws->time, A, D, term_weight(ws)));
+    return mr_linear_run(ws, &own->fc, &own->h, y);
 }
 
-static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+static int backward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *dy,
                     const mr_tensor *dx)
 {
     struct mixture *own = node->own;
-    mr_runtime *rt = pass->rt;
-    const struct mr_config *cfg = pass->cfg;
-    int R = pass->rows, E = cfg->num_experts, A = mr_expert_count(cfg), D = mr_expert_width(cfg);
-    MR_TRY(mr_linear_reverse(pass, &own->fc, &own->h, dy, &own->dh, false));
-    MR_TRY(mr_mixture_backward(rt, drops(pass) ? &own->dropped : &own->scores, &own->o, &own->dh, &own->dscores,
+    mr_runtime *rt = ws->rt;
+    const struct mr_config *cfg = ws->cfg;
+    int R = ws->rows, E = cfg->num_experts, A = mr_expert_count(cfg), D = mr_expert_width(cfg);
+    MR_TRY(mr_linear_backward(ws, &own->fc, &own->h, dy, &own->dh, false));
+    MR_TRY(mr_mixture_backward(rt, drops(ws) ? &own->dropped : &own->scores, &own->o, &own->dh, &own->dscores,
                                &own->d_o, R, E, A, D));
     if (cfg->aux == MR_AUX_DIVERSITY)
-        MR_TRY(mr_diversity_backward(rt, &own->mean, &own->d_o, pass->batch, pass->time, A, D, term_weight(pass)));
-    MR_TRY(mr_pass_dropout(pass, node->site, &own->dscores, (size_t)R * (size_t)E));
+        MR_TRY(mr_diversity_backward(rt, &own->mean, &own->d_o, ws->batch, ws->time, A, D, term_weight(ws)));
+    MR_TRY(mr_drop(ws, node->site, &own->dscores, (size_t)R * (size_t)E));
     MR_TRY(mr_softmax_backward(rt, &own->scores, &own->dscores, &own->dscores, R, E));
-    MR_TRY(mr_linear_reverse(pass, &own->gate, x, &own->dscores, dx, false));
+    MR_TRY(mr_linear_backward(ws, &own->gate, x, &own->dscores, dx, false));
     for (int e = 0; e < A; e++) {
         size_t at = (size_t)e * (size_t)D;
         MR_TRY(mr_linear_backward_input_columns(rt, &own->d_o, &own->expert[e].weight->value, dx, R, cfg->n_embd, D,
                                                 A * D, at, true));
-        MR_TRY(mr_linear_backward_weight_columns(rt, x, &own->d_o, &own->expert[e].weight->grad,
-                                                 &own->expert[e].bias->grad, &pass->reduce, R, cfg->n_embd, D, A * D,
-                                                 at));
+        MR_TRY(mr_linear_backward_weight_columns(rt, x, &own->d_o, mr_grad(ws, own->expert[e].weight),
+                                                 mr_grad(ws, own->expert[e].bias), &ws->reduce, R, cfg->n_embd, D,
+                                                 A * D, at));
     }
     return 0;
 }
 
-const struct mr_layer mr_layer_mixture = {"mixture", sizeof(struct mixture), mr_experts_declare, plan, forward,
+const struct mr_layer mr_layer_mixture = {"mixture", sizeof(struct mixture), mr_experts_declare, NULL, plan, forward,
                                           backward};

@@ -5,7 +5,7 @@
 
 #include "model/layer.h"
 #include "model/layers/experts.h"
-#include "model/pass.h"
+#include "model/workspace.h"
 #include "ops/expert_linear.h"
 #include "ops/mixture.h"
 
@@ -31,8 +31,7 @@ static struct mr_expert_linear experts_of(const struct mr_config *cfg, int rows)
 static int plan(struct mr_node *node, struct mr_planner *p)
 {
     struct mixture_topk *own = node->own;
-    size_t rows = (size_t)p->batch * (size_t)p->time, E = (size_t)p->cfg->num_experts,
-           A = (size_t)p->cfg->num_active_experts;
+    size_t rows = p->rows, E = (size_t)p->cfg->num_experts, A = (size_t)p->cfg->num_active_experts;
     size_t D = (size_t)mr_expert_width(p->cfg);
     struct mr_expert_linear experts = experts_of(p->cfg, (int)rows);
     size_t forward = mr_expert_linear_forward_scratch(&experts), backward = mr_expert_linear_backward_scratch(&experts);
@@ -54,67 +53,66 @@ static int plan(struct mr_node *node, struct mr_planner *p)
     return mr_scratch(p, &own->dh, rows * D);
 }
 
-static float term_weight(const struct mr_pass *pass)
+static float term_weight(const mr_workspace *ws)
 {
-    return pass->cfg->aux == MR_AUX_BALANCE ? (float)(pass->cfg->aux_weight / pass->cfg->n_layer) * pass->loss_scale
-                                            : 0;
+    return ws->cfg->aux == MR_AUX_BALANCE ? (float)(ws->cfg->aux_weight / ws->cfg->n_layer) * ws->loss_scale : 0;
 }
 
-static bool drops(const struct mr_pass *pass)
+static bool drops(const mr_workspace *ws)
 {
-    return pass->backward && pass->cfg->dropout > 0;
+    return ws->backward && ws->cfg->dropout > 0;
 }
 
-static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+static int forward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *y)
 {
     struct mixture_topk *own = node->own;
-    mr_runtime *rt = pass->rt;
-    int R = pass->rows, E = pass->cfg->num_experts, A = pass->cfg->num_active_experts, D = mr_expert_width(pass->cfg);
-    struct mr_expert_linear experts = experts_of(pass->cfg, R);
+    mr_runtime *rt = ws->rt;
+    int R = ws->rows, E = ws->cfg->num_experts, A = ws->cfg->num_active_experts, D = mr_expert_width(ws->cfg);
+    struct mr_expert_linear experts = experts_of(ws->cfg, R);
     const mr_tensor *w[MR_MAX_EXPERTS], *b[MR_MAX_EXPERTS], *weights = &own->weights;
     for (int e = 0; e < E; e++) {
         w[e] = &own->expert[e].weight->value;
         b[e] = &own->expert[e].bias->value;
     }
-    MR_TRY(mr_linear_apply(pass, &own->gate, x, &own->scores));
+    MR_TRY(mr_linear_run(ws, &own->gate, x, &own->scores));
     MR_TRY(mr_softmax_forward(rt, &own->scores, &own->scores, R, E));
     MR_TRY(mr_topk_route(rt, &experts.topk, &own->scores, &own->routes, &own->weights,
-                         pass->cfg->aux == MR_AUX_BALANCE && pass->options.training ? &pass->aux : NULL,
-                         term_weight(pass), &own->route_scratch));
-    if (drops(pass)) {
+                         ws->cfg->aux == MR_AUX_BALANCE && ws->options.training ? &ws->aux : NULL, term_weight(ws),
+                         &own->route_scratch));
+    if (drops(ws)) {
         MR_TRY(mr_copy(rt, &own->weights, 0, &own->dropped, 0, (size_t)R * (size_t)A));
-        MR_TRY(mr_pass_dropout(pass, node->site, &own->dropped, (size_t)R * (size_t)A));
+        MR_TRY(mr_drop(ws, node->site, &own->dropped, (size_t)R * (size_t)A));
         weights = &own->dropped;
     }
     MR_TRY(mr_expert_linear_forward(rt, &experts, x, &own->routes, w, b, &own->o, &own->linear_scratch));
     MR_TRY(mr_mixture_forward(rt, weights, &own->o, &own->h, R, A, A, D));
-    return mr_linear_apply(pass, &own->fc, &own->h, y);
+    return mr_linear_run(ws, &own->fc, &own->h, y);
 }
 
-static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+static int backward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *dy,
                     const mr_tensor *dx)
 {
     struct mixture_topk *own = node->own;
-    mr_runtime *rt = pass->rt;
-    int R = pass->rows, E = pass->cfg->num_experts, A = pass->cfg->num_active_experts, D = mr_expert_width(pass->cfg);
-    struct mr_expert_linear experts = experts_of(pass->cfg, R);
+    mr_runtime *rt = ws->rt;
+    int R = ws->rows, E = ws->cfg->num_experts, A = ws->cfg->num_active_experts, D = mr_expert_width(ws->cfg);
+    struct mr_expert_linear experts = experts_of(ws->cfg, R);
     const mr_tensor *w[MR_MAX_EXPERTS], *dw[MR_MAX_EXPERTS], *db[MR_MAX_EXPERTS];
     for (int e = 0; e < E; e++) {
         w[e] = &own->expert[e].weight->value;
-        dw[e] = &own->expert[e].weight->grad;
-        db[e] = &own->expert[e].bias->grad;
+        dw[e] = mr_grad(ws, own->expert[e].weight);
+        db[e] = mr_grad(ws, own->expert[e].bias);
     }
-    MR_TRY(mr_linear_reverse(pass, &own->fc, &own->h, dy, &own->dh, false));
-    MR_TRY(mr_mixture_backward(rt, drops(pass) ? &own->dropped : &own->weights, &own->o, &own->dh, &own->dweights,
+    MR_TRY(mr_linear_backward(ws, &own->fc, &own->h, dy, &own->dh, false));
+    MR_TRY(mr_mixture_backward(rt, drops(ws) ? &own->dropped : &own->weights, &own->o, &own->dh, &own->dweights,
                                &own->d_o, R, A, A, D));
-    MR_TRY(mr_pass_dropout(pass, node->site, &own->dweights, (size_t)R * (size_t)A));
+    MR_TRY(mr_drop(ws, node->site, &own->dweights, (size_t)R * (size_t)A));
     MR_TRY(mr_topk_scores_backward(rt, &experts.topk, &own->scores, &own->routes, &own->weights, &own->dweights,
-                                   term_weight(pass), &own->dscores));
+                                   term_weight(ws), &own->dscores));
     MR_TRY(mr_softmax_backward(rt, &own->scores, &own->dscores, &own->dscores, R, E));
-    MR_TRY(mr_linear_reverse(pass, &own->gate, x, &own->dscores, dx, false));
+    MR_TRY(mr_linear_backward(ws, &own->gate, x, &own->dscores, dx, false));
     MR_TRY(mr_expert_linear_backward_input(rt, &experts, &own->d_o, &own->routes, w, dx, true, &own->linear_scratch));
     return mr_expert_linear_backward_weight(rt, &experts, x, &own->d_o, &own->routes, dw, db);
 }
 
 const struct mr_layer mr_layer_mixture_topk = {
-    "mixture_topk", sizeof(struct mixture_topk), mr_experts_declare, plan, forward, backward};
+    "mixture_topk", sizeof(struct mixture_topk), mr_experts_declare, NULL, plan, forward, backward};

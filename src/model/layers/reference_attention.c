@@ -4,7 +4,7 @@
 #include "ops/reference_attention.h"
 
 #include "model/layer.h"
-#include "model/pass.h"
+#include "model/workspace.h"
 
 struct attention {
     struct mr_linear in, out; /* qkv or qkvw; proj or out */
@@ -28,10 +28,17 @@ static int declare_grouped(struct mr_params *params, const struct mr_config *cfg
     return mr_layer_grouped_attention.declare(params, cfg, prefix, block);
 }
 
+/* Every position sees all others. */
+static int states(const struct mr_config *cfg, size_t *sizes)
+{
+    (void)cfg, (void)sizes;
+    return -1;
+}
+
 static int plan_either(struct mr_node *node, struct mr_planner *p, int columns, size_t kept, size_t scratch)
 {
     struct attention *own = node->own;
-    size_t n = (size_t)p->batch * (size_t)p->time * (size_t)p->cfg->n_embd;
+    size_t n = p->rows * (size_t)p->cfg->n_embd;
     MR_TRY(mr_linear_find(&own->in, p->params, node->prefix, columns == 3 ? "qkv" : "qkvw"));
     MR_TRY(mr_linear_find(&own->out, p->params, node->prefix, columns == 3 ? "proj" : "out"));
     MR_TRY(mr_keep(p, &own->qkv, (size_t)columns * n));
@@ -56,45 +63,47 @@ static int plan_grouped(struct mr_node *node, struct mr_planner *p)
     return plan_either(node, p, 4, mr_reference_grouped_kept(&s), p->training ? mr_reference_grouped_scratch(&s) : 0);
 }
 
-static int forward_sliding(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+static int forward_sliding(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *y)
 {
     struct attention *own = node->own;
-    struct mr_reference_attention s = shape_of(pass->batch, pass->time, pass->cfg);
-    MR_TRY(mr_linear_apply(pass, &own->in, x, &own->qkv));
-    MR_TRY(mr_reference_sliding_forward(pass->rt, &s, &own->qkv, &own->y, &own->kept, &own->scratch));
-    return mr_linear_apply(pass, &own->out, &own->y, y);
+    struct mr_reference_attention s = shape_of(ws->batch, ws->time, ws->cfg);
+    MR_TRY(mr_linear_run(ws, &own->in, x, &own->qkv));
+    MR_TRY(mr_reference_sliding_forward(ws->rt, &s, &own->qkv, &own->y, &own->kept, &own->scratch));
+    return mr_linear_run(ws, &own->out, &own->y, y);
 }
 
-static int backward_sliding(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+static int backward_sliding(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *dy,
                             const mr_tensor *dx)
 {
     struct attention *own = node->own;
-    struct mr_reference_attention s = shape_of(pass->batch, pass->time, pass->cfg);
-    MR_TRY(mr_linear_reverse(pass, &own->out, &own->y, dy, &own->dy, false));
-    MR_TRY(mr_reference_sliding_backward(pass->rt, &s, &own->qkv, &own->kept, &own->dy, &own->dqkv, &own->scratch));
-    return mr_linear_reverse(pass, &own->in, x, &own->dqkv, dx, false);
+    struct mr_reference_attention s = shape_of(ws->batch, ws->time, ws->cfg);
+    MR_TRY(mr_linear_backward(ws, &own->out, &own->y, dy, &own->dy, false));
+    MR_TRY(mr_reference_sliding_backward(ws->rt, &s, &own->qkv, &own->kept, &own->dy, &own->dqkv, &own->scratch));
+    return mr_linear_backward(ws, &own->in, x, &own->dqkv, dx, false);
 }
 
-static int forward_grouped(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+static int forward_grouped(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *y)
 {
     struct attention *own = node->own;
-    struct mr_reference_attention s = shape_of(pass->batch, pass->time, pass->cfg);
-    MR_TRY(mr_linear_apply(pass, &own->in, x, &own->qkv));
-    MR_TRY(mr_reference_grouped_forward(pass->rt, &s, &own->qkv, &own->y, &own->kept));
-    return mr_linear_apply(pass, &own->out, &own->y, y);
+    struct mr_reference_attention s = shape_of(ws->batch, ws->time, ws->cfg);
+    MR_TRY(mr_linear_run(ws, &own->in, x, &own->qkv));
+    MR_TRY(mr_reference_grouped_forward(ws->rt, &s, &own->qkv, &own->y, &own->kept));
+    return mr_linear_run(ws, &own->out, &own->y, y);
 }
 
-static int backward_grouped(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+static int backward_grouped(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *dy,
                             const mr_tensor *dx)
 {
     struct attention *own = node->own;
-    struct mr_reference_attention s = shape_of(pass->batch, pass->time, pass->cfg);
-    MR_TRY(mr_linear_reverse(pass, &own->out, &own->y, dy, &own->dy, false));
-    MR_TRY(mr_reference_grouped_backward(pass->rt, &s, &own->qkv, &own->kept, &own->dy, &own->dqkv, &own->scratch));
-    return mr_linear_reverse(pass, &own->in, x, &own->dqkv, dx, false);
+    struct mr_reference_attention s = shape_of(ws->batch, ws->time, ws->cfg);
+    MR_TRY(mr_linear_backward(ws, &own->out, &own->y, dy, &own->dy, false));
+    MR_TRY(mr_reference_grouped_backward(ws->rt, &s, &own->qkv, &own->kept, &own->dy, &own->dqkv, &own->scratch));
+    return mr_linear_backward(ws, &own->in, x, &own->dqkv, dx, false);
 }
 
-const struct mr_layer mr_layer_reference_sliding = {"reference_sliding", sizeof(struct attention), declare_sliding,
-                                                    plan_sliding,        forward_sliding,          backward_sliding};
-const struct mr_layer mr_layer_reference_grouped = {"reference_grouped", sizeof(struct attention), declare_grouped,
-                                                    plan_grouped,        forward_grouped,          backward_grouped};
+const struct mr_layer mr_layer_reference_sliding = {
+    "reference_sliding", sizeof(struct attention), declare_sliding, states,
+    plan_sliding,        forward_sliding,          backward_sliding};
+const struct mr_layer mr_layer_reference_grouped = {
+    "reference_grouped", sizeof(struct attention), declare_grouped, states,
+    plan_grouped,        forward_grouped,          backward_grouped};

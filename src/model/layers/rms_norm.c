@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * MicroRWKV's norm without a weight: y = x / (|x|·C^-½ + 1e-8). */
 #include "model/layer.h"
-#include "model/pass.h"
+#include "model/workspace.h"
 #include "ops/rms_norm.h"
 
 struct rms {
@@ -12,22 +12,22 @@ struct rms {
 static int plan(struct mr_node *node, struct mr_planner *planner)
 {
     struct rms *own = node->own;
-    return mr_keep(planner, &own->rstd, (size_t)planner->batch * (size_t)planner->time);
+    return mr_keep(planner, &own->rstd, planner->rows);
 }
 
-static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+static int forward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *y)
 {
     struct rms *own = node->own;
     own->y = *y;
-    return mr_rms_norm_forward(pass->rt, x, y, &own->rstd, pass->rows, pass->cfg->n_embd, 1e-8f);
+    return mr_rms_norm_forward(ws->rt, x, y, &own->rstd, ws->rows, ws->cfg->n_embd, 1e-8f);
 }
 
-static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+static int backward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *dy,
                     const mr_tensor *dx)
 {
     (void)x;
     struct rms *own = node->own;
-    return mr_rms_norm_backward(pass->rt, &own->y, &own->rstd, dy, dx, pass->rows, pass->cfg->n_embd, false);
+    return mr_rms_norm_backward(ws->rt, &own->y, &own->rstd, dy, dx, ws->rows, ws->cfg->n_embd, false);
 }
 
-const struct mr_layer mr_layer_rms_norm = {"rms_norm", sizeof(struct rms), NULL, plan, forward, backward};
+const struct mr_layer mr_layer_rms_norm = {"rms_norm", sizeof(struct rms), NULL, NULL, plan, forward, backward};

@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "model/layers/wkv6.h"
-#include "model/pass.h"
+#include "model/workspace.h"
 #include "ops/token_shift.h"
 
 struct tmix {
@@ -15,10 +15,10 @@ struct tmix {
 
 static const char *const share_names[MR_WKV6_INPUTS] = {"time_mix_r", "time_mix_k", "time_mix_v", "time_mix_g"};
 
-/* The logarithm of what mr_start_bonus says, where 0.05 stands for less. */
-static void start_first(const struct mr_config *cfg, int block, float *out, size_t heads)
+/* The logarithm of what mr_init_bonus says, where 0.05 stands for less. */
+static void init_first(const struct mr_config *cfg, int block, float *out, size_t heads)
 {
-    mr_start_bonus(cfg, block, out, heads);
+    mr_init_bonus(cfg, block, out, heads);
     for (size_t h = 0; h < heads; h++)
         out[h] = out[h] > 0.05f ? logf(out[h]) : -3;
 }
@@ -27,16 +27,16 @@ static int declare(struct mr_params *params, const struct mr_config *cfg, const 
 {
     size_t C = (size_t)cfg->n_embd, H = (size_t)mr_head_count(cfg);
     const char *order[] = {"time_mix_k", "time_mix_v", "time_mix_r", "time_mix_g"};
-    mr_start *const starts[] = {mr_start_present_key, mr_start_present_value, mr_start_present_gate,
-                                mr_start_present_gate};
+    mr_init_values *const inits[] = {mr_init_present_key, mr_init_present_value, mr_init_present_gate,
+                                     mr_init_present_gate};
     for (int i = 0; i < (cfg->rwkv51 ? 3 : 4); i++)
-        MR_TRY(mr_declare_started(params, prefix, order[i], mr_shape(1, 1, C), block, starts[i]));
+        MR_TRY(mr_declare_init(params, prefix, order[i], mr_shape(1, 1, C), block, inits[i]));
     if (cfg->rwkv51) {
-        MR_TRY(mr_declare_started(params, prefix, "time_decay", mr_shape(H), block, mr_start_decay));
-        MR_TRY(mr_declare_started(params, prefix, "time_first", mr_shape(H), block, start_first));
+        MR_TRY(mr_declare_init(params, prefix, "time_decay", mr_shape(H), block, mr_init_decay));
+        MR_TRY(mr_declare_init(params, prefix, "time_first", mr_shape(H), block, init_first));
     } else {
-        MR_TRY(mr_declare_started(params, prefix, "time_decay", mr_shape(H, C / H), block, mr_start_decay));
-        MR_TRY(mr_declare_started(params, prefix, "time_faaaa", mr_shape(H, C / H), block, mr_start_bonus));
+        MR_TRY(mr_declare_init(params, prefix, "time_decay", mr_shape(H, C / H), block, mr_init_decay));
+        MR_TRY(mr_declare_init(params, prefix, "time_faaaa", mr_shape(H, C / H), block, mr_init_bonus));
     }
     return mr_wkv6_core_declare(params, cfg, prefix, !cfg->rwkv51);
 }
@@ -45,7 +45,7 @@ static int plan(struct mr_node *node, struct mr_planner *p)
 {
     struct tmix *own = node->own;
     bool old = p->cfg->rwkv51;
-    size_t C = (size_t)p->cfg->n_embd, n = (size_t)p->batch * (size_t)p->time * C;
+    size_t C = (size_t)p->cfg->n_embd, n = p->rows * C;
     MR_TRY(mr_wkv6_core_plan(&own->core, p, node->prefix, !old));
     own->decay = mr_param_find(p->params, node->prefix, "time_decay");
     own->bonus = mr_param_find(p->params, node->prefix, old ? "time_first" : "time_faaaa");
@@ -57,29 +57,31 @@ static int plan(struct mr_node *node, struct mr_planner *p)
     return old ? mr_scratch(p, &own->u, C) : 0;
 }
 
-static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+static int forward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *y)
 {
     struct tmix *own = node->own;
     struct mr_wkv6_core *core = &own->core;
-    const struct mr_wkv6 s = mr_wkv6_core_shape(pass, false);
+    const struct mr_wkv6 s = mr_wkv6_core_shape(ws, false);
     const struct mr_token_shift shift = {
-        .batch = pass->batch, .time = pass->time, .dim = pass->cfg->n_embd, .count = core->inputs, .keeps = true};
-    const mr_tensor *previous = mr_wkv6_core_previous(core, pass), *share[MR_WKV6_INPUTS], *mixed[MR_WKV6_INPUTS];
+        .batch = ws->batch, .time = ws->time, .dim = ws->cfg->n_embd, .count = core->inputs, .keeps = true};
+    const mr_tensor *previous, *share[MR_WKV6_INPUTS], *mixed[MR_WKV6_INPUTS];
     for (int i = 0; i < core->inputs; i++) {
         share[i] = &own->share[i]->value;
         mixed[i] = &own->mixed[i];
     }
-    MR_TRY(mr_token_shift_forward(pass->rt, &shift, x, previous, share, mixed));
+    MR_TRY(mr_state_of(ws, node, 0, &previous));
+    MR_TRY(mr_token_shift_forward(ws->rt, &shift, x, previous, share, mixed));
     if (previous)
-        MR_TRY(mr_token_shift_state(pass->rt, &shift, x, previous));
+        MR_TRY(mr_token_shift_state(ws->rt, &shift, x, previous));
     for (int i = 0; i < core->inputs; i++)
-        MR_TRY(mr_wkv6_core_input(core, pass, i, mixed[i], 0));
-    if (pass->cfg->rwkv51) {
-        MR_TRY(mr_wkv6_heads(pass->rt, &s, &own->decay->value, &own->bonus->value, &own->change, &own->u));
-        return mr_wkv6_core_forward(core, pass, false, &own->change, &own->u, y);
+        MR_TRY(mr_wkv6_core_input(core, ws, i, mixed[i], 0));
+    if (ws->cfg->rwkv51) {
+        MR_TRY(mr_wkv6_heads(ws->rt, &s, &own->decay->value, &own->bonus->value, &own->change, &own->u));
+        return mr_wkv6_core_forward(core, node, ws, false, &own->change, &own->u, y);
     }
-    MR_TRY(mr_wkv6_change(pass->rt, &s, &own->decay->value, NULL, &own->change));
-    return mr_wkv6_core_forward(core, pass, false, &own->change, &own->bonus->value, y);
+    MR_TRY(mr_wkv6_change(ws->rt, &s, &own->decay->value, NULL, &own->change));
+    return mr_wkv6_core_forward(core, node, ws, false, &own->change, &own->bonus->value, y);
 }
 
-const struct mr_layer mr_layer_rwkv5_time_mix = {"rwkv5_time_mix", sizeof(struct tmix), declare, plan, forward, NULL};
+const struct mr_layer mr_layer_rwkv5_time_mix = {
+    "rwkv5_time_mix", sizeof(struct tmix), declare, mr_wkv6_core_states, plan, forward, NULL};

@@ -2,7 +2,7 @@
  * Time mix of RWKV-6: the token shift's mixtures and the decay depend on the data, through low-rank pairs. D is the
  * width of a mixture's pair, E that of the decay's. */
 #include "model/layers/wkv6.h"
-#include "model/pass.h"
+#include "model/workspace.h"
 #include "ops/dynamic_shift.h"
 #include "ops/elementwise.h"
 #include "ops/token_shift.h"
@@ -37,17 +37,17 @@ static int declare(struct mr_params *params, const struct mr_config *cfg, const 
 {
     size_t C = (size_t)cfg->n_embd, H = (size_t)mr_head_count(cfg);
     size_t D = (size_t)mr_lora_width(cfg, 0), E = (size_t)mr_lora_width(cfg, 1);
-    mr_start *const starts[] = {mr_start_before_key, mr_start_before_key, mr_start_before_value, mr_start_before_gate,
-                                mr_start_before_gate};
-    MR_TRY(mr_declare_started(params, prefix, "time_maa_x", mr_shape(1, 1, C), block, mr_start_before_key));
+    mr_init_values *const inits[] = {mr_init_before_key, mr_init_before_key, mr_init_before_value, mr_init_before_gate,
+                                     mr_init_before_gate};
+    MR_TRY(mr_declare_init(params, prefix, "time_maa_x", mr_shape(1, 1, C), block, mr_init_before_key));
     for (int i = 0; i < MIXTURES; i++)
-        MR_TRY(mr_declare_started(params, prefix, maa_names[i], mr_shape(1, 1, C), block, starts[i]));
+        MR_TRY(mr_declare_init(params, prefix, maa_names[i], mr_shape(1, 1, C), block, inits[i]));
     MR_TRY(declare_pair(params, prefix, "time_maa_w1", mr_shape(C, MIXTURES * D), 1e-4));
     MR_TRY(declare_pair(params, prefix, "time_maa_w2", mr_shape(MIXTURES, D, C), 1e-2));
-    MR_TRY(mr_declare_started(params, prefix, "time_decay", mr_shape(1, 1, C), block, mr_start_decay));
+    MR_TRY(mr_declare_init(params, prefix, "time_decay", mr_shape(1, 1, C), block, mr_init_decay));
     MR_TRY(declare_pair(params, prefix, "time_decay_w1", mr_shape(C, E), 1e-4));
     MR_TRY(declare_pair(params, prefix, "time_decay_w2", mr_shape(E, C), 1e-2));
-    MR_TRY(mr_declare_started(params, prefix, "time_faaaa", mr_shape(H, C / H), block, mr_start_bonus));
+    MR_TRY(mr_declare_init(params, prefix, "time_faaaa", mr_shape(H, C / H), block, mr_init_bonus));
     return mr_wkv6_core_declare(params, cfg, prefix, true);
 }
 
@@ -62,7 +62,7 @@ static int plan(struct mr_node *node, struct mr_planner *p)
         {&own->decay, "time_decay"},       {&own->faaaa, "time_faaaa"},   {&own->decay_w1, "time_decay_w1"},
         {&own->decay_w2, "time_decay_w2"},
     };
-    size_t rows = (size_t)p->batch * (size_t)p->time, n = rows * (size_t)p->cfg->n_embd;
+    size_t rows = p->rows, n = rows * (size_t)p->cfg->n_embd;
     MR_TRY(mr_wkv6_core_plan(&own->core, p, node->prefix, true));
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         *all[i].where = mr_param_find(p->params, node->prefix, all[i].name);
@@ -76,11 +76,12 @@ static int plan(struct mr_node *node, struct mr_planner *p)
 }
 
 /* own->mixed [5,R,C]: m_i = tanh(z · w1)_i · w2_i, then the mixtures; the state moves on. */
-static int mix(struct tmix *own, struct mr_pass *pass, const mr_tensor *x)
+static int mix(struct mr_node *node, mr_workspace *ws, const mr_tensor *x)
 {
-    int C = pass->cfg->n_embd, rows = pass->rows, D = (int)own->maa_w2->shape[1];
-    const struct mr_token_shift shift = {.batch = pass->batch, .time = pass->time, .dim = C, .count = 1};
-    const mr_tensor *previous = mr_wkv6_core_previous(&own->core, pass), *maa[MIXTURES];
+    struct tmix *own = node->own;
+    int C = ws->cfg->n_embd, rows = ws->rows, D = (int)own->maa_w2->shape[1];
+    const struct mr_token_shift shift = {.batch = ws->batch, .time = ws->time, .dim = C, .count = 1};
+    const mr_tensor *previous, *maa[MIXTURES];
     struct mr_gemm down = {.m = rows, .n = MIXTURES * D, .k = C};
     struct mr_gemm up = {.m = rows,
                          .n = C,
@@ -92,37 +93,39 @@ static int mix(struct tmix *own, struct mr_pass *pass, const mr_tensor *x)
                          .stride_c = (size_t)rows * (size_t)C};
     for (int i = 0; i < MIXTURES; i++)
         maa[i] = &own->maa[i]->value;
-    MR_TRY(mr_token_shift_forward(pass->rt, &shift, x, previous, (const mr_tensor *const[]){&own->maa_x->value},
+    MR_TRY(mr_state_of(ws, node, 0, &previous));
+    MR_TRY(mr_token_shift_forward(ws->rt, &shift, x, previous, (const mr_tensor *const[]){&own->maa_x->value},
                                   (const mr_tensor *const[]){&own->z}));
-    MR_TRY(mr_gemm(pass->rt, &down, &own->z, &own->maa_w1->value, &own->low));
-    MR_TRY(mr_tanh_forward(pass->rt, &own->low, &own->low, (size_t)rows * MIXTURES * (size_t)D));
-    MR_TRY(mr_gemm(pass->rt, &up, &own->low, &own->maa_w2->value, &own->mixed));
-    MR_TRY(mr_dynamic_shift_forward(pass->rt, x, previous, maa, &own->mixed, pass->batch, pass->time, C));
-    return previous ? mr_token_shift_state(pass->rt, &shift, x, previous) : 0;
+    MR_TRY(mr_gemm(ws->rt, &down, &own->z, &own->maa_w1->value, &own->low));
+    MR_TRY(mr_tanh_forward(ws->rt, &own->low, &own->low, (size_t)rows * MIXTURES * (size_t)D));
+    MR_TRY(mr_gemm(ws->rt, &up, &own->low, &own->maa_w2->value, &own->mixed));
+    MR_TRY(mr_dynamic_shift_forward(ws->rt, x, previous, maa, &own->mixed, ws->batch, ws->time, C));
+    return previous ? mr_token_shift_state(ws->rt, &shift, x, previous) : 0;
 }
 
 /* own->change [R,C] from xw */
-static int decay(struct tmix *own, struct mr_pass *pass)
+static int decay(struct tmix *own, mr_workspace *ws)
 {
-    int C = pass->cfg->n_embd, rows = pass->rows, E = (int)own->decay_w1->shape[1];
-    const struct mr_wkv6 s = mr_wkv6_core_shape(pass, true);
+    int C = ws->cfg->n_embd, rows = ws->rows, E = (int)own->decay_w1->shape[1];
+    const struct mr_wkv6 s = mr_wkv6_core_shape(ws, true);
     struct mr_gemm down = {.m = rows, .n = E, .k = C}, up = {.m = rows, .n = C, .k = E};
-    MR_TRY(mr_gemm(pass->rt, &down, &own->mixed, &own->decay_w1->value, &own->decay_low)); /* xw is the first mixture */
-    MR_TRY(mr_tanh_forward(pass->rt, &own->decay_low, &own->decay_low, (size_t)rows * (size_t)E));
-    MR_TRY(mr_gemm(pass->rt, &up, &own->decay_low, &own->decay_w2->value, &own->change));
-    return mr_wkv6_change(pass->rt, &s, &own->decay->value, &own->change, &own->change);
+    MR_TRY(mr_gemm(ws->rt, &down, &own->mixed, &own->decay_w1->value, &own->decay_low)); /* xw is the first mixture */
+    MR_TRY(mr_tanh_forward(ws->rt, &own->decay_low, &own->decay_low, (size_t)rows * (size_t)E));
+    MR_TRY(mr_gemm(ws->rt, &up, &own->decay_low, &own->decay_w2->value, &own->change));
+    return mr_wkv6_change(ws->rt, &s, &own->decay->value, &own->change, &own->change);
 }
 
-static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+static int forward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *y)
 {
     static const int mixtures[MR_WKV6_INPUTS] = {R, K, V, G}; /* of r, k, v, gate */
     struct tmix *own = node->own;
-    size_t n = (size_t)pass->rows * (size_t)pass->cfg->n_embd;
-    MR_TRY(mix(own, pass, x));
+    size_t n = (size_t)ws->rows * (size_t)ws->cfg->n_embd;
+    MR_TRY(mix(node, ws, x));
     for (int i = 0; i < MR_WKV6_INPUTS; i++)
-        MR_TRY(mr_wkv6_core_input(&own->core, pass, i, &own->mixed, (size_t)mixtures[i] * n));
-    MR_TRY(decay(own, pass));
-    return mr_wkv6_core_forward(&own->core, pass, true, &own->change, &own->faaaa->value, y);
+        MR_TRY(mr_wkv6_core_input(&own->core, ws, i, &own->mixed, (size_t)mixtures[i] * n));
+    MR_TRY(decay(own, ws));
+    return mr_wkv6_core_forward(&own->core, node, ws, true, &own->change, &own->faaaa->value, y);
 }
 
-const struct mr_layer mr_layer_rwkv6_time_mix = {"rwkv6_time_mix", sizeof(struct tmix), declare, plan, forward, NULL};
+const struct mr_layer mr_layer_rwkv6_time_mix = {
+    "rwkv6_time_mix", sizeof(struct tmix), declare, mr_wkv6_core_states, plan, forward, NULL};

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "model/layers/start.h"
-#include "model/pass.h"
+#include "model/layers/init.h"
+#include "model/workspace.h"
 #include "ops/elementwise.h"
 #include "ops/group_norm.h"
 #include "ops/token_shift.h"
@@ -33,8 +33,8 @@ struct tmix {
     mr_tensor low;              /* [R, the widest pair] */
     mr_tensor kappa, y, normed; /* [R,C] */
     mr_tensor mean, rstd;       /* [R,H] */
-    const mr_tensor *v_first;   /* [R,C], of the pass: block 0 writes it, the others read it */
-    mr_tensor state, previous;  /* [B,H,N,N], [B,C]; in a pass without state the first is scratch */
+    const mr_tensor *v_first;   /* [R,C], of all blocks: 0 writes it, the others read it */
+    mr_tensor zero;             /* scratch [B,H,N,N]: the state of pieces without slots */
 };
 
 static const char *const linear_names[LINEARS] = {"receptance", "key", "value"};
@@ -54,14 +54,14 @@ static int declare_filled(struct mr_params *params, const char *prefix, const ch
     return 0;
 }
 
-/* down starts at 0, so that at first the base alone counts. */
+/* down inits at 0, so that at first the base alone counts. */
 static int declare_pair(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int i, int block)
 {
     static const double bases[PAIRS] = {0, 0, 1, 0};
     size_t C = (size_t)cfg->n_embd, L = (size_t)mr_lora_width(cfg, i);
     char base[] = {pair_names[i], '0', 0}, down[] = {pair_names[i], '1', 0}, up[] = {pair_names[i], '2', 0};
     if (i == PAIR_W)
-        MR_TRY(mr_declare_started(params, prefix, base, mr_shape(1, 1, C), block, mr_start_decay));
+        MR_TRY(mr_declare_init(params, prefix, base, mr_shape(1, 1, C), block, mr_init_decay));
     else if (i != PAIR_G)
         MR_TRY(declare_filled(params, prefix, base, mr_shape(1, 1, C), bases[i]));
     MR_TRY(declare_filled(params, prefix, down, mr_shape(C, L), 0));
@@ -74,8 +74,8 @@ static int declare_pair(struct mr_params *params, const struct mr_config *cfg, c
 
 static int declare(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block)
 {
-    mr_start *const starts[MIXTURES] = {mr_start_before_gate,  mr_start_before_key, mr_start_before_key,
-                                        mr_start_before_value, mr_start_before_key, mr_start_before_gate};
+    mr_init_values *const inits[MIXTURES] = {mr_init_before_gate,  mr_init_before_key, mr_init_before_key,
+                                             mr_init_before_value, mr_init_before_key, mr_init_before_gate};
     int C = cfg->n_embd;
     size_t H = (size_t)mr_head_count(cfg), N = (size_t)cfg->head_size;
     char norm[MR_NAME];
@@ -83,7 +83,7 @@ static int declare(struct mr_params *params, const struct mr_config *cfg, const 
         return mr_fail(MR_EINVAL, "head_size %d is more than %d, the most that %s can have here", cfg->head_size,
                        MR_WKV7_WIDTH, mr_family_name(cfg->family));
     for (int i = 0; i < MIXTURES; i++)
-        MR_TRY(mr_declare_started(params, prefix, mix_names[i], mr_shape(1, 1, (size_t)C), block, starts[i]));
+        MR_TRY(mr_declare_init(params, prefix, mix_names[i], mr_shape(1, 1, (size_t)C), block, inits[i]));
     for (int i = 0; i < PAIRS; i++)
         MR_TRY(declare_pair(params, cfg, prefix, i, block));
     MR_TRY(declare_filled(params, prefix, "k_k", mr_shape(1, 1, (size_t)C), 0.85));
@@ -122,6 +122,14 @@ static int find_parameters(struct tmix *own, const struct mr_params *params, con
     return mr_linear_find(&own->output, params, prefix, "output");
 }
 
+/* The row before the first [C], and [H,N,N]. */
+static int states(const struct mr_config *cfg, size_t *sizes)
+{
+    sizes[0] = (size_t)cfg->n_embd;
+    sizes[1] = (size_t)cfg->n_embd * (size_t)cfg->head_size;
+    return 2;
+}
+
 static int plan(struct mr_node *node, struct mr_planner *p)
 {
     struct tmix *own = node->own;
@@ -144,65 +152,66 @@ static int plan(struct mr_node *node, struct mr_planner *p)
     MR_TRY(mr_scratch(p, &own->mean, rows * H));
     MR_TRY(mr_scratch(p, &own->rstd, rows * H));
     MR_TRY(mr_shared(p, &own->v_first, "v_first", rows * C));
-    if (!p->with_state)
-        return mr_scratch(p, &own->state, B * C * (C / H));
-    MR_TRY(mr_state(p, &own->previous, B * C));
-    return mr_state(p, &own->state, B * C * (C / H));
+    return mr_scratch(p, &own->zero, B * C * (C / H));
 }
 
 /* ---- the run ---------------------------------------------------------------------------------------------- */
 
-static int shift(struct tmix *own, struct mr_pass *pass, const mr_tensor *x)
+/* state: the recurrence's, or zeros. */
+static int shift(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor **state)
 {
-    const struct mr_token_shift s = {
-        .batch = pass->batch, .time = pass->time, .dim = pass->cfg->n_embd, .count = MIXTURES};
-    const mr_tensor *previous = pass->options.with_state ? &own->previous : NULL, *share[MIXTURES], *mixed[MIXTURES];
+    struct tmix *own = node->own;
+    const struct mr_token_shift s = {.batch = ws->batch, .time = ws->time, .dim = ws->cfg->n_embd, .count = MIXTURES};
+    const mr_tensor *previous, *share[MIXTURES], *mixed[MIXTURES];
     for (int i = 0; i < MIXTURES; i++) {
         share[i] = &own->mix[i]->value;
         mixed[i] = &own->mixed[i];
     }
-    MR_TRY(mr_token_shift_forward(pass->rt, &s, x, previous, share, mixed));
-    return previous ? mr_token_shift_state(pass->rt, &s, x, previous) : mr_zero(pass->rt, &own->state);
+    MR_TRY(mr_state_of(ws, node, 0, &previous));
+    MR_TRY(mr_state_of(ws, node, 1, state));
+    MR_TRY(mr_token_shift_forward(ws->rt, &s, x, previous, share, mixed));
+    return previous ? mr_token_shift_state(ws->rt, &s, x, previous) : mr_zero(ws->rt, *state = &own->zero);
 }
 
 /* out = base + act(x · down) · up: tanh for the decay, sigmoid for the gate. */
-static int apply_pair(struct tmix *own, struct mr_pass *pass, int i)
+static int apply_pair(struct tmix *own, mr_workspace *ws, int i)
 {
     struct pair *pair = &own->pair[i];
-    size_t n = (size_t)pass->rows * (size_t)pair->width;
-    struct mr_gemm down = {.m = pass->rows, .n = pair->width, .k = pass->cfg->n_embd};
+    size_t n = (size_t)ws->rows * (size_t)pair->width;
+    struct mr_gemm down = {.m = ws->rows, .n = pair->width, .k = ws->cfg->n_embd};
     struct mr_gemm up = {
-        .m = pass->rows, .n = pass->cfg->n_embd, .k = pair->width, .bias = pair->base ? &pair->base->value : NULL};
-    MR_TRY(mr_gemm(pass->rt, &down, &own->mixed[pair_mix[i]], &pair->down->value, &own->low));
+        .m = ws->rows, .n = ws->cfg->n_embd, .k = pair->width, .bias = pair->base ? &pair->base->value : NULL};
+    MR_TRY(mr_gemm(ws->rt, &down, &own->mixed[pair_mix[i]], &pair->down->value, &own->low));
     if (i == PAIR_W)
-        MR_TRY(mr_tanh_forward(pass->rt, &own->low, &own->low, n));
+        MR_TRY(mr_tanh_forward(ws->rt, &own->low, &own->low, n));
     if (i == PAIR_G)
-        MR_TRY(mr_sigmoid_forward(pass->rt, &own->low, &own->low, n));
-    return mr_gemm(pass->rt, &up, &own->low, &pair->up->value, &pair->out);
+        MR_TRY(mr_sigmoid_forward(ws->rt, &own->low, &own->low, n));
+    return mr_gemm(ws->rt, &up, &own->low, &pair->up->value, &pair->out);
 }
 
-static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+static int forward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *y)
 {
     struct tmix *own = node->own;
-    const struct mr_config *cfg = pass->cfg;
-    const struct mr_wkv7 s = {pass->batch, pass->time, mr_head_count(cfg), cfg->head_size};
-    mr_runtime *rt = pass->rt;
+    const struct mr_config *cfg = ws->cfg;
+    const struct mr_wkv7 s = {ws->batch, ws->time, mr_head_count(cfg), cfg->head_size};
+    mr_runtime *rt = ws->rt;
     bool first = node->block == 0;
-    const mr_tensor *r = &own->in[R], *k = &own->in[K], *v = first ? own->v_first : &own->in[V];
+    const mr_tensor *state, *r = &own->in[R], *k = &own->in[K], *v = first ? own->v_first : &own->in[V];
     const mr_tensor *w = &own->pair[PAIR_W].out, *a = &own->pair[PAIR_A].out, *g = &own->pair[PAIR_G].out;
-    MR_TRY(shift(own, pass, x));
+    MR_TRY(shift(node, ws, x, &state));
     for (int i = 0; i < LINEARS; i++)
-        MR_TRY(mr_linear_apply(pass, &own->linear[i], &own->mixed[linear_mix[i]], i == V ? v : &own->in[i]));
+        MR_TRY(mr_linear_run(ws, &own->linear[i], &own->mixed[linear_mix[i]], i == V ? v : &own->in[i]));
     for (int i = 0; i < PAIRS; i++)
         if (i != PAIR_V || !first)
-            MR_TRY(apply_pair(own, pass, i));
+            MR_TRY(apply_pair(own, ws, i));
     MR_TRY(mr_wkv7_inputs(rt, &s, w, a, k, v, &own->kappa, first ? NULL : own->v_first, &own->pair[PAIR_V].out,
                           &own->k_k->value, &own->k_a->value));
-    MR_TRY(mr_wkv7_forward(rt, &s, r, w, k, v, &own->kappa, a, &own->state, &own->y));
+    MR_TRY(mr_wkv7_forward(rt, &s, r, w, k, v, &own->kappa, a, state, &own->y));
     MR_TRY(mr_group_norm_forward(rt, &own->y, &own->ln_weight->value, &own->ln_bias->value, &own->normed, &own->mean,
-                                 &own->rstd, pass->rows, s.heads, s.width, (float)cfg->ln_x_eps));
+                                 &own->rstd, ws->rows, s.heads, s.width, (float)cfg->ln_x_eps));
     MR_TRY(mr_wkv7_output(rt, &s, r, k, v, &own->r_k->value, g, &own->normed));
-    return mr_linear_apply(pass, &own->output, &own->normed, y);
+    return mr_linear_run(ws, &own->output, &own->normed, y);
 }
 
-const struct mr_layer mr_layer_rwkv7_time_mix = {"rwkv7_time_mix", sizeof(struct tmix), declare, plan, forward, NULL};
+const struct mr_layer mr_layer_rwkv7_time_mix = {
+    "rwkv7_time_mix", sizeof(struct tmix), declare, states, plan, forward, NULL};

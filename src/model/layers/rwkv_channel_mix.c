@@ -3,8 +3,8 @@
  * row's share as time_mix, 6 that of the row before as time_maa, 7 as x. */
 #include <math.h>
 
-#include "model/layers/start.h"
-#include "model/pass.h"
+#include "model/layers/init.h"
+#include "model/workspace.h"
 #include "ops/channel_mix.h"
 #include "ops/token_shift.h"
 
@@ -14,18 +14,17 @@ struct cmix {
     mr_tensor mixed[2]; /* xk, xr [R,C] */
     mr_tensor k;        /* [R,F] */
     mr_tensor v, r;     /* [R,C] */
-    mr_tensor previous; /* state [B,C] */
 };
 
 static bool keeps(const struct mr_config *cfg)
 {
-    return cfg->family < MR_RWKV6;
+    return mr_family(cfg)->rwkv < 6;
 }
 
 /* Mixtures: k, and r where there is a receptance. */
 static int mixtures(const struct mr_config *cfg)
 {
-    return cfg->family < MR_RWKV7 ? 2 : 1;
+    return mr_family(cfg)->rwkv < 7 ? 2 : 1;
 }
 
 static const char *const *share_names(const struct mr_config *cfg)
@@ -39,18 +38,25 @@ static int declare(struct mr_params *params, const struct mr_config *cfg, const 
 {
     int C = cfg->n_embd, F = mr_ffn_width(cfg);
     for (int i = 0; i < mixtures(cfg); i++)
-        MR_TRY(mr_declare_started(params, prefix, share_names(cfg)[i], mr_shape(1, 1, (size_t)C), block,
-                                  keeps(cfg) ? mr_start_present_key : mr_start_before_key));
+        MR_TRY(mr_declare_init(params, prefix, share_names(cfg)[i], mr_shape(1, 1, (size_t)C), block,
+                               keeps(cfg) ? mr_init_present_key : mr_init_before_key));
     MR_TRY(mr_linear_declare(params, prefix, "key", F, C, false, 0.02));
     if (mixtures(cfg) > 1)
         MR_TRY(mr_linear_declare(params, prefix, "receptance", C, C, false, 0.02));
     return mr_linear_declare(params, prefix, "value", C, F, false, 0.02 / sqrt(2.0 * cfg->n_layer));
 }
 
+/* The row before the first. */
+static int states(const struct mr_config *cfg, size_t *sizes)
+{
+    sizes[0] = (size_t)cfg->n_embd;
+    return 1;
+}
+
 static int plan(struct mr_node *node, struct mr_planner *p)
 {
     struct cmix *own = node->own;
-    size_t rows = (size_t)p->batch * (size_t)p->time, n = rows * (size_t)p->cfg->n_embd;
+    size_t rows = p->rows, n = rows * (size_t)p->cfg->n_embd;
     MR_TRY(mr_linear_find(&own->key, p->params, node->prefix, "key"));
     MR_TRY(mr_linear_find(&own->value, p->params, node->prefix, "value"));
     for (int i = 0; i < mixtures(p->cfg); i++) {
@@ -63,33 +69,34 @@ static int plan(struct mr_node *node, struct mr_planner *p)
         MR_TRY(mr_scratch(p, &own->v, n));
         MR_TRY(mr_scratch(p, &own->r, n));
     }
-    return mr_state(p, &own->previous, (size_t)p->batch * (size_t)p->cfg->n_embd);
+    return 0;
 }
 
-static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+static int forward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *y)
 {
     struct cmix *own = node->own;
-    const struct mr_token_shift shift = {.batch = pass->batch,
-                                         .time = pass->time,
-                                         .dim = pass->cfg->n_embd,
-                                         .count = mixtures(pass->cfg),
-                                         .keeps = keeps(pass->cfg)};
+    const struct mr_token_shift shift = {.batch = ws->batch,
+                                         .time = ws->time,
+                                         .dim = ws->cfg->n_embd,
+                                         .count = mixtures(ws->cfg),
+                                         .keeps = keeps(ws->cfg)};
     const mr_tensor *share[2] = {NULL, NULL}, *mixed[] = {&own->mixed[0], &own->mixed[1]};
-    const mr_tensor *previous = pass->options.with_state ? &own->previous : NULL;
-    size_t rows = (size_t)pass->rows;
+    const mr_tensor *previous;
+    size_t rows = (size_t)ws->rows;
     for (int i = 0; i < shift.count; i++)
         share[i] = &own->share[i]->value;
-    MR_TRY(mr_token_shift_forward(pass->rt, &shift, x, previous, share, mixed));
+    MR_TRY(mr_state_of(ws, node, 0, &previous));
+    MR_TRY(mr_token_shift_forward(ws->rt, &shift, x, previous, share, mixed));
     if (previous)
-        MR_TRY(mr_token_shift_state(pass->rt, &shift, x, previous));
-    MR_TRY(mr_linear_apply(pass, &own->key, mixed[0], &own->k));
-    MR_TRY(mr_squared_relu_forward(pass->rt, &own->k, &own->k, rows * (size_t)own->key.out));
+        MR_TRY(mr_token_shift_state(ws->rt, &shift, x, previous));
+    MR_TRY(mr_linear_run(ws, &own->key, mixed[0], &own->k));
+    MR_TRY(mr_squared_relu_forward(ws->rt, &own->k, &own->k, rows * (size_t)own->key.out));
     if (shift.count == 1)
-        return mr_linear_apply(pass, &own->value, &own->k, y);
-    MR_TRY(mr_linear_apply(pass, &own->value, &own->k, &own->v));
-    MR_TRY(mr_linear_apply(pass, &own->receptance, mixed[1], &own->r));
-    return mr_sigmoid_gate_forward(pass->rt, &own->r, &own->v, y, rows * (size_t)pass->cfg->n_embd);
+        return mr_linear_run(ws, &own->value, &own->k, y);
+    MR_TRY(mr_linear_run(ws, &own->value, &own->k, &own->v));
+    MR_TRY(mr_linear_run(ws, &own->receptance, mixed[1], &own->r));
+    return mr_sigmoid_gate_forward(ws->rt, &own->r, &own->v, y, rows * (size_t)ws->cfg->n_embd);
 }
 
 const struct mr_layer mr_layer_rwkv_channel_mix = {
-    "rwkv_channel_mix", sizeof(struct cmix), declare, plan, forward, NULL};
+    "rwkv_channel_mix", sizeof(struct cmix), declare, states, plan, forward, NULL};

@@ -4,8 +4,8 @@
 
 #include <math.h>
 
-#include "model/layers/start.h"
-#include "model/pass.h"
+#include "model/layers/init.h"
+#include "model/workspace.h"
 #include "ops/group_norm.h"
 #include "ops/silu_gate.h"
 #include "ops/token_shift.h"
@@ -22,7 +22,6 @@ struct tmix {
     mr_tensor kept, scratch;                                     /* the recurrence's own */
     mr_tensor dmixed[INPUTS], dout[INPUTS], dy, dnormed, dgated; /* scratch [R,C] */
     mr_tensor shift_scratch, norm_scratch;
-    mr_tensor previous, state; /* state: [B,C], [B,H,N,N] */
 };
 
 static const char *const maa_names[] = {"time_maa_k", "time_maa_v", "time_maa_r", "time_maa_g"};
@@ -33,11 +32,12 @@ static const char *const linear_names[] = {"key", "value", "receptance", "gate"}
 static int declare(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block)
 {
     int C = cfg->n_embd;
-    mr_start *const starts[] = {mr_start_before_key, mr_start_before_value, mr_start_before_gate, mr_start_before_gate};
+    mr_init_values *const inits[] = {mr_init_before_key, mr_init_before_value, mr_init_before_gate,
+                                     mr_init_before_gate};
     for (int i = 0; i < INPUTS; i++)
-        MR_TRY(mr_declare_started(params, prefix, maa_names[i], mr_shape(1, 1, (size_t)C), block, starts[i]));
-    MR_TRY(mr_declare_started(params, prefix, "time_decay", mr_shape((size_t)cfg->n_head, 1), block, mr_start_decay));
-    MR_TRY(mr_declare_started(params, prefix, "time_faaaa", mr_shape((size_t)cfg->n_head, 1), block, mr_start_bonus));
+        MR_TRY(mr_declare_init(params, prefix, maa_names[i], mr_shape(1, 1, (size_t)C), block, inits[i]));
+    MR_TRY(mr_declare_init(params, prefix, "time_decay", mr_shape((size_t)cfg->n_head, 1), block, mr_init_decay));
+    MR_TRY(mr_declare_init(params, prefix, "time_faaaa", mr_shape((size_t)cfg->n_head, 1), block, mr_init_bonus));
     const char *order[] = {"receptance", "key", "value", "gate"};
     for (int i = 0; i < INPUTS; i++)
         MR_TRY(mr_linear_declare(params, prefix, order[i], C, C, cfg->bias, 0.02));
@@ -50,6 +50,14 @@ static int declare(struct mr_params *params, const struct mr_config *cfg, const 
 }
 
 /* ---- memory ----------------------------------------------------------------------------------------------- */
+
+/* The row before the first [C], and [H,N,N]. */
+static int states(const struct mr_config *cfg, size_t *sizes)
+{
+    sizes[0] = (size_t)cfg->n_embd;
+    sizes[1] = (size_t)cfg->n_embd * (size_t)(cfg->n_embd / cfg->n_head);
+    return 2;
+}
 
 static struct mr_token_shift shift_of(int batch, int time, const struct mr_config *cfg)
 {
@@ -97,8 +105,6 @@ static int plan(struct mr_node *node, struct mr_planner *p)
            n = rows * C;
     struct mr_time_mix recurrence = recurrence_of(p->batch, p->time, p->cfg);
     MR_TRY(find_parameters(own, p->params, node->prefix));
-    MR_TRY(mr_state(p, &own->previous, B * C));
-    MR_TRY(mr_state(p, &own->state, B * C * (C / H)));
     for (int i = 0; i < INPUTS; i++) {
         MR_TRY(mr_keep(p, &own->mixed[i], n));
         MR_TRY(mr_keep(p, &own->out[i], n));
@@ -117,66 +123,67 @@ static int plan(struct mr_node *node, struct mr_planner *p)
 
 /* ---- the run ---------------------------------------------------------------------------------------------- */
 
-static int forward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+static int forward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *y)
 {
     struct tmix *own = node->own;
-    mr_runtime *rt = pass->rt;
-    const struct mr_config *cfg = pass->cfg;
-    struct mr_token_shift shift = shift_of(pass->batch, pass->time, cfg);
-    struct mr_time_mix recurrence = recurrence_of(pass->batch, pass->time, cfg);
+    mr_runtime *rt = ws->rt;
+    const struct mr_config *cfg = ws->cfg;
+    struct mr_token_shift shift = shift_of(ws->batch, ws->time, cfg);
+    struct mr_time_mix recurrence = recurrence_of(ws->batch, ws->time, cfg);
     const mr_tensor *maa[INPUTS], *mixed[INPUTS];
-    const mr_tensor *previous = pass->options.with_state ? &own->previous : NULL;
-    const mr_tensor *state = pass->options.with_state ? &own->state : NULL;
-    size_t n = (size_t)pass->rows * (size_t)cfg->n_embd;
+    const mr_tensor *previous, *state;
+    size_t n = (size_t)ws->rows * (size_t)cfg->n_embd;
     for (int i = 0; i < INPUTS; i++) {
         maa[i] = &own->maa[i]->value;
         mixed[i] = &own->mixed[i];
     }
+    MR_TRY(mr_state_of(ws, node, 0, &previous));
+    MR_TRY(mr_state_of(ws, node, 1, &state));
     MR_TRY(mr_token_shift_forward(rt, &shift, x, previous, maa, mixed));
     if (previous)
         MR_TRY(mr_token_shift_state(rt, &shift, x, previous));
     for (int i = 0; i < INPUTS; i++)
-        MR_TRY(mr_linear_apply(pass, &own->linear[i], mixed[i], &own->out[i]));
-    if (state && pass->time == 1)
+        MR_TRY(mr_linear_run(ws, &own->linear[i], mixed[i], &own->out[i]));
+    if (state && ws->time == 1)
         MR_TRY(mr_time_mix_step(rt, &recurrence, &own->out[R], &own->out[K], &own->out[V], &own->decay->value,
                                 &own->faaaa->value, state, &own->y));
     else
         MR_TRY(mr_time_mix_forward(rt, &recurrence, &own->out[R], &own->out[K], &own->out[V], &own->decay->value,
                                    &own->faaaa->value, state, &own->y, &own->kept, &own->scratch));
     MR_TRY(mr_group_norm_forward(rt, &own->y, &own->ln_weight->value, &own->ln_bias->value, &own->normed, &own->mean,
-                                 &own->rstd, pass->rows, cfg->n_head, cfg->n_embd / cfg->n_head, (float)cfg->ln_x_eps));
+                                 &own->rstd, ws->rows, cfg->n_head, cfg->n_embd / cfg->n_head, (float)cfg->ln_x_eps));
     MR_TRY(mr_silu_gate_forward(rt, &own->normed, &own->out[G], &own->gated, n));
-    MR_TRY(mr_linear_apply(pass, &own->output, &own->gated, y));
-    return mr_pass_dropout(pass, node->site, y, n);
+    MR_TRY(mr_linear_run(ws, &own->output, &own->gated, y));
+    return mr_drop(ws, node->site, y, n);
 }
 
-static int backward(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+static int backward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *dy,
                     const mr_tensor *dx)
 {
     struct tmix *own = node->own;
-    mr_runtime *rt = pass->rt;
-    const struct mr_config *cfg = pass->cfg;
-    struct mr_token_shift shift = shift_of(pass->batch, pass->time, cfg);
-    struct mr_time_mix recurrence = recurrence_of(pass->batch, pass->time, cfg);
+    mr_runtime *rt = ws->rt;
+    const struct mr_config *cfg = ws->cfg;
+    struct mr_token_shift shift = shift_of(ws->batch, ws->time, cfg);
+    struct mr_time_mix recurrence = recurrence_of(ws->batch, ws->time, cfg);
     const mr_tensor *maa[INPUTS], *dmaa[INPUTS], *dmixed[INPUTS];
-    size_t n = (size_t)pass->rows * (size_t)cfg->n_embd;
-    MR_TRY(mr_pass_undrop(pass, node->site, &dy, dx, n));
-    MR_TRY(mr_linear_reverse(pass, &own->output, &own->gated, dy, &own->dgated, false));
+    size_t n = (size_t)ws->rows * (size_t)cfg->n_embd;
+    MR_TRY(mr_drop_backward(ws, node->site, &dy, dx, n));
+    MR_TRY(mr_linear_backward(ws, &own->output, &own->gated, dy, &own->dgated, false));
     MR_TRY(mr_silu_gate_backward(rt, &own->normed, &own->out[G], &own->dgated, &own->dnormed, &own->dout[G], n));
     MR_TRY(mr_group_norm_backward(rt, &own->y, &own->ln_weight->value, &own->mean, &own->rstd, &own->dnormed, &own->dy,
-                                  false, &own->ln_weight->grad, &own->ln_bias->grad, &own->norm_scratch, pass->rows,
-                                  cfg->n_head, cfg->n_embd / cfg->n_head));
+                                  false, mr_grad(ws, own->ln_weight), mr_grad(ws, own->ln_bias), &own->norm_scratch,
+                                  ws->rows, cfg->n_head, cfg->n_embd / cfg->n_head));
     MR_TRY(mr_time_mix_backward(rt, &recurrence, &own->out[R], &own->out[K], &own->out[V], &own->decay->value,
                                 &own->faaaa->value, &own->kept, &own->dy, &own->dout[R], &own->dout[K], &own->dout[V],
-                                &own->decay->grad, &own->faaaa->grad, &own->scratch));
+                                mr_grad(ws, own->decay), mr_grad(ws, own->faaaa), &own->scratch));
     for (int i = 0; i < INPUTS; i++) {
-        MR_TRY(mr_linear_reverse(pass, &own->linear[i], &own->mixed[i], &own->dout[i], &own->dmixed[i], false));
+        MR_TRY(mr_linear_backward(ws, &own->linear[i], &own->mixed[i], &own->dout[i], &own->dmixed[i], false));
         maa[i] = &own->maa[i]->value;
-        dmaa[i] = &own->maa[i]->grad;
+        dmaa[i] = mr_grad(ws, own->maa[i]);
         dmixed[i] = &own->dmixed[i];
     }
     return mr_token_shift_backward(rt, &shift, x, maa, dmixed, dx, false, dmaa, &own->shift_scratch);
 }
 
-const struct mr_layer mr_layer_time_mix_x051a = {"time_mix_x051a", sizeof(struct tmix), declare, plan, forward,
+const struct mr_layer mr_layer_time_mix_x051a = {"time_mix_x051a", sizeof(struct tmix), declare, states, plan, forward,
                                                  backward};

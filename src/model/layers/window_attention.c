@@ -6,7 +6,7 @@
 #include <math.h>
 
 #include "model/layer.h"
-#include "model/pass.h"
+#include "model/workspace.h"
 #include "ops/elementwise.h"
 
 struct attention {
@@ -16,14 +16,19 @@ struct attention {
     mr_tensor gated;            /* y·w [R,C], grouped only */
     mr_tensor dqkv, dy, dgated; /* scratch */
     mr_tensor scratch;
-    mr_tensor ring_k, ring_v; /* state [B,W,C] */
-    mr_tensor kept;           /* scratch for the mask of GPT-2's dropout */
+    mr_tensor kept; /* scratch for the mask of GPT-2's dropout */
 };
 
-/* All that GPT-2 can see is its block of learned positions. */
 static int window_of(const struct mr_config *cfg)
 {
-    return cfg->family == MR_GPT2 ? cfg->block_size : cfg->window;
+    return mr_family(cfg)->whole_block ? cfg->block_size : cfg->window;
+}
+
+/* The rings of keys and values, [W,C] each. */
+static int states(const struct mr_config *cfg, size_t *sizes)
+{
+    sizes[0] = sizes[1] = (size_t)window_of(cfg) * (size_t)cfg->n_embd;
+    return 2;
 }
 
 static struct mr_window_attention shape_of(int batch, int time, int64_t position, const struct mr_config *cfg,
@@ -71,12 +76,9 @@ static int plan_either(struct mr_node *node, struct mr_planner *p, bool grouped,
 {
     struct attention *own = node->own;
     struct mr_window_attention shape = shape_of(p->batch, p->time, 0, p->cfg, grouped);
-    size_t rows = (size_t)p->batch * (size_t)p->time, C = (size_t)p->cfg->n_embd, n = rows * C;
-    size_t ring = (size_t)p->batch * (size_t)window_of(p->cfg) * C;
+    size_t rows = p->rows, C = (size_t)p->cfg->n_embd, n = rows * C;
     MR_TRY(mr_linear_find(&own->in, p->params, node->prefix, in));
     MR_TRY(mr_linear_find(&own->out, p->params, node->prefix, out));
-    MR_TRY(mr_state(p, &own->ring_k, ring));
-    MR_TRY(mr_state(p, &own->ring_v, ring));
     MR_TRY(mr_keep(p, &own->qkv, rows * (size_t)shape.stride));
     MR_TRY(mr_keep(p, &own->y, n));
     MR_TRY(mr_keep(p, &own->lse, rows * (size_t)shape.heads));
@@ -109,118 +111,117 @@ static int plan_gpt2(struct mr_node *node, struct mr_planner *p)
 }
 
 /* q, k, v of x, attention, the rings advanced. */
-static int attend(struct attention *own, struct mr_pass *pass, const mr_tensor *x,
-                  const struct mr_window_attention *shape)
+static int attend(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const struct mr_window_attention *shape)
 {
-    mr_runtime *rt = pass->rt;
-    MR_TRY(mr_linear_apply(pass, &own->in, x, &own->qkv));
-    if (!pass->options.with_state)
-        return mr_window_attention_forward(rt, shape, &own->qkv, NULL, NULL, &own->y, &own->lse, &own->scratch);
-    if (pass->time == 1)
-        return mr_window_attention_step(rt, shape, &own->qkv, &own->ring_k, &own->ring_v, &own->y, &own->scratch);
-    MR_TRY(mr_window_attention_forward(rt, shape, &own->qkv, &own->ring_k, &own->ring_v, &own->y, &own->lse,
-                                       &own->scratch));
-    return mr_window_attention_append(rt, shape, &own->qkv, &own->ring_k, &own->ring_v);
+    struct attention *own = node->own;
+    mr_runtime *rt = ws->rt;
+    const mr_tensor *k, *v;
+    MR_TRY(mr_state_of(ws, node, 0, &k));
+    MR_TRY(mr_state_of(ws, node, 1, &v));
+    MR_TRY(mr_linear_run(ws, &own->in, x, &own->qkv));
+    if (k && ws->time == 1)
+        return mr_window_attention_step(rt, shape, &own->qkv, k, v, &own->y, &own->scratch);
+    MR_TRY(mr_window_attention_forward(rt, shape, &own->qkv, k, v, &own->y, &own->lse, &own->scratch));
+    return k ? mr_window_attention_append(rt, shape, &own->qkv, k, v) : 0;
 }
 
 /* dropout: of the weights, or NULL. */
-static int forward_with(struct mr_node *node, struct mr_pass *pass, const struct mr_dropout *dropout,
-                        const mr_tensor *x, const mr_tensor *y)
+static int forward_with(struct mr_node *node, mr_workspace *ws, const struct mr_dropout *dropout, const mr_tensor *x,
+                        const mr_tensor *y)
 {
     struct attention *own = node->own;
-    struct mr_window_attention shape = shape_of(pass->batch, pass->time, pass->position, pass->cfg, false);
+    struct mr_window_attention shape = shape_of(ws->batch, ws->time, ws->position, ws->cfg, false);
     shape.dropout = dropout;
     shape.kept = &own->kept;
-    MR_TRY(attend(own, pass, x, &shape));
-    return mr_linear_apply(pass, &own->out, &own->y, y);
+    MR_TRY(attend(node, ws, x, &shape));
+    return mr_linear_run(ws, &own->out, &own->y, y);
 }
 
-static int backward_with(struct mr_node *node, struct mr_pass *pass, const struct mr_dropout *dropout,
-                         const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx)
+static int backward_with(struct mr_node *node, mr_workspace *ws, const struct mr_dropout *dropout, const mr_tensor *x,
+                         const mr_tensor *dy, const mr_tensor *dx)
 {
     struct attention *own = node->own;
-    struct mr_window_attention shape = shape_of(pass->batch, pass->time, 0, pass->cfg, false);
+    struct mr_window_attention shape = shape_of(ws->batch, ws->time, 0, ws->cfg, false);
     shape.dropout = dropout;
     shape.kept = &own->kept;
-    MR_TRY(mr_linear_reverse(pass, &own->out, &own->y, dy, &own->dy, false));
-    MR_TRY(mr_window_attention_backward(pass->rt, &shape, &own->qkv, &own->y, &own->lse, &own->dy, &own->dqkv,
+    MR_TRY(mr_linear_backward(ws, &own->out, &own->y, dy, &own->dy, false));
+    MR_TRY(mr_window_attention_backward(ws->rt, &shape, &own->qkv, &own->y, &own->lse, &own->dy, &own->dqkv,
                                         &own->scratch));
-    return mr_linear_reverse(pass, &own->in, x, &own->dqkv, dx, false);
+    return mr_linear_backward(ws, &own->in, x, &own->dqkv, dx, false);
 }
 
-static int forward_sliding(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+static int forward_sliding(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *y)
 {
-    return forward_with(node, pass, NULL, x, y);
+    return forward_with(node, ws, NULL, x, y);
 }
 
-static int backward_sliding(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+static int backward_sliding(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *dy,
                             const mr_tensor *dx)
 {
-    return backward_with(node, pass, NULL, x, dy, dx);
+    return backward_with(node, ws, NULL, x, dy, dx);
 }
 
 /* The w columns of qkvw rows: the last C of 4C. */
-static struct mr_columns gate_columns(const struct mr_pass *pass, const mr_tensor *qkvw)
+static struct mr_columns gate_columns(const mr_workspace *ws, const mr_tensor *qkvw)
 {
-    return (struct mr_columns){
-        .tensor = qkvw, .offset = 3 * (size_t)pass->cfg->n_embd, .stride = 4 * pass->cfg->n_embd};
+    return (struct mr_columns){.tensor = qkvw, .offset = 3 * (size_t)ws->cfg->n_embd, .stride = 4 * ws->cfg->n_embd};
 }
 
-static struct mr_columns all_columns(const struct mr_pass *pass, const mr_tensor *t)
+static struct mr_columns all_columns(const mr_workspace *ws, const mr_tensor *t)
 {
-    return (struct mr_columns){.tensor = t, .offset = 0, .stride = pass->cfg->n_embd};
+    return (struct mr_columns){.tensor = t, .offset = 0, .stride = ws->cfg->n_embd};
 }
 
-static int forward_grouped(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+static int forward_grouped(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *y)
 {
     struct attention *own = node->own;
-    struct mr_window_attention shape = shape_of(pass->batch, pass->time, pass->position, pass->cfg, true);
-    MR_TRY(attend(own, pass, x, &shape));
-    struct mr_columns a = all_columns(pass, &own->y), w = gate_columns(pass, &own->qkv),
-                      out = all_columns(pass, &own->gated);
-    MR_TRY(mr_multiply_forward(pass->rt, a, w, out, pass->rows, pass->cfg->n_embd));
-    return mr_linear_apply(pass, &own->out, &own->gated, y);
+    struct mr_window_attention shape = shape_of(ws->batch, ws->time, ws->position, ws->cfg, true);
+    MR_TRY(attend(node, ws, x, &shape));
+    struct mr_columns a = all_columns(ws, &own->y), w = gate_columns(ws, &own->qkv), out = all_columns(ws, &own->gated);
+    MR_TRY(mr_multiply_forward(ws->rt, a, w, out, ws->rows, ws->cfg->n_embd));
+    return mr_linear_run(ws, &own->out, &own->gated, y);
 }
 
-static int backward_grouped(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+static int backward_grouped(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *dy,
                             const mr_tensor *dx)
 {
     struct attention *own = node->own;
-    struct mr_window_attention shape = shape_of(pass->batch, pass->time, 0, pass->cfg, true);
-    MR_TRY(mr_linear_reverse(pass, &own->out, &own->gated, dy, &own->dgated, false));
-    struct mr_columns a = all_columns(pass, &own->y), w = gate_columns(pass, &own->qkv),
-                      d = all_columns(pass, &own->dgated);
-    struct mr_columns da = all_columns(pass, &own->dy), dw = gate_columns(pass, &own->dqkv);
-    MR_TRY(mr_multiply_backward(pass->rt, a, w, d, da, dw, pass->rows, pass->cfg->n_embd));
-    MR_TRY(mr_window_attention_backward(pass->rt, &shape, &own->qkv, &own->y, &own->lse, &own->dy, &own->dqkv,
+    struct mr_window_attention shape = shape_of(ws->batch, ws->time, 0, ws->cfg, true);
+    MR_TRY(mr_linear_backward(ws, &own->out, &own->gated, dy, &own->dgated, false));
+    struct mr_columns a = all_columns(ws, &own->y), w = gate_columns(ws, &own->qkv), d = all_columns(ws, &own->dgated);
+    struct mr_columns da = all_columns(ws, &own->dy), dw = gate_columns(ws, &own->dqkv);
+    MR_TRY(mr_multiply_backward(ws->rt, a, w, d, da, dw, ws->rows, ws->cfg->n_embd));
+    MR_TRY(mr_window_attention_backward(ws->rt, &shape, &own->qkv, &own->y, &own->lse, &own->dy, &own->dqkv,
                                         &own->scratch));
-    return mr_linear_reverse(pass, &own->in, x, &own->dqkv, dx, false);
+    return mr_linear_backward(ws, &own->in, x, &own->dqkv, dx, false);
 }
 
 /* The second of the node's sites is the weights'. */
-static struct mr_dropout weights_dropout(const struct mr_node *node, const struct mr_pass *pass)
+static struct mr_dropout weights_dropout(const struct mr_node *node, const mr_workspace *ws)
 {
-    return mr_pass_draws(pass, node->site + 1);
+    return mr_drop_of(ws, node->site + 1);
 }
 
-static int forward_gpt2(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *y)
+static int forward_gpt2(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *y)
 {
-    struct mr_dropout d = weights_dropout(node, pass);
-    MR_TRY(forward_with(node, pass, d.p > 0 ? &d : NULL, x, y));
-    return mr_pass_dropout(pass, node->site, y, (size_t)pass->rows * (size_t)pass->cfg->n_embd);
+    struct mr_dropout d = weights_dropout(node, ws);
+    MR_TRY(forward_with(node, ws, d.p > 0 ? &d : NULL, x, y));
+    return mr_drop(ws, node->site, y, (size_t)ws->rows * (size_t)ws->cfg->n_embd);
 }
 
-static int backward_gpt2(struct mr_node *node, struct mr_pass *pass, const mr_tensor *x, const mr_tensor *dy,
+static int backward_gpt2(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *dy,
                          const mr_tensor *dx)
 {
-    MR_TRY(mr_pass_undrop(pass, node->site, &dy, dx, (size_t)pass->rows * (size_t)pass->cfg->n_embd));
-    struct mr_dropout d = weights_dropout(node, pass);
-    return backward_with(node, pass, d.p > 0 ? &d : NULL, x, dy, dx);
+    MR_TRY(mr_drop_backward(ws, node->site, &dy, dx, (size_t)ws->rows * (size_t)ws->cfg->n_embd));
+    struct mr_dropout d = weights_dropout(node, ws);
+    return backward_with(node, ws, d.p > 0 ? &d : NULL, x, dy, dx);
 }
 
 const struct mr_layer mr_layer_gpt2_attention = {
-    "gpt2_attention", sizeof(struct attention), declare_gpt2, plan_gpt2, forward_gpt2, backward_gpt2};
-const struct mr_layer mr_layer_window_attention = {"window_attention", sizeof(struct attention), declare_sliding,
-                                                   plan_sliding,       forward_sliding,          backward_sliding};
-const struct mr_layer mr_layer_grouped_attention = {"grouped_attention", sizeof(struct attention), declare_grouped,
-                                                    plan_grouped,        forward_grouped,          backward_grouped};
+    "gpt2_attention", sizeof(struct attention), declare_gpt2, states, plan_gpt2, forward_gpt2, backward_gpt2};
+const struct mr_layer mr_layer_window_attention = {
+    "window_attention", sizeof(struct attention), declare_sliding, states,
+    plan_sliding,       forward_sliding,          backward_sliding};
+const struct mr_layer mr_layer_grouped_attention = {
+    "grouped_attention", sizeof(struct attention), declare_grouped, states,
+    plan_grouped,        forward_grouped,          backward_grouped};

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "model/pass.h"
+#include "model/workspace.h"
 #include "ops/group_norm.h"
 #include "ops/silu_gate.h"
 #include "rt/gemm.h"
@@ -47,44 +47,43 @@ int mr_wkv6_core_plan(struct mr_wkv6_core *core, struct mr_planner *p, const cha
     MR_TRY(mr_scratch(p, &core->normed, rows * C));
     MR_TRY(mr_scratch(p, &core->mean, rows * H));
     MR_TRY(mr_scratch(p, &core->rstd, rows * H));
-    if (!p->with_state)
-        return mr_scratch(p, &core->state, state);
-    MR_TRY(mr_state(p, &core->previous, B * C));
-    return mr_state(p, &core->state, state);
+    return mr_scratch(p, &core->zero, state);
 }
 
-struct mr_wkv6 mr_wkv6_core_shape(const struct mr_pass *pass, bool varies)
+struct mr_wkv6 mr_wkv6_core_shape(const mr_workspace *ws, bool varies)
 {
-    const struct mr_config *cfg = pass->cfg;
-    return (struct mr_wkv6){pass->batch, pass->time, mr_head_count(cfg), cfg->head_size, varies};
+    const struct mr_config *cfg = ws->cfg;
+    return (struct mr_wkv6){ws->batch, ws->time, mr_head_count(cfg), cfg->head_size, varies};
 }
 
-const mr_tensor *mr_wkv6_core_previous(const struct mr_wkv6_core *core, const struct mr_pass *pass)
+int mr_wkv6_core_states(const struct mr_config *cfg, size_t *sizes)
 {
-    return pass->options.with_state ? &core->previous : NULL;
+    sizes[0] = (size_t)cfg->n_embd;
+    sizes[1] = (size_t)cfg->n_embd * (size_t)cfg->head_size;
+    return 2;
 }
 
-int mr_wkv6_core_input(struct mr_wkv6_core *core, struct mr_pass *pass, int i, const mr_tensor *x, size_t offset)
+int mr_wkv6_core_input(struct mr_wkv6_core *core, mr_workspace *ws, int i, const mr_tensor *x, size_t offset)
 {
     const struct mr_linear *linear = &core->linear[i];
-    struct mr_gemm g = {.m = pass->rows, .n = linear->out, .k = linear->in, .trans_b = true, .offset_a = offset};
-    return mr_gemm(pass->rt, &g, x, &linear->weight->value, &core->in[i]);
+    struct mr_gemm g = {.m = ws->rows, .n = linear->out, .k = linear->in, .trans_b = true, .offset_a = offset};
+    return mr_gemm(ws->rt, &g, x, &linear->weight->value, &core->in[i]);
 }
 
-int mr_wkv6_core_forward(struct mr_wkv6_core *core, struct mr_pass *pass, bool varies, const mr_tensor *change,
-                         const mr_tensor *u, const mr_tensor *y)
+int mr_wkv6_core_forward(struct mr_wkv6_core *core, struct mr_node *node, mr_workspace *ws, bool varies,
+                         const mr_tensor *change, const mr_tensor *u, const mr_tensor *y)
 {
-    const struct mr_config *cfg = pass->cfg;
-    const struct mr_wkv6 s = mr_wkv6_core_shape(pass, varies);
-    const mr_tensor *in = core->in, *normed = &core->normed;
-    size_t n = (size_t)pass->rows * (size_t)cfg->n_embd;
-    if (!pass->options.with_state)
-        MR_TRY(mr_zero(pass->rt, &core->state));
-    MR_TRY(mr_wkv6_forward(pass->rt, &s, &in[MR_WKV6_R], &in[MR_WKV6_K], &in[MR_WKV6_V], change, u, &core->state,
-                           &core->y));
-    MR_TRY(mr_group_norm_forward(pass->rt, &core->y, &core->ln_weight->value, &core->ln_bias->value, normed,
-                                 &core->mean, &core->rstd, pass->rows, s.heads, s.width, (float)cfg->ln_x_eps));
+    const struct mr_config *cfg = ws->cfg;
+    const struct mr_wkv6 s = mr_wkv6_core_shape(ws, varies);
+    const mr_tensor *in = core->in, *normed = &core->normed, *state;
+    size_t n = (size_t)ws->rows * (size_t)cfg->n_embd;
+    MR_TRY(mr_state_of(ws, node, 1, &state));
+    if (!state)
+        MR_TRY(mr_zero(ws->rt, state = &core->zero));
+    MR_TRY(mr_wkv6_forward(ws->rt, &s, &in[MR_WKV6_R], &in[MR_WKV6_K], &in[MR_WKV6_V], change, u, state, &core->y));
+    MR_TRY(mr_group_norm_forward(ws->rt, &core->y, &core->ln_weight->value, &core->ln_bias->value, normed, &core->mean,
+                                 &core->rstd, ws->rows, s.heads, s.width, (float)cfg->ln_x_eps));
     if (core->inputs > MR_WKV6_G)
-        MR_TRY(mr_silu_gate_forward(pass->rt, normed, &in[MR_WKV6_G], normed, n));
-    return mr_linear_apply(pass, &core->output, normed, y);
+        MR_TRY(mr_silu_gate_forward(ws->rt, normed, &in[MR_WKV6_G], normed, n));
+    return mr_linear_run(ws, &core->output, normed, y);
 }

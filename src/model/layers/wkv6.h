@@ -3,7 +3,7 @@
 #ifndef MR_MODEL_LAYERS_WKV6_H
 #define MR_MODEL_LAYERS_WKV6_H
 
-#include "model/layers/start.h"
+#include "model/layers/init.h"
 #include "ops/wkv6.h"
 
 enum { MR_WKV6_R, MR_WKV6_K, MR_WKV6_V, MR_WKV6_G, MR_WKV6_INPUTS };
@@ -15,22 +15,22 @@ struct mr_wkv6_core {
     mr_tensor in[MR_WKV6_INPUTS]; /* r, k, v, gate before silu [R,C] */
     mr_tensor y, normed;          /* [R,C] */
     mr_tensor mean, rstd;         /* [R,H] */
-    mr_tensor state, previous;    /* [B,H,N,N], [B,C]; in a pass without state the first is scratch */
+    mr_tensor zero;               /* scratch [B,H,N,N]: the state of pieces without slots */
 };
 
 /* receptance, key, value, gate if there is one, output, ln_x. */
 int mr_wkv6_core_declare(struct mr_params *params, const struct mr_config *cfg, const char *prefix, bool gate);
 int mr_wkv6_core_plan(struct mr_wkv6_core *core, struct mr_planner *planner, const char *prefix, bool gate);
 
-/* The recurrence of the present call. */
-struct mr_wkv6 mr_wkv6_core_shape(const struct mr_pass *pass, bool varies);
-/* The row before the call's first one, or NULL. */
-const mr_tensor *mr_wkv6_core_previous(const struct mr_wkv6_core *core, const struct mr_pass *pass);
+/* The recurrence of the present group. */
+struct mr_wkv6 mr_wkv6_core_shape(const mr_workspace *ws, bool varies);
+/* Its state tensors: the row before the first [C], and [H,N,N]. */
+int mr_wkv6_core_states(const struct mr_config *cfg, size_t *sizes);
 
 /* core->in[i] from rows [R,C] that begin at element `offset` of x. */
-int mr_wkv6_core_input(struct mr_wkv6_core *core, struct mr_pass *pass, int i, const mr_tensor *x, size_t offset);
+int mr_wkv6_core_input(struct mr_wkv6_core *core, mr_workspace *ws, int i, const mr_tensor *x, size_t offset);
 /* y [R,C] from core->in, the decay and u. */
-int mr_wkv6_core_forward(struct mr_wkv6_core *core, struct mr_pass *pass, bool varies, const mr_tensor *change,
-                         const mr_tensor *u, const mr_tensor *y);
+int mr_wkv6_core_forward(struct mr_wkv6_core *core, struct mr_node *node, mr_workspace *ws, bool varies,
+                         const mr_tensor *change, const mr_tensor *u, const mr_tensor *y);
 
 #endif

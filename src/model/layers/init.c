@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "model/layers/start.h"
+#include "model/layers/init.h"
 
 #include <math.h>
 
-int mr_declare_started(struct mr_params *params, const char *prefix, const char *name, const size_t *shape, int block,
-                       mr_start *start)
+int mr_declare_init(struct mr_params *params, const char *prefix, const char *name, const size_t *shape, int block,
+                    mr_init_values *init)
 {
     struct mr_param *p = mr_declare(params, prefix, name, shape);
     if (!p)
         return MR_EINVAL;
-    p->start = start;
+    p->init = init;
     p->block = block;
     return 0;
 }
@@ -34,32 +34,32 @@ static void shares(float *out, size_t count, double exponent, double add, bool p
     }
 }
 
-void mr_start_present_key(const struct mr_config *cfg, int block, float *out, size_t count)
+void mr_init_present_key(const struct mr_config *cfg, int block, float *out, size_t count)
 {
     shares(out, count, left(cfg, block), 0, true);
 }
 
-void mr_start_present_value(const struct mr_config *cfg, int block, float *out, size_t count)
+void mr_init_present_value(const struct mr_config *cfg, int block, float *out, size_t count)
 {
     shares(out, count, left(cfg, block), 0.3 * done(cfg, block), true);
 }
 
-void mr_start_present_gate(const struct mr_config *cfg, int block, float *out, size_t count)
+void mr_init_present_gate(const struct mr_config *cfg, int block, float *out, size_t count)
 {
     shares(out, count, left(cfg, block) / 2, 0, true);
 }
 
-void mr_start_before_key(const struct mr_config *cfg, int block, float *out, size_t count)
+void mr_init_before_key(const struct mr_config *cfg, int block, float *out, size_t count)
 {
     shares(out, count, left(cfg, block), 0, false);
 }
 
-void mr_start_before_value(const struct mr_config *cfg, int block, float *out, size_t count)
+void mr_init_before_value(const struct mr_config *cfg, int block, float *out, size_t count)
 {
     shares(out, count, left(cfg, block), 0.3 * done(cfg, block), false);
 }
 
-void mr_start_before_gate(const struct mr_config *cfg, int block, float *out, size_t count)
+void mr_init_before_gate(const struct mr_config *cfg, int block, float *out, size_t count)
 {
     shares(out, count, left(cfg, block) / 2, 0, false);
 }
@@ -71,13 +71,13 @@ static double share(size_t i, size_t count)
     return count > 1 ? (double)i / (double)(count - 1) : 0;
 }
 
-void mr_start_decay(const struct mr_config *cfg, int block, float *out, size_t count)
+void mr_init_decay(const struct mr_config *cfg, int block, float *out, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         out[i] = (float)(-6 + 5 * pow(share(i, count), 0.7 + 1.3 * done(cfg, block)));
 }
 
-void mr_start_bonus(const struct mr_config *cfg, int block, float *out, size_t count)
+void mr_init_bonus(const struct mr_config *cfg, int block, float *out, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         out[i] = (float)(done(cfg, block) * (1 - share(i, count)));

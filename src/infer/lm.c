@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * A model opened for reading and continuing texts. */
+#include "infer/lm.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "formats/load.h"
+#include "model/memory.h"
+#include "text/folder.h"
+
+void mr_lm_defaults(struct mr_lm_options *options)
+{
+    *options = (struct mr_lm_options){.size = sizeof *options, .sequences = 1};
+}
+
+bool mr_lm_is_limited(const mr_lm *lm)
+{
+    return lm->model->cfg.positions == MR_POSITIONS_LEARNED;
+}
+
+/* The fields that the caller's header knows, the defaults of the others. */
+static int copy_options(struct mr_lm_options *to, const struct mr_lm_options *from)
+{
+    mr_lm_defaults(to);
+    if (!from)
+        return 0;
+    if (from->size < offsetof(struct mr_lm_options, tokenizer) || from->size > 4096)
+        return mr_fail(MR_EINVAL, "mr_lm_options.size is %zu: set the options by mr_lm_defaults first", from->size);
+    memcpy(to, from, from->size < sizeof *to ? from->size : sizeof *to);
+    to->size = sizeof *to;
+    if (to->sequences < 1 || to->sequences > 1 << 16)
+        return mr_fail(MR_EINVAL, "%d sequences: at least 1, at most 65536", to->sequences);
+    return 0;
+}
+
+static int open_tokenizer(mr_lm *lm, const char *path, const struct mr_model_file *file)
+{
+    if (lm->options.tokenizer)
+        MR_TRY(mr_tokenizer_open(&lm->tokenizer, lm->options.tokenizer));
+    else if (file->tokenizer)
+        MR_TRY(mr_tokenizer_open_json(&lm->tokenizer, file->tokenizer));
+    else if (mr_is_folder(path))
+        MR_TRY(mr_folder_tokenizer(&lm->tokenizer, path));
+    if (lm->tokenizer && mr_tokenizer_vocab_size(lm->tokenizer) > (size_t)lm->model->cfg.vocab_size)
+        return mr_fail(MR_EINVAL,
+                       "the tokenizer has %zu tokens, the model %s knows only %d: give the one it was trained with",
+                       mr_tokenizer_vocab_size(lm->tokenizer), path, lm->model->cfg.vocab_size);
+    return 0;
+}
+
+static int open_memory(mr_lm *lm)
+{
+    const struct mr_config *cfg = &lm->model->cfg;
+    struct mr_workspace_options options;
+    if (!mr_states_possible(cfg))
+        return 0;
+    mr_decoding_options(&options, cfg, lm->options.sequences);
+    MR_TRY(mr_states_create(&lm->states, lm->model, lm->options.sequences, false));
+    return mr_workspace_create(&lm->ws, lm->model, &options);
+}
+
+int mr_lm_block(mr_lm *lm)
+{
+    const struct mr_workspace_options options = {.batch = 1, .time = lm->model->cfg.block_size, .logits = 1};
+    return lm->block ? 0 : mr_workspace_create(&lm->block, lm->model, &options);
+}
+
+int mr_lm_open_with(mr_lm **out, mr_runtime *rt, const char *path, const json_t *overrides,
+                    const struct mr_lm_options *options)
+{
+    struct mr_model_file file = {0};
+    int err;
+    mr_lm *lm = mr_alloc(1, sizeof *lm);
+    if (!lm)
+        return MR_ENOMEM;
+    lm->rt = rt;
+    MR_GO(copy_options(&lm->options, options));
+    MR_GO(mr_model_open(&lm->model, rt, path, overrides, &file));
+    MR_GO(open_tokenizer(lm, path, &file));
+    MR_GO(open_memory(lm));
+    err = MR_ENOMEM;
+    lm->taken = mr_alloc((size_t)lm->options.sequences, sizeof *lm->taken);
+    lm->pieces = mr_alloc((size_t)lm->options.sequences, sizeof *lm->pieces);
+    if (!lm->taken || !lm->pieces)
+        goto fail;
+    mr_model_file_free(&file);
+    *out = lm;
+    return 0;
+fail:
+    mr_model_file_free(&file);
+    mr_lm_close(lm);
+    return err;
+}
+
+int mr_lm_open(mr_lm **lm, mr_runtime *rt, const char *model, const struct mr_lm_options *options)
+{
+    json_t *overrides = NULL;
+    int err = 0;
+    for (const char *const *c = options ? options->config : NULL; !err && c && *c; c++)
+        err = mr_config_assign(&overrides, *c);
+    if (!err)
+        err = mr_lm_open_with(lm, rt, model, overrides, options);
+    json_decref(overrides);
+    return err;
+}
+
+void mr_lm_close(mr_lm *lm)
+{
+    if (!lm)
+        return;
+    free(lm->taken);
+    free(lm->pieces);
+    mr_workspace_free(lm->block);
+    mr_workspace_free(lm->ws);
+    mr_states_free(lm->states);
+    mr_tokenizer_close(lm->tokenizer);
+    mr_model_free(lm->model);
+    free(lm);
+}
+
+/* ---- what it is ------------------------------------------------------------------------------------------------- */
+
+int mr_lm_vocab_size(const mr_lm *lm)
+{
+    return lm->model->cfg.vocab_size;
+}
+
+int32_t mr_lm_end_token(const mr_lm *lm)
+{
+    return lm->tokenizer ? (int32_t)mr_tokenizer_end(lm->tokenizer) : -1;
+}
+
+uint64_t mr_lm_parameters(const mr_lm *lm)
+{
+    return mr_params_elements(&lm->model->params);
+}
+
+const char *mr_lm_family(const mr_lm *lm)
+{
+    return mr_family_name(lm->model->cfg.family);
+}
+
+static int need_tokenizer(const mr_lm *lm)
+{
+    return lm->tokenizer ? 0 : mr_fail(MR_EINVAL, "this model has no tokenizer inside: give one (--tokenizer)");
+}
+
+int mr_lm_encode(mr_lm *lm, const char *text, size_t size, bool special, struct mr_ids *ids)
+{
+    MR_TRY(need_tokenizer(lm));
+    return mr_tokenizer_encode(lm->tokenizer, text, size, special, ids);
+}
+
+int mr_lm_tokenize(mr_lm *lm, const char *text, size_t size, int special, int32_t *ids, size_t room, size_t *count)
+{
+    struct mr_ids list = {0};
+    int err = mr_lm_encode(lm, text, size, special != 0, &list);
+    for (size_t i = 0; !err && i < list.count && i < room; i++)
+        ids[i] = (int32_t)list.id[i];
+    *count = err ? 0 : list.count;
+    mr_ids_free(&list);
+    return err;
+}
+
+int mr_lm_token_text(mr_lm *lm, int32_t id, const char **bytes, size_t *size)
+{
+    MR_TRY(need_tokenizer(lm));
+    *bytes = "";
+    *size = 0;
+    if (id < 0 || id >= lm->model->cfg.vocab_size)
+        return mr_fail(MR_EINVAL, "token %d is outside the vocabulary of %d", id, lm->model->cfg.vocab_size);
+    if ((size_t)id >= mr_tokenizer_vocab_size(lm->tokenizer))
+        return 0; /* the model's vocabulary is padded */
+    return mr_tokenizer_decode(lm->tokenizer, (uint32_t)id, bytes, size);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * What the parts of src/infer share, and what the command line needs of a model beyond the public interface. */
+#ifndef MR_INFER_LM_H
+#define MR_INFER_LM_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "infer/sampler.h"
+#include "microrwkv/microrwkv.h"
+#include "model/workspace.h"
+#include "text/tokenizer.h"
+
+struct mr_lm {
+    mr_runtime *rt;
+    mr_model *model;
+    mr_tokenizer *tokenizer; /* NULL: ids only */
+    struct mr_lm_options options;
+    mr_workspace *ws;        /* a chunk of a prompt, or a step of every sequence */
+    mr_states *states;       /* a slot for each sequence; NULL: the family has none */
+    bool *taken;             /* [options.sequences] slots */
+    mr_workspace *block;     /* a whole block, for texts past the learned positions; made when first needed */
+    struct mr_piece *pieces; /* [options.sequences] */
+    int open;
+};
+
+struct mr_sequence {
+    mr_lm *lm;
+    int slot;     /* negative: the family has no states */
+    bool rereads; /* the last block is read again for every token */
+    mr_sampler *sampler;
+    float *logits;   /* [V] after the last token read */
+    int32_t *tokens; /* all read so far, when they may be read again */
+    size_t count, capacity;
+    uint64_t drawn;
+};
+
+/* mr_lm_open with overrides as JSON (an object, or NULL) beside options->config. */
+int mr_lm_open_with(mr_lm **lm, mr_runtime *rt, const char *model, const json_t *overrides,
+                    const struct mr_lm_options *options);
+
+/* The ids of a text; the caller frees them (mr_ids_free). */
+int mr_lm_encode(mr_lm *lm, const char *text, size_t size, bool special, struct mr_ids *ids);
+/* Whether texts are limited to block_size positions, after which the last block is read again for every token. */
+bool mr_lm_is_limited(const mr_lm *lm);
+/* The workspace of a whole block. */
+int mr_lm_block(mr_lm *lm);
+
+#endif

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Sequences: texts being read and continued. Prompts are read in chunks, then token by token, several texts together,
+ * with states of constant size. Models that have no such state (reference mode), or have learned positions and are
+ * past the last, read the last block again for every token, as published. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "infer/lm.h"
+
+int mr_sequence_open(mr_sequence **out, mr_lm *lm)
+{
+    int slot = 0, err = MR_ENOMEM;
+    while (slot < lm->options.sequences && lm->taken[slot])
+        slot++;
+    if (slot == lm->options.sequences)
+        return mr_fail(MR_ENOMEM, "all %d sequences of this model are open: close one, or open the model for more",
+                       lm->options.sequences);
+    mr_sequence *s = mr_alloc(1, sizeof *s);
+    if (!s)
+        return err;
+    s->lm = lm;
+    s->slot = -1;
+    MR_GO(mr_sampler_create(&s->sampler, lm->model->cfg.vocab_size));
+    if (!(s->logits = mr_alloc((size_t)lm->model->cfg.vocab_size, sizeof *s->logits))) {
+        err = MR_ENOMEM;
+        goto fail;
+    }
+    lm->taken[s->slot = slot] = true;
+    MR_GO(mr_sequence_rewind(s));
+    *out = s;
+    return 0;
+fail:
+    mr_sequence_close(s);
+    return err;
+}
+
+void mr_sequence_close(mr_sequence *s)
+{
+    if (!s)
+        return;
+    if (s->slot >= 0)
+        s->lm->taken[s->slot] = false;
+    free(s->tokens);
+    free(s->logits);
+    mr_sampler_free(s->sampler);
+    free(s);
+}
+
+int mr_sequence_rewind(mr_sequence *s)
+{
+    s->count = 0;
+    s->drawn = 0;
+    mr_sampler_reset(s->sampler);
+    s->rereads = !s->lm->states;
+    return s->lm->states ? mr_states_zero(s->lm->states, s->slot) : 0;
+}
+
+/* Whether the tokens themselves are needed later. */
+static bool remembers(const mr_sequence *s)
+{
+    return s->rereads || mr_lm_is_limited(s->lm);
+}
+
+static int make_room(mr_sequence *s, size_t more)
+{
+    if (!remembers(s) || s->count + more <= s->capacity)
+        return 0;
+    size_t capacity = 2 * (s->count + more) + 64;
+    int32_t *grown = mr_realloc(s->tokens, capacity, sizeof *grown);
+    if (!grown)
+        return MR_ENOMEM;
+    s->tokens = grown;
+    s->capacity = capacity;
+    return 0;
+}
+
+static void remember(mr_sequence *s, const int32_t *tokens, int count)
+{
+    for (int i = 0; i < count; i++)
+        mr_sampler_see(s->sampler, tokens[i]);
+    if (remembers(s))
+        memcpy(s->tokens + s->count, tokens, (size_t)count * sizeof *tokens);
+    s->count += (size_t)count;
+}
+
+int mr_sequence_copy(mr_sequence *to, const mr_sequence *from)
+{
+    if (to->lm != from->lm)
+        return mr_fail(MR_EINVAL, "a sequence can only be copied to another of the same model");
+    if (to == from)
+        return 0;
+    to->count = 0;
+    to->rereads = from->rereads;
+    MR_TRY(make_room(to, from->count));
+    if (to->lm->states && !from->rereads)
+        MR_TRY(mr_states_copy(to->lm->states, from->slot, to->slot));
+    if (remembers(from))
+        memcpy(to->tokens, from->tokens, from->count * sizeof *from->tokens);
+    memcpy(to->logits, from->logits, (size_t)to->lm->model->cfg.vocab_size * sizeof *to->logits);
+    memcpy(mr_sampler_seen(to->sampler), mr_sampler_seen(from->sampler), (size_t)to->lm->model->cfg.vocab_size);
+    to->count = from->count;
+    to->drawn = from->drawn;
+    return 0;
+}
+
+/* ---- reading ---------------------------------------------------------------------------------------------------- */
+
+static int check_logits(mr_sequence *s)
+{
+    for (int i = 0; i < s->lm->model->cfg.vocab_size; i++) {
+        if (isfinite(s->logits[i]))
+            continue;
+        char where[MR_NAME];
+        mr_workspace *ws = s->rereads ? s->lm->block : s->lm->ws;
+        MR_TRY(mr_first_not_finite(ws, where));
+        return mr_fail(MR_ENUMERIC, "the logits after token %lld are not finite numbers; first in %s",
+                       (long long)s->count, where);
+    }
+    return 0;
+}
+
+static int progress(mr_lm *lm, double part)
+{
+    if (lm->options.progress && lm->options.progress(lm->options.context, part))
+        return mr_fail(MR_EINTERRUPTED, "stopped while reading the prompt");
+    return 0;
+}
+
+/* The last block of the text from the start, logits of its last token. */
+static int reread(mr_sequence *s)
+{
+    mr_lm *lm = s->lm;
+    size_t block = (size_t)lm->model->cfg.block_size, n = s->count < block ? s->count : block;
+    const struct mr_piece piece = {-1, s->tokens + s->count - n, (int)n, MR_LOGITS_LAST};
+    MR_TRY(mr_lm_block(lm));
+    MR_TRY(mr_run(lm->block, NULL, &piece, 1));
+    MR_TRY(mr_workspace_logits(lm->block, 0, 1, s->logits));
+    return check_logits(s);
+}
+
+static int check_feeds(const struct mr_feed *feeds, int count)
+{
+    for (int i = 0; i < count; i++) {
+        const mr_lm *lm = feeds[i].sequence->lm;
+        if (lm != feeds[0].sequence->lm)
+            return mr_fail(MR_EINVAL, "sequences of different models cannot be advanced by one call");
+        for (int j = 0; j < i; j++)
+            if (feeds[i].sequence == feeds[j].sequence)
+                return mr_fail(MR_EINVAL, "a sequence stands twice in one call");
+        for (int j = 0; j < feeds[i].count; j++)
+            if (feeds[i].tokens[j] < 0 || feeds[i].tokens[j] >= lm->model->cfg.vocab_size)
+                return mr_fail(MR_EINVAL, "token %d is outside the vocabulary of %d", feeds[i].tokens[j],
+                               lm->model->cfg.vocab_size);
+        MR_TRY(make_room(feeds[i].sequence, (size_t)(feeds[i].count > 0 ? feeds[i].count : 0)));
+    }
+    return 0;
+}
+
+/* Reads the next chunk of every feed that has tokens from `done` on, together; *left tells whether there are more. */
+static int read_chunk(mr_lm *lm, const struct mr_feed *feeds, int count, int done, bool *left)
+{
+    int chunk = lm->ws->options.time, pieces = 0, row = 0;
+    *left = false;
+    for (int i = 0; i < count; i++) {
+        int n = feeds[i].count - done;
+        if (n < 1 || feeds[i].sequence->rereads)
+            continue;
+        lm->pieces[pieces++] = (struct mr_piece){feeds[i].sequence->slot, feeds[i].tokens + done, n < chunk ? n : chunk,
+                                                 n <= chunk ? MR_LOGITS_LAST : MR_LOGITS_NONE};
+        *left = *left || n > chunk;
+    }
+    if (!pieces)
+        return 0;
+    MR_TRY(mr_run(lm->ws, lm->states, lm->pieces, pieces));
+    for (int i = 0; i < count; i++) {
+        int n = feeds[i].count - done;
+        if (n >= 1 && n <= chunk && !feeds[i].sequence->rereads) {
+            MR_TRY(mr_workspace_logits(lm->ws, row++, 1, feeds[i].sequence->logits));
+            MR_TRY(check_logits(feeds[i].sequence));
+        }
+    }
+    return 0;
+}
+
+int mr_sequences_feed(const struct mr_feed *feeds, int count)
+{
+    bool left = true;
+    if (count < 1)
+        return 0;
+    mr_lm *lm = feeds[0].sequence->lm;
+    MR_TRY(check_feeds(feeds, count));
+    for (int i = 0; i < count; i++) {
+        mr_sequence *s = feeds[i].sequence;
+        if (feeds[i].count < 1)
+            continue;
+        if (!s->rereads && lm->states->position[s->slot] < 0)
+            return mr_fail(MR_EINVAL, "this sequence lost its text when an earlier call failed: rewind or restore it");
+        if (mr_lm_is_limited(lm) && s->count + (size_t)feeds[i].count > (size_t)lm->model->cfg.block_size)
+            s->rereads = true;
+        remember(s, feeds[i].tokens, feeds[i].count);
+    }
+    for (int done = 0; left && lm->ws; done += lm->ws->options.time) {
+        MR_TRY(read_chunk(lm, feeds, count, done, &left));
+        if (left)
+            MR_TRY(progress(lm, (double)(done + lm->ws->options.time) / feeds[0].count));
+    }
+    for (int i = 0; i < count; i++)
+        if (feeds[i].sequence->rereads && feeds[i].count > 0)
+            MR_TRY(reread(feeds[i].sequence));
+    return 0;
+}
+
+int mr_sequence_feed(mr_sequence *s, const int32_t *tokens, int count)
+{
+    return mr_sequences_feed(&(struct mr_feed){s, tokens, count}, 1);
+}
+
+int mr_sequence_prompt(mr_sequence *s, const char *text, size_t size)
+{
+    struct mr_ids ids = {0};
+    int err;
+    MR_TRY(mr_lm_encode(s->lm, text, size, false, &ids));
+    err = ids.count > 1 << 30 ? mr_fail(MR_EINVAL, "a prompt of %zu tokens is too long", ids.count)
+                              : mr_sequence_feed(s, (const int32_t *)ids.id, (int)ids.count);
+    mr_ids_free(&ids);
+    return err;
+}
+
+/* ---- continuing ------------------------------------------------------------------------------------------------- */
+
+static int check_begun(const mr_sequence *s)
+{
+    return s->count ? 0 : mr_fail(MR_EINVAL, "nothing was read yet: a text needs a prompt of at least one token");
+}
+
+int mr_sequence_logits(const mr_sequence *s, const float **logits)
+{
+    MR_TRY(check_begun(s));
+    *logits = s->logits;
+    return 0;
+}
+
+int mr_sequences_next(mr_sequence *const *sequences, const struct mr_sampling *sampling, int32_t *ids, int *more,
+                      int count)
+{
+    int err, feeding = 0;
+    struct mr_feed *feeds = mr_alloc((size_t)count, sizeof *feeds);
+    if (!feeds)
+        return MR_ENOMEM;
+    for (int i = 0; i < count; i++) {
+        MR_GO(mr_sampling_check(&sampling[i]));
+        MR_GO(check_begun(sequences[i]));
+    }
+    for (int i = 0; i < count; i++) {
+        mr_sequence *s = sequences[i];
+        ids[i] = mr_sampler_draw(s->sampler, &sampling[i], s->logits, s->drawn++);
+        more[i] = ids[i] != mr_lm_end_token(s->lm);
+        if (more[i])
+            feeds[feeding++] = (struct mr_feed){s, &ids[i], 1};
+    }
+    err = mr_sequences_feed(feeds, feeding);
+fail:
+    free(feeds);
+    return err;
+}
+
+int mr_sequence_next(mr_sequence *s, const struct mr_sampling *sampling, int32_t *id)
+{
+    int more;
+    MR_TRY(mr_sequences_next(&s, sampling, id, &more, 1));
+    return more;
+}
+
+int64_t mr_sequence_position(const mr_sequence *s)
+{
+    return (int64_t)s->count;
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * The state of a sequence as bytes: head, state of the layers, logits of the last token, the tokens of models that may
+ * read them again, and a byte for each token of the vocabulary (seen or not). */
+#include <limits.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "infer/lm.h"
+
+struct state_head {
+    char magic[8];     /* "MRSTATE2" */
+    uint64_t checksum; /* XXH3 of all that follows */
+    uint64_t model;    /* of the configuration and the weights */
+    uint64_t count, drawn, state_size;
+};
+
+/* Sizes of the parts behind the head. */
+struct state_parts {
+    size_t state, logits, seen, tokens, total;
+};
+
+static struct state_parts parts_of(const mr_sequence *s, size_t count)
+{
+    size_t vocab = (size_t)s->lm->model->cfg.vocab_size;
+    struct state_parts parts = {.state = mr_states_size(s->lm->states),
+                                .logits = vocab * sizeof(float),
+                                .seen = vocab,
+                                .tokens = mr_lm_is_limited(s->lm) ? count * sizeof *s->tokens : 0};
+    parts.total = sizeof(struct state_head) + parts.state + parts.logits + parts.seen + parts.tokens;
+    return parts;
+}
+
+static uint64_t checksum_of(const void *bytes, size_t size)
+{
+    size_t skip = offsetof(struct state_head, model);
+    return XXH3_64bits((const char *)bytes + skip, size - skip);
+}
+
+/* What a state must agree with: the model's configuration and weights. */
+static int model_of(const mr_sequence *s, uint64_t *hash)
+{
+    json_t *json = mr_config_json(&s->lm->model->cfg);
+    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    json_decref(json);
+    if (!text)
+        return mr_fail(MR_ENOMEM, "out of memory");
+    *hash = XXH3_64bits_withSeed(text, strlen(text), s->lm->model->digest);
+    free(text);
+    return 0;
+}
+
+static int check_has_state(const mr_sequence *s)
+{
+    if (s->rereads)
+        return mr_fail(MR_EINVAL, "there is no state to save or restore: a model in reference mode, or past its "
+                                  "learned positions, reads the text again for every token");
+    return 0;
+}
+
+size_t mr_sequence_state_size(const mr_sequence *s)
+{
+    return s->rereads ? 0 : parts_of(s, s->count).total;
+}
+
+int mr_sequence_state(mr_sequence *s, void *bytes)
+{
+    MR_TRY(check_has_state(s));
+    if (s->lm->states->position[s->slot] < 0)
+        return mr_fail(MR_EINVAL, "this sequence lost its text when an earlier call failed: there is no state to save");
+    struct state_parts parts = parts_of(s, s->count);
+    struct state_head head = {.magic = "MRSTATE", .count = s->count, .drawn = s->drawn, .state_size = parts.state};
+    char *at = bytes;
+    head.magic[7] = '2';
+    MR_TRY(model_of(s, &head.model));
+    memcpy(at, &head, sizeof head);
+    MR_TRY(mr_states_read(s->lm->states, s->slot, at += sizeof head));
+    memcpy(at += parts.state, s->logits, parts.logits);
+    at += parts.logits;
+    if (parts.tokens)
+        memcpy(at, s->tokens, parts.tokens);
+    memcpy(at + parts.tokens, mr_sampler_seen(s->sampler), parts.seen);
+    head.checksum = checksum_of(bytes, parts.total);
+    memcpy(bytes, &head, sizeof head);
+    return 0;
+}
+
+/* Whether the bytes are a whole state of this sequence's model. */
+static int check_state(const mr_sequence *s, const void *bytes, size_t size, struct state_head *head)
+{
+    uint64_t model;
+    if (size < sizeof *head || memcmp(bytes, "MRSTATE", 7) != 0)
+        return mr_fail(MR_EFILE, "this is not a saved state");
+    memcpy(head, bytes, sizeof *head);
+    if (head->magic[7] != '2')
+        return mr_fail(MR_EFILE, "the state was saved in an older format: read the text again and save it anew");
+    if (head->checksum != checksum_of(bytes, size))
+        return mr_fail(MR_EFILE, "the state is damaged: its checksum does not match its %zu bytes", size);
+    MR_TRY(model_of(s, &model));
+    if (head->model != model || head->state_size != mr_states_size(s->lm->states))
+        return mr_fail(MR_EFILE, "state does not match this model: it was saved with other weights or another "
+                                 "configuration");
+    if (head->count < 1 || (mr_lm_is_limited(s->lm) && head->count > (uint64_t)s->lm->model->cfg.block_size) ||
+        head->count > INT64_MAX / 2 || size != parts_of(s, (size_t)head->count).total)
+        return mr_fail(MR_EFILE, "state does not match this model: %llu tokens do not fit its %zu bytes",
+                       (unsigned long long)head->count, size);
+    return 0;
+}
+
+int mr_sequence_set_state(mr_sequence *s, const void *bytes, size_t size)
+{
+    struct state_head head;
+    int64_t position;
+    const char *at = (const char *)bytes + sizeof head;
+    if (!s->lm->states)
+        return check_has_state(s);
+    MR_TRY(check_state(s, bytes, size, &head));
+    memcpy(&position, at, sizeof position);
+    if (position != (int64_t)head.count)
+        return mr_fail(MR_EFILE, "the state is damaged: its position is not %llu", (unsigned long long)head.count);
+    struct state_parts parts = parts_of(s, (size_t)head.count);
+    if (parts.tokens) {
+        int32_t *tokens = mr_alloc((size_t)head.count, sizeof *tokens);
+        if (!tokens)
+            return MR_ENOMEM;
+        free(s->tokens);
+        memcpy(s->tokens = tokens, at + parts.state + parts.logits, parts.tokens);
+        s->capacity = (size_t)head.count;
+    }
+    MR_TRY(mr_states_write(s->lm->states, s->slot, at, parts.state));
+    memcpy(s->logits, at + parts.state, parts.logits);
+    memcpy(mr_sampler_seen(s->sampler), at + parts.state + parts.logits + parts.tokens, parts.seen);
+    s->rereads = false;
+    s->count = (size_t)head.count;
+    s->drawn = head.drawn;
+    return 0;
+}
+
+int mr_sequence_save(mr_sequence *s, const char *path)
+{
+    MR_TRY(check_has_state(s));
+    size_t size = mr_sequence_state_size(s);
+    void *bytes = mr_alloc(size, 1);
+    if (!bytes)
+        return MR_ENOMEM;
+    int err = mr_sequence_state(s, bytes);
+    if (!err)
+        err = mr_file_write(path, bytes, size);
+    free(bytes);
+    return err;
+}
+
+int mr_sequence_restore(mr_sequence *s, const char *path)
+{
+    struct mr_map map;
+    MR_TRY(mr_map_open(&map, path));
+    int err = mr_sequence_set_state(s, map.data, map.size);
+    mr_map_close(&map);
+    return err < 0 ? mr_fail_in(err, "%s", path) : 0;
+}

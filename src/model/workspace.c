@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Building a workspace: its nodes from the family's table, its memory. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "model/workspace.h"
+#include "ops/layer_norm.h"
+#include "ops/linear.h"
+
+/* Logits are computed over slices of rows of at most this many floats (one row at least). */
+#define SLICE (16u << 20)
+
+static void count_branches(mr_workspace *ws)
+{
+    ws->links = 1;
+    for (const struct mr_branch *b = mr_family_branches(ws->cfg); b->chain[0].layer; b++, ws->branches++) {
+        int n = 0;
+        while (n < MR_LINKS && b->chain[n].layer)
+            n++;
+        ws->links = n > ws->links ? n : ws->links;
+    }
+}
+
+static int build_nodes(mr_workspace *ws)
+{
+    size_t branches, streams, mids;
+    count_branches(ws);
+    branches = (size_t)ws->branches * (size_t)ws->cfg->n_layer;
+    streams = ws->training ? branches + 1 : 1;
+    mids = (size_t)(ws->links - 1) * (ws->training ? branches : 1);
+    MR_TRY(mr_nodes_build(&ws->nodes, &ws->node_count, ws->cfg));
+    ws->x = mr_alloc(streams, sizeof *ws->x);
+    ws->mid = mr_alloc(mids, sizeof *ws->mid);
+    if (!ws->x || !ws->mid)
+        return MR_ENOMEM;
+    for (int i = 0; i < ws->node_count; i++)
+        if (!(ws->nodes[i].own = mr_alloc(1, ws->nodes[i].layer->own)))
+            return MR_ENOMEM;
+    return 0;
+}
+
+static void find_own(mr_workspace *ws, const struct mr_params *params)
+{
+    const struct mr_family *f = mr_family(ws->cfg);
+    ws->own.embedding = mr_param_find(params, "", f->embedding);
+    if (f->positions && ws->cfg->positions == MR_POSITIONS_LEARNED)
+        ws->own.positions = mr_param_find(params, "", f->positions);
+    ws->own.head = f->head ? mr_param_find(params, "", f->head) : ws->own.embedding;
+    ws->own.final_weight = mr_param_find(params, f->final_norm, "weight");
+    ws->own.final_bias = mr_param_find(params, f->final_norm, "bias");
+    if (f->first_norm) {
+        ws->own.first_weight = mr_param_find(params, f->first_norm, "weight");
+        ws->own.first_bias = mr_param_find(params, f->first_norm, "bias");
+    }
+}
+
+static int add(mr_plan *plan, enum mr_memory kind, mr_tensor *where, size_t count)
+{
+    return mr_plan_add(plan, kind, where, MR_F32, count);
+}
+
+static int plan_stream(mr_workspace *ws, mr_plan *plan, size_t rows_dim)
+{
+    bool training = ws->training;
+    enum mr_memory kind = training ? MR_ACTIVATIONS : MR_BUFFERS;
+    size_t branches = (size_t)ws->branches * ws->cfg->n_layer;
+    for (size_t i = 0; i < (training ? branches + 1 : 1); i++)
+        MR_TRY(add(plan, kind, &ws->x[i], rows_dim));
+    /* The links' outputs, only where a branch has as many. */
+    const struct mr_branch *block = mr_family_branches(ws->cfg);
+    for (size_t i = 0; i < (training ? branches : 1); i++)
+        for (int j = 0; j < ws->links - 1; j++)
+            if (!training || block[i % ws->branches].chain[j + 1].layer)
+                MR_TRY(add(plan, kind, &ws->mid[i * (size_t)(ws->links - 1) + (size_t)j], rows_dim));
+    MR_TRY(add(plan, MR_BUFFERS, &ws->y, rows_dim));
+    if (mr_family(ws->cfg)->first_norm)
+        MR_TRY(add(plan, MR_BUFFERS, &ws->embedded, rows_dim));
+    MR_TRY(add(plan, MR_BUFFERS, &ws->final, rows_dim));
+    if (!training)
+        return 0;
+    MR_TRY(add(plan, MR_BUFFERS, &ws->dx, rows_dim));
+    MR_TRY(add(plan, MR_BUFFERS, &ws->dfinal, rows_dim));
+    for (int i = 0; i < 2 && i < ws->links - 1; i++)
+        MR_TRY(add(plan, MR_BUFFERS, &ws->dmid[i], rows_dim));
+    return 0;
+}
+
+/* What the widest weight gradient of the model needs to reduce over rows. */
+static size_t reduce_scratch(const mr_workspace *ws, const struct mr_params *params, const mr_runtime *rt, int rows)
+{
+    size_t most = mr_layer_norm_backward_scratch(rt, rows, ws->cfg->n_embd);
+    for (int i = 0; i < params->count; i++) {
+        const struct mr_param *p = params->list[i];
+        if (p->ndim == 2) {
+            size_t need = mr_linear_scratch(rt, rows, (int)p->shape[1], (int)p->shape[0]);
+            most = need > most ? need : most;
+        }
+    }
+    return most ? most : 1;
+}
+
+/* Room for logits that are asked for, or else for a slice of those that the loss is computed from. */
+static int plan_head(mr_workspace *ws, mr_plan *plan, const struct mr_params *params, const mr_runtime *rt, size_t rows)
+{
+    size_t vocab = (size_t)ws->cfg->vocab_size, slice = SLICE / vocab;
+    MR_TRY(add(plan, MR_BUFFERS, &ws->final_mean, rows));
+    MR_TRY(add(plan, MR_BUFFERS, &ws->final_rstd, rows));
+    if (mr_family(ws->cfg)->first_norm) {
+        MR_TRY(add(plan, MR_BUFFERS, &ws->first_mean, rows));
+        MR_TRY(add(plan, MR_BUFFERS, &ws->first_rstd, rows));
+    }
+    if (ws->options.logits)
+        return add(plan, MR_BUFFERS, &ws->logits, (size_t)ws->options.logits * vocab);
+    slice = slice < 1 ? 1 : slice > rows ? rows : slice;
+    slice = (size_t)mr_ceil_div((int64_t)rows, mr_ceil_div((int64_t)rows, (int64_t)slice)); /* of even size */
+    ws->slice_rows = (int)slice;
+    MR_TRY(add(plan, MR_BUFFERS, &ws->slice, slice * vocab));
+    MR_TRY(mr_plan_add(plan, MR_BUFFERS, &ws->targets, MR_I32, rows));
+    MR_TRY(add(plan, MR_BUFFERS, &ws->row_loss, rows));
+    MR_TRY(add(plan, MR_BUFFERS, &ws->cross_entropy, 1));
+    MR_TRY(add(plan, MR_BUFFERS, &ws->aux, 1));
+    return ws->training ? add(plan, MR_BUFFERS, &ws->reduce, reduce_scratch(ws, params, rt, (int)rows)) : 0;
+}
+
+static int check_options(const mr_workspace *ws, size_t *rows, size_t *rows_dim)
+{
+    const struct mr_workspace_options *o = &ws->options;
+    if (o->batch < 1 || o->time < 1 || o->steps < 0 || o->logits < 0)
+        return mr_fail(MR_EINVAL, "a batch of %d texts of %d tokens cannot be run: both must be at least 1", o->batch,
+                       o->time);
+    if (!mr_mul((size_t)o->batch, (size_t)o->time, rows) || *rows > 1 << 24 || o->steps > 1 << 24 ||
+        !mr_mul(*rows > (size_t)o->steps ? *rows : (size_t)o->steps, (size_t)ws->cfg->n_embd, rows_dim))
+        return mr_fail(MR_EINVAL, "batch %d times %d positions is more than one run can hold: try a smaller batch_size",
+                       o->batch, o->time);
+    *rows = *rows_dim / (size_t)ws->cfg->n_embd;
+    return o->training ? mr_model_check_trainable(ws->cfg) : 0;
+}
+
+int mr_workspace_plan(mr_workspace *ws, mr_plan *plan, const struct mr_params *params, const mr_runtime *rt)
+{
+    const struct mr_workspace_options *o = &ws->options;
+    size_t rows = 0, rows_dim = 0;
+    MR_TRY(check_options(ws, &rows, &rows_dim));
+    ws->training = o->training;
+    ws->loss_scale = 1;
+    find_own(ws, params);
+    MR_TRY(build_nodes(ws));
+    MR_TRY(mr_plan_add(plan, MR_BUFFERS, &ws->tokens, MR_I32, rows));
+    if (o->training) {
+        MR_TRY(mr_plan_add(plan, MR_BUFFERS, &ws->order, MR_I32, rows));
+        MR_TRY(mr_plan_add(plan, MR_BUFFERS, &ws->first, MR_I32, rows + 1));
+    }
+    MR_TRY(plan_stream(ws, plan, rows_dim));
+    MR_TRY(plan_head(ws, plan, params, rt, rows));
+    struct mr_planner planner = {.plan = plan,
+                                 .params = params,
+                                 .cfg = ws->cfg,
+                                 .rt = rt,
+                                 .ws = ws,
+                                 .batch = o->batch,
+                                 .time = o->time,
+                                 .rows = rows,
+                                 .training = o->training};
+    for (int i = 0; i < ws->node_count; i++) {
+        mr_plan_scratch_reset(plan);
+        MR_TRY(ws->nodes[i].layer->plan(&ws->nodes[i], &planner));
+    }
+    return 0;
+}
+
+static int host_memory(mr_workspace *ws)
+{
+    size_t rows = ws->tokens.count;
+    ws->host = mr_alloc(rows, sizeof *ws->host);
+    if (ws->training)
+        ws->order_host = mr_alloc(2 * rows + 1, sizeof *ws->order_host);
+    return ws->host && (ws->order_host || !ws->training) ? 0 : MR_ENOMEM;
+}
+
+int mr_workspace_create(mr_workspace **out, mr_model *model, const struct mr_workspace_options *options)
+{
+    int err;
+    mr_plan *plan = NULL;
+    mr_workspace *ws = mr_alloc(1, sizeof *ws);
+    if (!ws)
+        return MR_ENOMEM;
+    *ws = (mr_workspace){.model = mr_model_share(model), .rt = model->rt, .cfg = &model->cfg, .options = *options};
+    if (!ws->options.steps)
+        ws->options.steps = options->batch;
+    MR_GO(mr_plan_create(&plan, mr_runtime_info(model->rt)));
+    MR_GO(mr_workspace_plan(ws, plan, &model->params, model->rt));
+    MR_GO(mr_plan_allocate(plan, model->rt, options->force, &ws->arena));
+    MR_GO(host_memory(ws));
+    mr_plan_free(plan);
+    *out = ws;
+    return 0;
+fail:
+    mr_plan_free(plan);
+    mr_workspace_free(ws);
+    return err;
+}
+
+void mr_workspace_free(mr_workspace *ws)
+{
+    if (!ws)
+        return;
+    mr_arena_free(ws->rt, ws->arena);
+    mr_nodes_free(ws->nodes, ws->node_count);
+    free(ws->x);
+    free(ws->mid);
+    free(ws->host);
+    free(ws->order_host);
+    for (struct mr_shared_tensor *next, *shared = ws->shared; shared; shared = next) {
+        next = shared->next;
+        free(shared);
+    }
+    mr_model_free(ws->model);
+    free(ws);
+}
+
+int mr_state_of(mr_workspace *ws, const struct mr_node *node, int i, const mr_tensor **state)
+{
+    *state = NULL;
+    return ws->states ? mr_states_view(ws->states, node->state + i, ws->slot, state) : 0;
+}
+
+const mr_tensor *mr_grad(const mr_workspace *ws, const struct mr_param *p)
+{
+    return p ? &ws->options.gradients->list[p->index] : NULL;
+}
