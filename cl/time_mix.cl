@@ -406,6 +406,13 @@ kernel void time_mix_backward_sum(global const float *restrict decay, global con
 #if LANES == 1
 #define STEP_VECS (VECTORS(N) < 8 ? VECTORS(N) : 8)
 #define STEP_COLUMNS (STEP_VECS * VEC)
+#if N % STEP_COLUMNS /* the last block is not full */
+#define STEP_LOAD(p, n) load_some(p, n)
+#define STEP_STORE(v, p, n) store_some(v, p, n)
+#else
+#define STEP_LOAD(p, n) vloadv(0, p)
+#define STEP_STORE(v, p, n) vstorev(v, 0, p)
+#endif
 #else
 #define STEP_COLUMNS LANES
 #endif
@@ -424,19 +431,19 @@ kernel void time_mix_step(global const float *restrict r, global const float *re
     int rest = N <= STEP_COLUMNS ? N : N - j0; /* known to the compiler where there is one block */
     _Pragma("unroll") for (int c = 0; c < STEP_VECS; c++)
     {
-        value[c] = LOAD(v + bh * N + j0 + c * VEC, rest - c * VEC);
+        value[c] = STEP_LOAD(v + bh * N + j0 + c * VEC, rest - c * VEC);
         sum[c] = 0.0f;
     }
     for (int i = 0; i < N; i++) {
         global float *row = S + i * N + j0;
         _Pragma("unroll") for (int c = 0; c < STEP_VECS; c++)
         {
-            floatv old = LOAD(row + c * VEC, rest - c * VEC), new = ks[i] * value[c];
+            floatv old = STEP_LOAD(row + c * VEC, rest - c * VEC), new = ks[i] * value[c];
             sum[c] += rs[i] * (old + u * new);
-            STORE(old * change + (old * keep + new), row + c * VEC, rest - c * VEC);
+            STEP_STORE(old * change + (old * keep + new), row + c * VEC, rest - c * VEC);
         }
     }
-    _Pragma("unroll") for (int c = 0; c < STEP_VECS; c++) STORE(sum[c], y + bh * N + j0 + c * VEC, rest - c * VEC);
+    _Pragma("unroll") for (int c = 0; c < STEP_VECS; c++) STEP_STORE(sum[c], y + bh * N + j0 + c * VEC, rest - c * VEC);
 #else
     int j = j0 + LANE;
     if (j >= N)

@@ -16,10 +16,10 @@
 
 enum { LARGEST_LANES = 256, LEAST_LOCAL = 1 << 10, LEAST_ALLOC = 1 << 20 };
 
-/* What MICRORWKV_LIMITS and MICRORWKV_LANES ask for; 0: nothing. */
+/* What MICRORWKV_LIMITS, MICRORWKV_LANES and MICRORWKV_VEC ask for; 0: nothing. */
 struct limits {
     size_t local, group, alloc;
-    int lanes;
+    int lanes, vec;
 };
 
 /* "32K", "256", "1G": K, M, G are powers of 1024. */
@@ -52,6 +52,17 @@ static int parse_limit(const char *item, struct limits *limits)
     return mr_fail(MR_ENODEV, "MICRORWKV_LIMITS: '%s' is unknown; write local=32K,group=256,alloc=256M", item);
 }
 
+/* The power of two from least to most that the environment names, or 0. */
+static int parse_power(const char *name, size_t least, size_t most, int *value)
+{
+    const char *text = getenv(name);
+    size_t n = 0;
+    if (text && *text && (!parse_size(text, &n) || n < least || n > most || n & (n - 1)))
+        return mr_fail(MR_ENODEV, "%s: '%s' is not a power of two from %zu to %zu", name, text, least, most);
+    *value = (int)n;
+    return 0;
+}
+
 static int parse_limits(struct limits *limits)
 {
     *limits = (struct limits){0};
@@ -66,14 +77,8 @@ static int parse_limits(struct limits *limits)
         MR_TRY(parse_limit(item, limits));
         text += n + (text[n] == ',');
     }
-    text = getenv("MICRORWKV_LANES");
-    if (text && *text) {
-        size_t lanes;
-        if (!parse_size(text, &lanes) || lanes < 1 || lanes > LARGEST_LANES || lanes & (lanes - 1))
-            return mr_fail(MR_ENODEV, "MICRORWKV_LANES: '%s' is not a power of two from 1 to %d", text, LARGEST_LANES);
-        limits->lanes = (int)lanes;
-    }
-    return 0;
+    MR_TRY(parse_power("MICRORWKV_LANES", 1, LARGEST_LANES, &limits->lanes));
+    return parse_power("MICRORWKV_VEC", 4, 16, &limits->vec);
 }
 
 static int lower(const char *name, const char *device, size_t asked, size_t least, size_t *value)
@@ -117,7 +122,7 @@ static int apply_limits(cl_device_id device, const struct limits *limits, struct
                        info->lanes, info->name, info->max_group);
     cl_uint native = 0;
     clGetDeviceInfo(device, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof native, &native, NULL);
-    info->vec = info->lanes > 1 ? 4 : native >= 16 ? 16 : 8;
+    info->vec = limits->vec ? limits->vec : info->lanes > 1 ? 4 : native >= 16 ? 16 : 8;
     return 0;
 }
 

@@ -5,7 +5,7 @@ from harness import main, run
 
 def devices(**environment):
     """The list with these environment variables (others of ours unset)."""
-    unset = dict.fromkeys(("MICRORWKV_LIMITS", "MICRORWKV_LANES", "MICRORWKV_DEVICE", "MICRORWKV_GEMM"))
+    unset = dict.fromkeys(("MICRORWKV_LIMITS", "MICRORWKV_LANES", "MICRORWKV_VEC", "MICRORWKV_DEVICE", "MICRORWKV_GEMM"))
     return run("devices", "--json", environment={**unset, **environment})
 
 
@@ -61,6 +61,18 @@ def test_lanes_are_obeyed(folder):
 
 def test_impossible_lanes_exit_77(folder):
     devices(MICRORWKV_LANES="1000000").expect(77, err="MICRORWKV_LANES")
+
+
+def test_vector_width_is_obeyed(folder):
+    for lanes in (1, 8):
+        for vec in (4, 8, 16):
+            for device in devices(MICRORWKV_LANES=lanes, MICRORWKV_VEC=vec).expect(0).json():
+                assert (device["lanes"], device["vec"]) == (lanes, vec)
+
+
+def test_impossible_vector_width_exits_77(folder):
+    for vec in (1, 2, 12, 32, "wide"):
+        devices(MICRORWKV_VEC=vec).expect(77, err="MICRORWKV_VEC")
 
 
 def test_unknown_gemm_provider_exits_77(folder):

@@ -213,6 +213,15 @@ static void test_any_split_into_calls_agrees(void **unused)
     check_split(5, 1, 5, 2, 200, 2);
 }
 
+/* Widths that fill no whole number of blocks of a step, with and without a rest below a vector. */
+static void test_steps_of_every_width_agree(void **unused)
+{
+    (void)unused;
+    static const int some[] = {20, 40, 72, 88, 96, 112, 136, 144, 160, 176, 200};
+    for (size_t i = 0; i < sizeof some / sizeof some[0]; i++)
+        check_split(50 + i, 1, 3, 2, some[i], 1);
+}
+
 static void test_many_steps_do_not_drift(void **unused)
 {
     (void)unused;
@@ -320,6 +329,7 @@ int main(void)
         cmocka_unit_test(test_backward_is_the_gradient),
         cmocka_unit_test(test_slow_and_fast_decays_keep_single_precision),
         cmocka_unit_test(test_any_split_into_calls_agrees),
+        cmocka_unit_test(test_steps_of_every_width_agree),
         cmocka_unit_test(test_many_steps_do_not_drift),
         cmocka_unit_test(test_reference_backward_is_the_slope),
         cmocka_unit_test(test_backward_is_the_same_bits_again),

@@ -11,6 +11,7 @@ static int prepare(void **state)
     setenv("MICRORWKV_CACHE_DIR", test_path("cache"), 1);
     unsetenv("MICRORWKV_LIMITS");
     unsetenv("MICRORWKV_LANES");
+    unsetenv("MICRORWKV_VEC");
     return 0;
 }
 

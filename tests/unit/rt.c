@@ -10,6 +10,7 @@ static int open_runtime(void **state)
     setenv("MICRORWKV_CACHE_DIR", test_path("cache"), 1);
     unsetenv("MICRORWKV_LIMITS");
     unsetenv("MICRORWKV_LANES");
+    unsetenv("MICRORWKV_VEC");
     rt = rt_test_open();
     return 0;
 }

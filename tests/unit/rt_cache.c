@@ -237,6 +237,7 @@ static int prepare(void **state)
     (void)state;
     unsetenv("MICRORWKV_LIMITS");
     unsetenv("MICRORWKV_LANES");
+    unsetenv("MICRORWKV_VEC");
     setenv("MICRORWKV_CACHE_DIR", test_path("own"), 1);
     return 0;
 }

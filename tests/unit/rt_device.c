@@ -15,6 +15,7 @@ static int list_devices(void **state)
     setenv("MICRORWKV_CACHE_DIR", test_path("cache"), 1);
     unsetenv("MICRORWKV_LIMITS");
     unsetenv("MICRORWKV_LANES");
+    unsetenv("MICRORWKV_VEC");
     return mr_device_list(&real, &real_count);
 }
 
@@ -224,6 +225,28 @@ static void test_lanes_can_be_set(void **state)
     unsetenv("MICRORWKV_LIMITS");
 }
 
+static void test_the_vector_width_can_be_set(void **state)
+{
+    (void)state;
+    static const char *const impossible[] = {"0", "1", "2", "12", "32", "x", "-8"};
+    struct mr_device_info *list;
+    int count;
+    setenv("MICRORWKV_VEC", "8", 1);
+    for (int lanes = 1; lanes <= 8; lanes *= 8) {
+        setenv("MICRORWKV_LANES", lanes == 1 ? "1" : "8", 1);
+        assert_ok(mr_device_list(&list, &count));
+        for (int i = 0; i < count; i++)
+            assert_true(list[i].lanes == lanes && list[i].vec == 8);
+        free(list);
+    }
+    unsetenv("MICRORWKV_LANES");
+    for (size_t i = 0; i < COUNT(impossible); i++) {
+        setenv("MICRORWKV_VEC", impossible[i], 1);
+        assert_fails(MR_ENODEV, "MICRORWKV_VEC", mr_device_list(&list, &count));
+    }
+    unsetenv("MICRORWKV_VEC");
+}
+
 static void test_ranges_follow_the_lanes(void **state)
 {
     (void)state;
@@ -285,6 +308,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_limits_lower_what_is_believed),
         cmocka_unit_test(test_impossible_limits_say_so),
         cmocka_unit_test(test_lanes_can_be_set),
+        cmocka_unit_test(test_the_vector_width_can_be_set),
         cmocka_unit_test(test_ranges_follow_the_lanes),
         cmocka_unit_test(test_no_platform_says_what_to_install),
     };
