@@ -33,3 +33,29 @@ kernel void wkv4_forward(global const float *restrict k, global const float *res
         store_some(power, ps, left);
     }
 }
+
+/* One position of R rows, each with its own slot of the state [slots,stride], and the gate: y = sigmoid(r) wkv.
+ * k, v, r, y [R,C], slots [R]. */
+kernel void wkv4_step(global const float *restrict k, global const float *restrict v, global const float *restrict r,
+                      global const float *restrict decay, global const float *restrict first,
+                      global float *restrict state, global const int *restrict slots, global float *restrict y, int R,
+                      int C, int stride)
+{
+    FOR_ITEMS(item, R * VECTORS(C)) {
+        int row = item / VECTORS(C), c = item % VECTORS(C) * VEC, left = C - c, at = row * C + c;
+        global float *as = state + slots[row] * stride + c, *bs = as + C, *ps = bs + C;
+        floatv fall = exp_of(load_some(decay + c, left)), bonus = load_some(first + c, left);
+        floatv above = load_some(as, left), below = load_some(bs, left);
+        floatv power = below == 0.0f ? (floatv)-1e38f : load_some(ps, left);
+        floatv key = load_some(k + at, left), value = load_some(v + at, left);
+        floatv most = fmax(power, bonus + key), old = exp_of(power - most), own = exp_of(bonus + key - most);
+        floatv wkv = (old * above + own * value) / (old * below + own);
+        store_some(sigmoid_of(load_some(r + at, left)) * wkv, y + at, left);
+        most = fmax(power - fall, key);
+        old = exp_of(power - fall - most);
+        own = exp_of(key - most);
+        store_some(old * above + own * value, as, left);
+        store_some(old * below + own, bs, left);
+        store_some(most, ps, left);
+    }
+}

@@ -24,3 +24,30 @@ int mr_dynamic_shift_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor
                      mr_in(x), mr_in(previous), mr_in(maa[0]), mr_in(maa[1]), mr_in(maa[2]), mr_in(maa[3]),
                      mr_in(maa[4]), mr_out(mixed), mr_int((int)rows), mr_int(time), mr_int(dim));
 }
+
+int mr_dynamic_shift_step(mr_runtime *rt, const mr_tensor *mixes, const mr_tensor *low, const mr_tensor *w2,
+                          const mr_tensor *const maa[MR_DYNAMIC_MIXTURES], const mr_tensor *mixed, int rows, int width,
+                          int dim)
+{
+    static const char op[] = "dynamic_shift step";
+    enum { K = MR_DYNAMIC_MIXTURES };
+    size_t n, narrow, weights;
+    MR_TRY(mr_need_shape(op, rows, dim, &n));
+    MR_TRY(mr_need_shape(op, rows, width, &narrow));
+    MR_TRY(mr_need_shape(op, width, dim, &weights));
+    MR_TRY(mr_need_count(op, K * n));
+    MR_TRY(mr_need_count(op, K * weights));
+    MR_TRY(mr_need_f32(op, "mixes", mixes, 3 * n));
+    MR_TRY(mr_need_f32(op, "low", low, K * narrow));
+    MR_TRY(mr_need_f32(op, "w2", w2, K * weights));
+    for (int k = 0; k < K; k++)
+        MR_TRY(mr_need_f32(op, "maa", maa[k], (size_t)dim));
+    MR_TRY(mr_need_f32(op, "mixed", mixed, K * n));
+    const struct mr_device_info *info = mr_runtime_info(rt);
+    size_t columns = (size_t)(info->lanes * info->vec * (info->lanes == 1 ? 4 : 1));
+    size_t blocks = K * (size_t)mr_ceil_div(dim, (int64_t)columns);
+    mr_profile_note(rt, 4.0 * (double)(K * weights) + 32.0 * (double)n, 2.0 * rows * (double)(K * weights));
+    return mr_launch(rt, "dynamic_shift_step", mr_row_shares(rt, blocks, columns * (size_t)width), mr_in(low),
+                     mr_in(w2), mr_in(mixes), mr_in(maa[0]), mr_in(maa[1]), mr_in(maa[2]), mr_in(maa[3]), mr_in(maa[4]),
+                     mr_out(mixed), mr_int(rows), mr_int(width), mr_int(dim));
+}

@@ -14,4 +14,11 @@ int mr_dynamic_shift_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor
                              const mr_tensor *const maa[MR_DYNAMIC_MIXTURES], const mr_tensor *mixed, int batch,
                              int time, int dim);
 
+/* The step of `rows` texts' next tokens: mixes [3,R,C] is what mr_norm_shift_step leaves for one mixture and the rest,
+ * low [R,5*E] the narrow side of the pairs and w2 [5,E,C] their wide one, m_k = low_k w2_k; mixed [5,R,C] is written.
+ */
+int mr_dynamic_shift_step(mr_runtime *rt, const mr_tensor *mixes, const mr_tensor *low, const mr_tensor *w2,
+                          const mr_tensor *const maa[MR_DYNAMIC_MIXTURES], const mr_tensor *mixed, int rows, int width,
+                          int dim);
+
 #endif

@@ -2,7 +2,6 @@
 #include "ops/wkv4.h"
 
 #include "base/alloc.h"
-#include "ops/check.h"
 
 int mr_wkv4_forward(mr_runtime *rt, const struct mr_wkv4 *s, const mr_tensor *k, const mr_tensor *v,
                     const mr_tensor *decay, const mr_tensor *first, const mr_tensor *state, const mr_tensor *y)
@@ -26,4 +25,22 @@ int mr_wkv4_forward(mr_runtime *rt, const struct mr_wkv4 *s, const mr_tensor *k,
     mr_profile_note(rt, 12.0 * (double)n, 60.0 * (double)n);
     return mr_launch(rt, "wkv4_forward", range, mr_in(k), mr_in(v), mr_in(decay), mr_in(first), mr_out(state),
                      mr_out(y), mr_int(s->batch), mr_int(s->time), mr_int(s->dim));
+}
+
+int mr_wkv4_step(mr_runtime *rt, const struct mr_wkv4_step *s, const mr_tensor *y)
+{
+    static const char op[] = "wkv4 step";
+    size_t n;
+    MR_TRY(mr_need_shape(op, s->rows, s->dim, &n));
+    MR_TRY(mr_need_slots(op, &s->slots, s->rows, 3 * (size_t)s->dim));
+    MR_TRY(mr_need_f32(op, "k", s->k, n));
+    MR_TRY(mr_need_f32(op, "v", s->v, n));
+    MR_TRY(mr_need_f32(op, "r", s->r, n));
+    MR_TRY(mr_need_f32(op, "decay", s->decay, (size_t)s->dim));
+    MR_TRY(mr_need_f32(op, "first", s->first, (size_t)s->dim));
+    MR_TRY(mr_need_f32(op, "y", y, n));
+    mr_profile_note(rt, 40.0 * (double)n, 80.0 * (double)n);
+    return mr_launch(rt, "wkv4_step", mr_vectors(rt, n), mr_in(s->k), mr_in(s->v), mr_in(s->r), mr_in(s->decay),
+                     mr_in(s->first), mr_out(s->slots.state), mr_in(s->slots.of), mr_out(y), mr_int(s->rows),
+                     mr_int(s->dim), mr_int(s->slots.stride));
 }

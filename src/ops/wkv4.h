@@ -4,7 +4,7 @@
 #ifndef MR_OPS_WKV4_H
 #define MR_OPS_WKV4_H
 
-#include "rt/rt.h"
+#include "ops/slots.h"
 
 struct mr_wkv4 {
     int batch, time, dim; /* B, T, C */
@@ -14,5 +14,14 @@ struct mr_wkv4 {
  * the start of a text) is read and advanced. Positions in one call or in several: the same bits. */
 int mr_wkv4_forward(mr_runtime *rt, const struct mr_wkv4 *s, const mr_tensor *k, const mr_tensor *v,
                     const mr_tensor *decay, const mr_tensor *first, const mr_tensor *state, const mr_tensor *y);
+
+/* One token of `rows` texts, the gate included: y = σ(r) wkv. k, v, r, y [R,C] (y none of the others), decay, first
+ * [C]; a slot's state is [3,C], as above. */
+struct mr_wkv4_step {
+    int rows, dim; /* R, C */
+    struct mr_slots slots;
+    const mr_tensor *k, *v, *r, *decay, *first;
+};
+int mr_wkv4_step(mr_runtime *rt, const struct mr_wkv4_step *s, const mr_tensor *y);
 
 #endif

@@ -60,7 +60,107 @@ static void test_wrong_sizes_are_refused(void **state)
     assert_non_null(strstr(mr_error_text(), "mixed"));
     assert_int_equal(mr_dynamic_shift_forward(rt, &a, NULL, lacking, &a, 1, 3, 4), MR_EINVAL);
     assert_int_equal(mr_dynamic_shift_forward(rt, &a, NULL, maa, &a, 0, 3, 4), MR_EINVAL);
+    assert_int_equal(mr_dynamic_shift_step(rt, &a, &a, &a, maa, &a, 2, 3, 6), MR_EINVAL); /* 90 in w2 */
+    assert_non_null(strstr(mr_error_text(), "w2"));
+    assert_int_equal(mr_dynamic_shift_step(rt, &a, &a, &a, lacking, &a, 2, 2, 6), MR_EINVAL);
     release(&a);
+}
+
+/* One step: mixes [3,R,C], low [R,5*E], w2 [5,E,C], maa [5,C]; what it gives is [5,R,C], n = R*C. */
+struct step {
+    int rows, width, dim;
+    size_t n;
+    double *mixes, *low, *w2, *maa;
+};
+
+static struct step step_of(int rows, int width, int dim, uint64_t seed)
+{
+    size_t C = (size_t)dim, E = (size_t)width, n = (size_t)rows * C;
+    test_case("dynamic_shift step: rows %d width %d dim %d seed %llu", rows, width, dim, (unsigned long long)seed);
+    return (struct step){.rows = rows,
+                         .width = width,
+                         .dim = dim,
+                         .n = n,
+                         .mixes = random_array(seed, 3 * n, 1),
+                         .low = random_array(seed + 1, (size_t)rows * MIXTURES * E, 0.5),
+                         .w2 = random_array(seed + 2, MIXTURES * E * C, 0.5),
+                         .maa = random_array(seed + 3, MIXTURES * C, 1)};
+}
+
+static void step_free(struct step *s)
+{
+    free(s->mixes), free(s->low), free(s->w2), free(s->maa);
+}
+
+static double *step_reference(const struct step *s)
+{
+    size_t C = (size_t)s->dim, E = (size_t)s->width;
+    double *want = zeros(MIXTURES * s->n), *m = zeros(s->n), *before = zeros(s->n);
+    const double *x = s->mixes + s->n, *shift = x + s->n;
+    for (size_t i = 0; i < s->n; i++)
+        before[i] = x[i] + shift[i];
+    for (size_t k = 0; k < MIXTURES; k++) {
+        for (size_t i = 0; i < s->n; i++) {
+            m[i] = 0;
+            for (size_t e = 0; e < E; e++)
+                m[i] += s->low[(i / C * MIXTURES + k) * E + e] * s->w2[(k * E + e) * C + i % C];
+        }
+        mr_ref_dynamic_shift_forward(x, before, s->maa + k * C, m, want + k * s->n, s->rows, 1, s->dim);
+    }
+    free(m), free(before);
+    return want;
+}
+
+/* `count` rows from `row` on; their places in got [5,R,C] are written. */
+static void step_run(const struct step *s, int row, int count, double *got)
+{
+    size_t C = (size_t)s->dim, E = (size_t)s->width, n = (size_t)count * C, at = (size_t)row * C;
+    double *part = zeros(3 * n);
+    for (size_t k = 0; k < 3; k++)
+        memcpy(part + k * n, s->mixes + k * s->n + at, n * sizeof *part);
+    mr_tensor mixes = upload(part, 3 * n), w2 = upload(s->w2, MIXTURES * E * C), out = empty(MIXTURES * n);
+    mr_tensor low = upload(s->low + (size_t)row * MIXTURES * E, (size_t)count * MIXTURES * E), vectors[MIXTURES];
+    const mr_tensor *list[MIXTURES];
+    for (size_t k = 0; k < MIXTURES; k++) {
+        vectors[k] = upload(s->maa + k * C, C);
+        list[k] = &vectors[k];
+    }
+    must(mr_dynamic_shift_step(test_runtime(), &mixes, &low, &w2, list, &out, count, s->width, s->dim));
+    double *rows = download(&out, MIXTURES * n);
+    for (size_t k = 0; k < MIXTURES; k++) {
+        memcpy(got + k * s->n + at, rows + k * n, n * sizeof *got);
+        release(&vectors[k]);
+    }
+    release(&mixes), release(&w2), release(&out), release(&low);
+    free(part), free(rows);
+}
+
+static void test_steps(void **state)
+{
+    (void)state;
+    static const int dims[] = {1, 7, 8, 15, 16, 17, 64, 65, 100, 2048};
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
+        uint64_t seed = 2000 * test_seed() + 10 * i;
+        struct step s = step_of(random_int(seed, 1, 9), random_int(seed + 1, 1, 40), dims[i], seed);
+        double *got = zeros(MIXTURES * s.n), *want = step_reference(&s);
+        step_run(&s, 0, s.rows, got);
+        expect_near_host("mixed", got, want, MIXTURES * s.n, 1e-5);
+        free(got), free(want);
+        step_free(&s);
+    }
+}
+
+static void test_a_row_alone_has_the_same_bits(void **state)
+{
+    (void)state;
+    struct step s = step_of(11, 32, 150, 3000 * test_seed());
+    double *together = zeros(MIXTURES * s.n), *alone = zeros(MIXTURES * s.n);
+    step_run(&s, 0, s.rows, together);
+    for (int row = 0; row < s.rows; row++)
+        step_run(&s, row, 1, alone);
+    assert_memory_equal(together, alone, MIXTURES * s.n * sizeof *alone);
+    free(together), free(alone);
+    step_free(&s);
 }
 
 int main(void)
@@ -69,6 +169,8 @@ int main(void)
         cmocka_unit_test(test_random_shapes),
         cmocka_unit_test(test_single_positions),
         cmocka_unit_test(test_wrong_sizes_are_refused),
+        cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_a_row_alone_has_the_same_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

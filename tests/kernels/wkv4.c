@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * The recurrence of RWKV-4 against the reference, in one call and in several. */
-#include <string.h>
+#include "slot_test.h"
 
-#include "kernel_test.h"
 #include "ops/wkv4.h"
+#include "ref/channel_mix.h"
 #include "ref/wkv4.h"
 
 struct problem {
@@ -121,6 +121,75 @@ static void test_wrong_sizes_are_refused(void **state)
     release(&a);
 }
 
+/* Steps of `count` texts of a problem from `row` on, gated by r; got [B,T,C]. Returns their states. */
+static double *run_steps(const struct problem *p, const double *r, int row, int count, uint64_t seed, double *got)
+{
+    size_t size = 3 * p->dim, n = (size_t)count * p->dim;
+    struct slot_test slots = slot_test_of(seed, count, size, p->state + (size_t)row * size);
+    mr_tensor decay = upload(p->decay, p->dim), first = upload(p->first, p->dim);
+    for (int t = 0; t < p->s.time; t++) {
+        mr_tensor k = upload_at(p->k, row, count, p->s.time, t, p->dim), y = empty(n);
+        mr_tensor v = upload_at(p->v, row, count, p->s.time, t, p->dim);
+        mr_tensor gate = upload_at(r, row, count, p->s.time, t, p->dim);
+        struct mr_wkv4_step s = {count, p->s.dim, slots_in(&slots), &k, &v, &gate, &decay, &first};
+        must(mr_wkv4_step(test_runtime(), &s, &y));
+        double *rows = download(&y, n);
+        rows_to(got, rows, row, count, p->s.time, t, p->dim);
+        free(rows);
+        release(&k), release(&v), release(&gate), release(&y);
+    }
+    double *states = slot_states(&slots);
+    release(&decay), release(&first);
+    slot_test_free(&slots);
+    return states;
+}
+
+static void test_steps_in_slots(void **state)
+{
+    (void)state;
+    static const int dims[] = {1, 3, 15, 16, 17, 64, 100, 5000};
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
+        uint64_t seed = 600 * test_seed() + i;
+        struct problem p = problem_of((struct mr_wkv4){random_int(seed, 1, 5), 9, dims[i]}, 2, i % 2, seed);
+        double *r = random_array(seed + 9, p.n, 1), *got = zeros(p.n), *want = zeros(p.n);
+        double *states = run_steps(&p, r, 0, p.s.batch, seed, got);
+        mr_ref_wkv4_forward(p.k, p.v, p.decay, p.first, p.state, p.y, p.s.batch, p.s.time, p.s.dim);
+        mr_ref_sigmoid_gate_forward(r, p.y, want, p.n);
+        expect_near_host("y", got, want, p.n, 1e-5);
+        expect_near_host("state", states, p.state, p.state_count, 1e-5);
+        free(r), free(got), free(want), free(states);
+        problem_free(&p);
+    }
+}
+
+static void test_a_row_alone_has_the_same_bits(void **state)
+{
+    (void)state;
+    struct problem p = problem_of((struct mr_wkv4){11, 4, 45}, 2, true, 700 * test_seed());
+    double *r = random_array(1, p.n, 1), *together = zeros(p.n), *alone = zeros(p.n);
+    free(run_steps(&p, r, 0, p.s.batch, 1, together));
+    for (int row = 0; row < p.s.batch; row++)
+        free(run_steps(&p, r, row, 1, 2 + (uint64_t)row, alone));
+    assert_memory_equal(together, alone, p.n * sizeof *alone);
+    free(r), free(together), free(alone);
+    problem_free(&p);
+}
+
+static void test_wrong_slots_are_refused(void **state)
+{
+    (void)state;
+    mr_tensor a = zeroed(24), two = upload_i32((const int32_t[]){0, 1}, 2);
+    struct mr_wkv4_step s = {2, 4, {&a, &two, 11}, &a, &a, &a, &a, &a};
+    assert_int_equal(mr_wkv4_step(test_runtime(), &s, &a), MR_EINVAL);
+    assert_non_null(strstr(mr_error_text(), "apart"));
+    s.slots.stride = 13;
+    assert_int_equal(mr_wkv4_step(test_runtime(), &s, &a), MR_EINVAL);
+    s = (struct mr_wkv4_step){3, 2, {&a, &two, 8}, &a, &a, &a, &a, &a};
+    assert_int_equal(mr_wkv4_step(test_runtime(), &s, &a), MR_EINVAL);
+    assert_non_null(strstr(mr_error_text(), "slots"));
+    release(&a), release(&two);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +197,9 @@ int main(void)
         cmocka_unit_test(test_large_keys_do_not_overflow),
         cmocka_unit_test(test_chunks_and_steps_give_the_same_bits),
         cmocka_unit_test(test_wrong_sizes_are_refused),
+        cmocka_unit_test(test_steps_in_slots),
+        cmocka_unit_test(test_a_row_alone_has_the_same_bits),
+        cmocka_unit_test(test_wrong_slots_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
