@@ -7,18 +7,49 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_kind.h"
+#include "base/json_scan.h"
 #include "base/str.h"
 
 enum { LARGEST_FILE = 256 << 20 };
 
+/* Whether the text is valid after all: jansson tells an allocation that fails within a word as wrong syntax. */
+static bool is_valid(const char *text, size_t size)
+{
+    struct mr_json_scan scan = {.strict = true};
+    int err = mr_json_scan(&scan, text, size);
+    mr_json_scan_end(&scan);
+    bool valid = err || !scan.error;
+    mr_json_scan_free(&scan);
+    return valid;
+}
+
+static bool is_out_of_memory(const json_error_t *error, const char *text, size_t size)
+{
+    enum json_error_code code = json_error_code(error);
+    return code == json_error_out_of_memory || !*error->text ||
+           (code == json_error_invalid_syntax && is_valid(text, size));
+}
+
 int mr_json_parse(json_t **json, const char *text, size_t size, const char *what)
 {
-    json_error_t error;
-    *json = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
-    if (!*json)
-        return mr_fail(MR_EFILE, "%s is not valid JSON: line %d, column %d: %s", what, error.line, error.column,
-                       error.text);
-    return 0;
+    json_error_t error, second;
+    struct mr_str mended = {0};
+    size_t mark = size >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0; /* the byte order mark of UTF-8 */
+    *json = json_loadb(text + mark, size - mark, JSON_REJECT_DUPLICATES, &error);
+    int err = *json ? 0 : mr_json_mend(text + mark, size - mark, &mended);
+    if (mended.size) {
+        *json = json_loadb(mended.text, mended.size, JSON_REJECT_DUPLICATES, &second);
+        if (!*json && is_out_of_memory(&second, mended.text, mended.size))
+            err = MR_ENOMEM;
+    }
+    mr_str_free(&mended);
+    if (*json)
+        return 0;
+    if (err)
+        return mr_fail(MR_ENOMEM, "%s: out of memory while its JSON is read", what);
+    return mr_fail(MR_EFILE, "%s is not valid JSON: line %d, column %d: %s", what, error.line, error.column,
+                   error.text);
 }
 
 int mr_json_load(json_t **json, const char *path)
@@ -28,7 +59,7 @@ int mr_json_load(json_t **json, const char *path)
     if (!err)
         err = mr_json_parse(json, text.text ? text.text : "", text.size, path);
     mr_str_free(&text);
-    return err;
+    return err == MR_EFILE ? mr_fail_kind(err, path) : err;
 }
 
 int mr_json_save(const json_t *json, const char *path)

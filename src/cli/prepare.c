@@ -31,11 +31,12 @@ static int report(const struct mr_prepare *p, const struct mr_prepared *r, bool 
 {
     const char *file = r->tokenizer_file;
     if (json)
-        return mr_print_json(json_pack("{ss ss ss* sI sI s{sI sI} s{sI sI}}", "out", p->out, "tokenizer", r->tokenizer,
-                                       "tokenizer_file", *file ? file : NULL, "vocab_size", (json_int_t)r->vocab_size,
-                                       "documents", (json_int_t)r->documents, "train", "tokens",
-                                       (json_int_t)r->tokens[0], "bytes", (json_int_t)r->bytes[0], "val", "tokens",
-                                       (json_int_t)r->tokens[1], "bytes", (json_int_t)r->bytes[1]));
+        return mr_print_json(json_pack(
+            "{ss ss ss* sI sI sI sI s{sI sI} s{sI sI}}", "out", p->out, "tokenizer", r->tokenizer, "tokenizer_file",
+            *file ? file : NULL, "vocab_size", (json_int_t)r->vocab_size, "documents", (json_int_t)r->documents,
+            "skipped_lines", (json_int_t)r->met.skipped_lines, "replaced_characters", (json_int_t)r->met.replaced,
+            "train", "tokens", (json_int_t)r->tokens[0], "bytes", (json_int_t)r->bytes[0], "val", "tokens",
+            (json_int_t)r->tokens[1], "bytes", (json_int_t)r->bytes[1]));
     fprintf(stderr,
             "%s: tokenizer %s, vocabulary %zu, documents %" PRIu64 ", tokens %" PRIu64 " for train and %" PRIu64
             " for val\n",
@@ -43,25 +44,42 @@ static int report(const struct mr_prepare *p, const struct mr_prepared *r, bool 
     if (*file)
         fprintf(stderr, "the trained tokenizer: --tokenizer bpe:%s\n", file);
     if (p->train_bpe > (int64_t)r->vocab_size)
-        fprintf(stderr, "it has only %zu of %" PRId64 " tokens: no other pair stands twice in the text\n",
+        fprintf(stderr, "it has only %zu of %" PRId64 " tokens: no other pair of tokens occurs twice in the text\n",
                 r->vocab_size, p->train_bpe);
+    if (r->met.skipped_lines)
+        fprintf(stderr, "%" PRIu64 " lines that hold no record were left out\n", r->met.skipped_lines);
+    if (r->met.replaced)
+        fprintf(stderr, "%" PRIu64 " characters that are no valid Unicode became U+FFFD\n", r->met.replaced);
     return 0;
 }
 
 static int check(const struct mr_prepare *p, int64_t stories)
 {
     if (!p->out)
-        return mr_fail(MR_EINVAL, "prepare: where to? --out DIR");
+        return mr_fail(MR_EINVAL, "prepare: --out is required: the folder to write");
     if (!p->tokenizer && !p->train_bpe)
         return mr_fail(MR_EINVAL,
-                       "prepare: which tokenizer? --tokenizer byte, char, gpt2:DIR, json:FILE, world:FILE or bpe:FILE");
+                       "prepare: --tokenizer is required: byte, char, gpt2:DIR, json:FILE, world:FILE or bpe:FILE");
     if (p->tokenizer && p->train_bpe)
         return mr_fail(MR_EINVAL, "prepare: --tokenizer and --train-bpe exclude each other");
     if (stories < 0)
-        return mr_fail(MR_EINVAL, "prepare: --stories %" PRId64 ": how many?", stories);
+        return mr_fail(MR_EINVAL, "prepare: --stories %" PRId64 " cannot be negative", stories);
     if (!p->input_count && !stories)
         return mr_fail(MR_EINVAL, "prepare: no input: name files, folders, - for standard input, or --stories N");
     return 0;
+}
+
+/* "a,b" into the list of fields; the names point into `room`. */
+static int set_fields(struct mr_source_options *reading, const char *list, char *room, size_t size)
+{
+    if ((size_t)snprintf(room, size, "%s", list) >= size)
+        return mr_fail(MR_EINVAL, "prepare: --jsonl-fields is longer than %zu bytes", size - 1);
+    for (char *save, *name = strtok_r(room, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
+        if (reading->field_count == MR_SOURCE_FIELDS)
+            return mr_fail(MR_EINVAL, "prepare: --jsonl-fields takes at most %d names", MR_SOURCE_FIELDS);
+        reading->fields[reading->field_count++] = name;
+    }
+    return reading->field_count ? 0 : mr_fail(MR_EINVAL, "prepare: --jsonl-fields is empty");
 }
 
 int mr_command_prepare(int argc, char **argv)
@@ -69,7 +87,12 @@ int mr_command_prepare(int argc, char **argv)
     struct mr_common common = {0};
     struct mr_words inputs = {0};
     struct view view = {0};
-    struct mr_prepare p = {.seed = 1, .val_fraction = 0.1, .progress = on_progress, .context = &view};
+    struct mr_source_options reading = {0};
+    const char *fields = NULL;
+    char names[1024];
+    int64_t longest = 0;
+    struct mr_prepare p = {
+        .reading = &reading, .seed = 1, .val_fraction = 0.1, .progress = on_progress, .context = &view};
     struct mr_prepared result;
     int64_t stories = 0;
     const struct mr_option options[] = {
@@ -81,6 +104,11 @@ int mr_command_prepare(int argc, char **argv)
         {"train-bpe", MR_OPTION_INT, &p.train_bpe, "SIZE",
          "train a tokenizer of SIZE tokens on the inputs: DIR/tokenizer.json"},
         {"special", MR_OPTION_FLAG, &p.special, NULL, "<|endoftext|> within a line is the token, not text"},
+        {"jsonl-fields", MR_OPTION_TEXT, &fields, "A,B",
+         "the fields of a .jsonl record whose texts, one behind the other, are its text (text)"},
+        {"skip-bad-lines", MR_OPTION_FLAG, &reading.skip_bad_lines, NULL,
+         "leave out and count .jsonl lines that are no JSON or lack a field"},
+        {"max-record-bytes", MR_OPTION_INT, &longest, "N", "a longer line of .jsonl is a bad one (1 GiB)"},
         MR_JSON_OPTION(&common),
     };
     const struct mr_syntax syntax = {
@@ -99,6 +127,11 @@ int mr_command_prepare(int argc, char **argv)
         p.input_count = inputs.count;
         p.stories = stories > 0 ? (uint64_t)stories : 0;
         err = check(&p, stories);
+        reading.longest_record = longest > 0 ? (uint64_t)longest : 0;
+        if (!err && longest < 0)
+            err = mr_fail(MR_EINVAL, "prepare: --max-record-bytes %" PRId64 " cannot be negative", longest);
+        if (!err && fields)
+            err = set_fields(&reading, fields, names, sizeof names);
     }
     if (!err) {
         p.stop = mr_catch_signals();

@@ -63,6 +63,7 @@ static int hand_out(struct mr_ids *ids, json_t *list)
 
 static int tokenize(const char *spec, bool special, bool json)
 {
+    const struct mr_source_options exact = {.exact = true};
     mr_source *source = NULL;
     mr_tokenizer *t = NULL;
     mr_encoder *e = NULL;
@@ -70,7 +71,7 @@ static int tokenize(const char *spec, bool special, bool json)
     struct mr_piece piece;
     json_t *list = json ? json_array() : NULL;
     int err, more;
-    MR_GO(mr_source_open(&source, "-"));
+    MR_GO(mr_source_open(&source, "-", &exact));
     MR_GO(strcmp(spec, "char") ? open_tokenizer(&t, spec) : open_chars(&t, source));
     MR_GO(mr_encoder_open(&e, t, special));
     while ((more = mr_source_next(source, &piece)) > 0) {

@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "io/pickle.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 /* The character of the id at place i of itos, or -1: they need not be in order. */
 static int64_t character(const struct mr_pickled *key, const struct mr_pickled *value, uint32_t count)

@@ -42,7 +42,7 @@ static int open_inputs(struct work *w)
     if (!w->inputs)
         return MR_ENOMEM;
     for (int i = 0; i < p->input_count; i++)
-        MR_TRY(mr_source_open(&w->inputs[w->input_count++].source, p->inputs[i]));
+        MR_TRY(mr_source_open(&w->inputs[w->input_count++].source, p->inputs[i], p->reading));
     if (p->stories)
         MR_TRY(mr_source_open_stories(&w->inputs[w->input_count++].source, p->stories, p->seed));
     return 0;
@@ -212,6 +212,9 @@ static int encode(struct work *w, struct input *in)
             return mr_fail_in(err, "%s", mr_source_name(in->source));
         MR_TRY(advance(w, "encoding", piece.size));
     }
+    struct mr_source_counts met = mr_source_counts(in->source);
+    w->result->met.skipped_lines += met.skipped_lines;
+    w->result->met.replaced += met.replaced;
     return more < 0 ? more : end_document(w, split);
 }
 

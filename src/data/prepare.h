@@ -10,15 +10,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "data/source.h"
+
 struct mr_prepare {
     const char *const *inputs; /* as mr_source_open takes them */
     int input_count;
-    uint64_t stories, seed; /* so many stories are one more input; 0: none */
-    const char *tokenizer;  /* a spec, "char", or NULL with train_bpe */
-    int64_t train_bpe;      /* the vocabulary of a tokenizer to be trained on the inputs; 0: none */
-    bool special;           /* "<|endoftext|>" within a line becomes the token */
-    double val_fraction;    /* the last so much of each input's characters goes to val */
-    const char *out;        /* the folder to write */
+    const struct mr_source_options *reading; /* may be NULL */
+    uint64_t stories, seed;                  /* so many stories are one more input; 0: none */
+    const char *tokenizer;                   /* a spec, "char", or NULL with train_bpe */
+    int64_t train_bpe;                       /* the vocabulary of a tokenizer to be trained on the inputs; 0: none */
+    bool special;                            /* "<|endoftext|>" within a line becomes the token */
+    double val_fraction;                     /* the last so much of each input's characters goes to val */
+    const char *out;                         /* the folder to write */
     /* May be NULL: stage is "reading" or "encoding"; bytes of text done of all (0: not known yet). */
     void (*progress)(void *context, const char *stage, uint64_t done, uint64_t total);
     void *context;
@@ -29,6 +32,7 @@ struct mr_prepared {
     char tokenizer[16], tokenizer_file[PATH_MAX]; /* the file: of a trained one, else "" */
     size_t vocab_size;
     uint64_t documents, tokens[2], bytes[2]; /* train, val */
+    struct mr_source_counts met;
 };
 
 /* Each document ends with the tokenizer's end token where it has one (the line "<|endoftext|>" is then no text).

@@ -4,47 +4,42 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "base/str.h"
+#include "base/file_kind.h"
+#include "data/records.h"
 #include "data/stories.h"
 #include "text/tokenizer.h"
 
-enum { CHUNK = 1 << 17, MARK = sizeof MR_END_OF_TEXT - 1, LONGEST_MARK = MARK + 2, DEEPEST_FOLDER = 64 };
+enum { MARK = sizeof MR_END_OF_TEXT - 1, LONGEST_MARK = MARK + 2, DEEPEST_FOLDER = 64 };
 
 struct mr_source {
     char *input;
     char **paths;
     int path_count;
     int spool; /* a file descriptor with standard input's bytes, or -1 */
+    struct mr_source_options options;
+    struct mr_source_counts counts;
 
     /* the file being read */
-    int current; /* index into paths; the next one is opened when file is NULL */
-    gzFile file;
+    int current; /* index into paths */
+    bool opened; /* a file is under way, whose end is to be told */
+    struct mr_stream stream;
     bool lines;      /* .jsonl */
-    bool end;        /* of the file */
-    bool line_start; /* the byte before buffer[at] ended a line, or there is none */
-    bool opened;     /* a file is under way, whose end is to be told */
-    char *buffer;    /* CHUNK bytes, of which at … size are not told yet */
-    size_t at, size;
-    uint64_t line;     /* of .jsonl, from 1 */
-    struct mr_str row; /* a line of .jsonl, or a story */
-    json_t *record;
-    bool record_end;
+    bool line_start; /* the byte before the next one ended a line, or there is none */
+    struct mr_records records;
 
     mr_stories *stories;
     uint64_t story, story_count;
-    bool mark; /* the story's last line is to be told */
+    struct mr_str row; /* a story */
+    bool mark;         /* its last line is to be told */
 };
 
 /* ---- what there is to read ----------------------------------------------------------------------------- */
@@ -96,6 +91,7 @@ static int add_folder(mr_source *s, const char *folder, int depth)
 /* Keeps standard input in a file without a name, so that it can be read twice. */
 static int spool_input(mr_source *s)
 {
+    char buffer[1 << 16];
     FILE *file = tmpfile();
     if (!file)
         return mr_fail(MR_EFILE, "no temporary file for standard input: %s", strerror(errno));
@@ -104,7 +100,7 @@ static int spool_input(mr_source *s)
     if (s->spool < 0)
         return mr_fail(MR_EFILE, "no temporary file for standard input: %s", strerror(errno));
     for (;;) {
-        ssize_t n = read(STDIN_FILENO, s->buffer, CHUNK);
+        ssize_t n = read(STDIN_FILENO, buffer, sizeof buffer);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -112,7 +108,7 @@ static int spool_input(mr_source *s)
         if (n == 0)
             return 0;
         for (ssize_t done = 0, m; done < n; done += m) {
-            m = write(s->spool, s->buffer + done, (size_t)(n - done));
+            m = write(s->spool, buffer + done, (size_t)(n - done));
             if (m < 0 && errno == EINTR)
                 m = 0;
             else if (m < 0)
@@ -121,23 +117,29 @@ static int spool_input(mr_source *s)
     }
 }
 
-static int new_source(mr_source **out, const char *input)
+static int new_source(mr_source **out, const char *input, const struct mr_source_options *options)
 {
     mr_source *s = mr_alloc(1, sizeof *s);
     *out = s;
     if (!s)
         return MR_ENOMEM;
     s->spool = -1;
+    s->options = options ? *options : (struct mr_source_options){0};
+    if (!s->options.field_count)
+        s->options.fields[s->options.field_count++] = "text";
+    if (!s->options.longest_record)
+        s->options.longest_record = (uint64_t)1 << 30;
+    s->records.options = &s->options;
+    s->records.counts = &s->counts;
     s->input = mr_strdup(input);
-    s->buffer = mr_alloc(CHUNK, 1);
-    return s->input && s->buffer ? 0 : MR_ENOMEM;
+    return s->input ? 0 : MR_ENOMEM;
 }
 
-int mr_source_open(mr_source **out, const char *input)
+int mr_source_open(mr_source **out, const char *input, const struct mr_source_options *options)
 {
     struct stat st;
     mr_source *s;
-    int err = new_source(&s, input);
+    int err = new_source(&s, input, options);
     *out = NULL;
     if (!err && strcmp(input, "-") == 0) {
         err = spool_input(s);
@@ -162,7 +164,7 @@ int mr_source_open(mr_source **out, const char *input)
 int mr_source_open_stories(mr_source **out, uint64_t count, uint64_t seed)
 {
     mr_source *s;
-    int err = new_source(&s, "the stories");
+    int err = new_source(&s, "the stories", NULL);
     *out = NULL;
     if (!err)
         err = mr_stories_open(&s->stories, seed);
@@ -177,13 +179,8 @@ int mr_source_open_stories(mr_source **out, uint64_t count, uint64_t seed)
 
 static void close_file(mr_source *s)
 {
-    if (s->file)
-        gzclose_r(s->file);
-    s->file = NULL;
-    json_decref(s->record);
-    s->record = NULL;
-    s->at = s->size = 0;
-    s->end = s->opened = s->record_end = false;
+    mr_stream_close(&s->stream);
+    s->opened = false;
 }
 
 void mr_source_close(mr_source *s)
@@ -197,8 +194,8 @@ void mr_source_close(mr_source *s)
     if (s->spool >= 0)
         close(s->spool);
     mr_stories_close(s->stories);
+    mr_records_free(&s->records);
     mr_str_free(&s->row);
-    free(s->buffer);
     free(s->input);
     free(s);
 }
@@ -214,7 +211,13 @@ int mr_source_rewind(mr_source *s)
     s->current = 0;
     s->story = 0;
     s->mark = false;
+    s->counts = (struct mr_source_counts){0};
     return 0;
+}
+
+struct mr_source_counts mr_source_counts(const mr_source *s)
+{
+    return s->counts;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
@@ -223,6 +226,45 @@ static bool ends_with(const char *text, const char *end)
 {
     size_t n = strlen(text), m = strlen(end);
     return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static bool is_page_name(const char *path)
+{
+    static const char *const endings[] = {".html", ".htm", ".xhtml", ".html.gz", ".htm.gz"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (ends_with(path, endings[i]))
+            return true;
+    return false;
+}
+
+/* Refuses what is no text, and pages of the web that do not say so by their name. */
+static int check_kind(mr_source *s)
+{
+    const struct mr_stream *in = &s->stream;
+    const char *path = in->path, *head = in->buffer, *kind = mr_file_kind(head, in->size);
+    if (!kind)
+        kind = mr_encoding_kind(head, in->size);
+    if (kind)
+        return mr_fail(MR_EFILE, "%s cannot be read as text: it is %s", path, kind);
+    kind = mr_text_kind(head, in->size);
+    if (!kind || (!s->lines && is_page_name(path)))
+        return 0;
+    if (s->lines || s->spool < 0)
+        return mr_fail(MR_EFILE, "%s is %s%s", path, kind, s->lines ? "" : " To train on it, name it .html");
+    mr_log(MR_LOG_WARNING, "%s is an HTML or XML page; it is read as text", path);
+    return 0;
+}
+
+static int begin_file(mr_source *s)
+{
+    struct mr_stream *in = &s->stream;
+    MR_TRY(mr_stream_fill(in));
+    if (s->options.exact)
+        return 0;
+    MR_TRY(check_kind(s));
+    if (in->size >= 3 && !memcmp(in->buffer, "\xef\xbb\xbf", 3))
+        in->at = 3;
+    return 0;
 }
 
 static int open_file(mr_source *s)
@@ -234,134 +276,67 @@ static int open_file(mr_source *s)
             close(fd);
         return mr_fail(MR_EFILE, "%s cannot be read: %s", path, strerror(errno));
     }
-    s->file = gzdopen(fd, "rb"); /* plain files pass through it */
-    if (!s->file) {
-        close(fd);
-        return mr_fail(MR_ENOMEM, "out of memory while %s is opened", path);
-    }
-    gzbuffer(s->file, CHUNK);
-    s->lines = ends_with(path, ".jsonl") || ends_with(path, ".jsonl.gz");
+    MR_TRY(mr_stream_open(&s->stream, fd, path));
+    s->lines = ends_with(path, ".jsonl") || ends_with(path, ".jsonl.gz") || ends_with(path, ".ndjson") ||
+               ends_with(path, ".ndjson.gz");
     s->line_start = s->opened = true;
-    s->line = 0;
-    return 0;
-}
-
-/* Fills the buffer behind what is not told yet. */
-static int fill(mr_source *s)
-{
-    memmove(s->buffer, s->buffer + s->at, s->size - s->at);
-    s->size -= s->at;
-    s->at = 0;
-    int n = gzread(s->file, s->buffer + s->size, (unsigned)(CHUNK - s->size));
-    int code = Z_OK;
-    const char *message = n < (int)(CHUNK - s->size) ? gzerror(s->file, &code) : "";
-    if (n < 0 || (code != Z_OK && code != Z_STREAM_END))
-        return mr_fail(MR_EFILE, "%s cannot be read: %s", s->paths[s->current],
-                       code == Z_ERRNO       ? strerror(errno)
-                       : code == Z_BUF_ERROR ? "the gzip file is cut short"
-                                             : message);
-    s->end = n == 0;
-    s->size += (size_t)n;
-    return 0;
+    mr_records_begin(&s->records, &s->stream);
+    return begin_file(s);
 }
 
 /* The length of the line "<|endoftext|>" at this place of the buffer, 0 when there is none; *cut: the buffer ends
  * before that can be said. */
 static size_t mark_at(const mr_source *s, size_t place, bool *cut)
 {
-    size_t left = s->size - place - MARK;
-    const char *after = s->buffer + place + MARK;
+    const struct mr_stream *in = &s->stream;
+    size_t left = in->size - place - MARK;
+    const char *after = in->buffer + place + MARK;
     *cut = false;
-    if (place == s->at ? !s->line_start : s->buffer[place - 1] != '\n')
+    if (place == in->at ? !s->line_start : in->buffer[place - 1] != '\n')
         return 0;
     if (!left || (left == 1 && *after == '\r')) {
-        *cut = !s->end;
-        return s->end ? MARK + left : 0;
+        *cut = !in->end;
+        return in->end ? MARK + left : 0;
     }
     return *after == '\n' ? MARK + 1 : *after == '\r' && after[1] == '\n' ? MARK + 2 : 0;
 }
 
 static void tell(mr_source *s, struct mr_piece *piece, enum mr_piece_kind kind, size_t size)
 {
-    *piece = (struct mr_piece){kind, s->buffer + s->at, size};
-    s->at += size;
+    struct mr_stream *in = &s->stream;
+    *piece = (struct mr_piece){kind, in->buffer + in->at, size};
+    in->at += size;
     if (size)
-        s->line_start = s->buffer[s->at - 1] == '\n';
+        s->line_start = in->buffer[in->at - 1] == '\n';
 }
 
 /* The next piece of a text file: 1, or 0 at its end. */
 static int next_text(mr_source *s, struct mr_piece *piece)
 {
-    while (!s->end && s->size - s->at < CHUNK / 2)
-        MR_TRY(fill(s));
-    if (s->at == s->size)
+    struct mr_stream *in = &s->stream;
+    while (!in->end && in->size - in->at < MR_STREAM_ROOM / 2)
+        MR_TRY(mr_stream_fill(in));
+    if (in->at == in->size)
         return 0;
-    size_t from = s->at, text = s->size - s->at; /* how much is text for certain */
+    size_t from = in->at, text = in->size - in->at; /* how much is text for certain */
     const char *found;
-    while ((found = memmem(s->buffer + from, s->size - from, MR_END_OF_TEXT, MARK))) {
-        size_t place = (size_t)(found - s->buffer);
+    while ((found = memmem(in->buffer + from, in->size - from, MR_END_OF_TEXT, MARK))) {
+        size_t place = (size_t)(found - in->buffer);
         bool cut;
         size_t size = mark_at(s, place, &cut);
-        if (size && place == s->at) {
+        if (size && place == in->at) {
             tell(s, piece, MR_PIECE_MARK, size);
             return 1;
         }
         if (size || cut) {
-            text = place - s->at;
+            text = place - in->at;
             break;
         }
         from = place + 1;
     }
-    if (!found && !s->end)
+    if (!found && !in->end)
         text -= LONGEST_MARK; /* the buffer is at least half full */
     tell(s, piece, MR_PIECE_TEXT, text);
-    return 1;
-}
-
-/* The next line of a .jsonl file without its end into row: 1, or 0 at the end. */
-static int next_line(mr_source *s)
-{
-    s->row.size = 0;
-    for (bool any = false;; any = true) {
-        if (s->at == s->size && !s->end)
-            MR_TRY(fill(s));
-        if (s->at == s->size && s->end)
-            return any && s->row.size;
-        const char *start = s->buffer + s->at, *end = memchr(start, '\n', s->size - s->at);
-        size_t size = end ? (size_t)(end - start) : s->size - s->at;
-        MR_TRY(mr_str_append(&s->row, start, size));
-        s->at += size + (end != NULL);
-        if (end)
-            return 1;
-    }
-}
-
-static int next_record(mr_source *s, struct mr_piece *piece)
-{
-    if (s->record_end) {
-        s->record_end = false;
-        *piece = (struct mr_piece){MR_PIECE_END, "", 0};
-        return 1;
-    }
-    json_decref(s->record);
-    s->record = NULL;
-    do {
-        int more = next_line(s);
-        if (more <= 0)
-            return more;
-        s->line++;
-    } while (s->row.size == strspn(s->row.text ? s->row.text : "", " \t\r"));
-    json_error_t error;
-    s->record = json_loadb(s->row.text, s->row.size, JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
-    if (!s->record)
-        return mr_fail(MR_EFILE, "%s, line %llu: invalid JSON at byte %d: %s", s->paths[s->current],
-                       (unsigned long long)s->line, error.position, error.text);
-    const json_t *text = json_object_get(s->record, "text");
-    if (!json_is_string(text))
-        return mr_fail(MR_EFILE, "%s, line %llu: %s", s->paths[s->current], (unsigned long long)s->line,
-                       text ? "the field \"text\" is not a string" : "there is no field \"text\"");
-    *piece = (struct mr_piece){MR_PIECE_TEXT, json_string_value(text), json_string_length(text)};
-    s->record_end = true;
     return 1;
 }
 
@@ -389,7 +364,7 @@ int mr_source_next(mr_source *s, struct mr_piece *piece)
     while (s->current < s->path_count) {
         if (!s->opened)
             MR_TRY(open_file(s));
-        int more = s->lines ? next_record(s, piece) : next_text(s, piece);
+        int more = s->lines ? mr_records_next(&s->records, piece) : next_text(s, piece);
         if (more)
             return more;
         close_file(s);

@@ -4,6 +4,7 @@
 #ifndef MR_DATA_SOURCE_H
 #define MR_DATA_SOURCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,10 +22,26 @@ struct mr_piece {
     size_t size;
 };
 
+enum { MR_SOURCE_FIELDS = 8 };
+
+struct mr_source_options {
+    bool exact; /* every byte is text: a byte order mark stays, and no file is refused for what it holds */
+    /* Of .jsonl: the members whose texts are a record's text, one behind the other; none given: "text". */
+    const char *fields[MR_SOURCE_FIELDS];
+    int field_count;
+    bool skip_bad_lines;     /* lines without such a record are left out and counted, not errors */
+    uint64_t longest_record; /* in bytes; 0: 1 GiB */
+};
+
+struct mr_source_counts {
+    uint64_t skipped_lines;
+    uint64_t replaced; /* halves of surrogate pairs and invalid bytes in JSON strings, which became U+FFFD */
+};
+
 /* A file, a folder (all files in it that are not hidden, in the order of their names, and its folders'), or "-".
- * A name that ends in .jsonl or .jsonl.gz holds one JSON object a line with the text in the field "text".
- * Standard input is kept in a temporary file. */
-int mr_source_open(mr_source **s, const char *input);
+ * A name that ends in .jsonl, .ndjson or these with .gz holds one JSON object a line with its text in members of it.
+ * Standard input is kept in a temporary file. options may be NULL. */
+int mr_source_open(mr_source **s, const char *input, const struct mr_source_options *options);
 /* `count` stories of a seed. */
 int mr_source_open_stories(mr_source **s, uint64_t count, uint64_t seed);
 void mr_source_close(mr_source *s); /* NULL is fine */
@@ -36,5 +53,7 @@ const char *mr_source_name(const mr_source *s);
 int mr_source_next(mr_source *s, struct mr_piece *piece);
 /* From the start again. */
 int mr_source_rewind(mr_source *s);
+/* What was met since the start. */
+struct mr_source_counts mr_source_counts(const mr_source *s);
 
 #endif

@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "text/tokenizer_kind.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 enum { CODE_POINTS = 0x110000, ABSENT = -1 };
 

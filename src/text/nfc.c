@@ -8,7 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 enum {
     FIRST_COMBINING = 0x300,

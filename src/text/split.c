@@ -10,7 +10,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/str.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 enum { STACK_FROM = 32 << 10, STACK_TO = 1 << 20, STEPS = 10000, STEPS_PER_BYTE = 16, LONGEST_PATTERN = 1 << 16 };
 

@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/json.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 enum { FIRST_SUBSTITUTE = 0x100, SUBSTITUTES = 68, MOST_BYTES = 256 << 20 };
 

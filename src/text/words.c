@@ -5,7 +5,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 enum char_class { OTHER, LETTER, NUMBER, SPACE, END, UNKNOWN }; /* UNKNOWN: the bytes end here, but the text goes on */
 

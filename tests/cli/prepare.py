@@ -3,8 +3,10 @@
 import array
 import gzip
 import json
+import resource
+import subprocess
 
-from harness import main, run
+from harness import PROGRAM, main, run
 
 TEXT = b"It rained.\nThe frog was glad; the hen was not.\n" * 40
 
@@ -65,6 +67,95 @@ def test_json_lines_are_documents(folder):
     assert both(a) == both(b)
     text = bytes(t for t in both(a) if t < 256).decode()
     assert 'Story 7: äöü "quoted".' in text and "id" not in text
+
+
+def test_lone_surrogates_and_invalid_bytes_are_replaced_and_counted(folder):
+    line = b'{"text": "a\\ud83dz", "n": 1}\n{"text": "\\uDE00\xff\\ud83d\\ude00"}\n{"text": "\xe2\x82"}\n'
+    (folder / "a.jsonl").write_bytes(line)
+    result = run("prepare", folder / "a.jsonl", "--tokenizer", "byte", "--val-fraction", 0, "--out", folder / "out",
+                 "--json").expect(0).json()[0]
+    assert bytes(tokens(folder / "out", "train")).decode() == "a\ufffdz\ufffd\ufffd\U0001f600\ufffd"
+    assert result["replaced_characters"] == 4 and result["documents"] == 3, result
+
+
+def test_fields_that_are_not_read_may_hold_anything(folder):
+    deep = "[" * 3000 + "]" * 3000
+    others = ['"hash": 123456789012345678901234567890', '"x": 1e999', '"y": [NaN, -Infinity]', f'"deep": {deep}',
+              '"s": "\\ud800"', '"text ": 1', '"o": {"text": 7}', '"raw": "a\tb"']
+    lines = "".join(f'{{{other}, "text": "one."}}\n{{"text": "two.", {other}}}\n' for other in others)
+    (folder / "a.jsonl").write_text(lines)
+    out = prepare(folder / "a.jsonl", folder / "out", "--val-fraction", 0)
+    assert bytes(tokens(out, "train")).decode() == "one.two." * len(others)
+
+
+def test_the_last_of_two_fields_of_one_name_counts(folder):
+    (folder / "a.jsonl").write_text('{"text": "no", "te\\u0078t": "yes"}\n')
+    assert bytes(tokens(prepare(folder / "a.jsonl", folder / "out", "--val-fraction", 0), "train")) == b"yes"
+
+
+def test_byte_order_marks_are_no_text(folder):
+    mark = b"\xef\xbb\xbf"
+    (folder / "a.txt").write_bytes(mark + b"Hello")
+    (folder / "b.jsonl").write_bytes(mark + b'{"text": "one"}\n' + mark + b'{"text": "two"}\n')
+    (folder / "c.txt.gz").write_bytes(gzip.compress(mark + b"<|endoftext|>\nHi"))
+    for name, text in (("a.txt", b"Hello"), ("b.jsonl", b"onetwo"), ("c.txt.gz", b"<|endoftext|>\nHi")):
+        out = prepare(folder / name, folder / f"{name}.out", "--val-fraction", 0)
+        assert bytes(tokens(out, "train")) == text, name
+
+
+def test_bad_lines_are_skipped_and_counted(folder):
+    good = '{"text": "good"}\n'
+    bad = ["{\"text\": 7}", "{\"other\": \"x\"}", "{\"text\": \"cut", "null", "[1]", "{\"text\": \"a\"} b", "01",
+           "{\"text\": \"a\",}", "\0\0\0", "{\"text\": tru}", "{\"text\": \"\\x\"}"]
+    (folder / "a.jsonl").write_text("".join(good + line + "\n" for line in bad) + good)
+    run("prepare", folder / "a.jsonl", "--tokenizer", "byte", "--out", folder / "no").expect(
+        1, err=r"a\.jsonl, line 2: the field \"text\" is not a string")
+    result = run("prepare", folder / "a.jsonl", "--tokenizer", "byte", "--val-fraction", 0, "--out", folder / "out",
+                 "--skip-bad-lines", "--json").expect(0, err=r"line 4: there is no field").json()[0]
+    assert bytes(tokens(folder / "out", "train")) == b"good" * (len(bad) + 1)
+    assert result["skipped_lines"] == len(bad), result
+
+
+def test_text_of_several_fields(folder):
+    (folder / "a.jsonl").write_text('{"completion": " C.", "prompt": "P:", "text": "no"}\n')
+    out = prepare(folder / "a.jsonl", folder / "out", "--val-fraction", 0, "--jsonl-fields", "prompt,completion")
+    assert bytes(tokens(out, "train")) == b"P: C."
+
+
+def test_a_record_larger_than_memory_is_streamed(folder):
+    size = 64 << 20
+    with open(folder / "a.jsonl", "wb") as f:
+        f.write(b'{"text": "small"}\n{"meta": "')
+        for _ in range(size >> 20):
+            f.write(b"m" * (1 << 20))
+        f.write(b'", "text": "')
+        for _ in range(size >> 20):
+            f.write(b"text text \\n" * 87381)
+        f.write(b'"}\n{"text": "last"}\n')
+    limit = lambda: resource.setrlimit(resource.RLIMIT_DATA, (48 << 20, 48 << 20))
+    out = folder / "out"
+    arguments = ["prepare", folder / "a.jsonl", "--tokenizer", "byte", "--val-fraction", "0", "--out", out]
+    done = subprocess.run([PROGRAM, *arguments], preexec_fn=limit, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert (out / "train.bin").stat().st_size == 2 * (5 + (size >> 20) * 87381 * 11 + 4)
+    run(*arguments, "--max-record-bytes", 1 << 20).expect(1, err=r"line 2: the record is larger than 1048576 bytes")
+
+
+def test_files_that_are_no_text_are_named(folder):
+    files = {"a.parquet": (b"PAR1....", "Parquet"), "a.txt": (b"PK\3\4....", "zip"), "b.txt": (b"GGUF\3\0\0\0", "GGUF"),
+             "c.txt": (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+             "d.txt": (b"\xff\xfeH\0i\0", "UTF-16.*iconv"), "e.txt": (b"\n<!DOCTYPE HTML><html>", "HTML page"),
+             "f.jsonl": (b"<html></html>", "HTML page"), "g.txt": (b"%PDF-1.7", "PDF"),
+             "h.npy": (b"\x93NUMPY\1\0", "NumPy"), "i.bin": (b"\x88\xd8\x34\1\1\0\0\0", r"llm\.c.*header"),
+             "j.tar": (b"a" * 257 + b"ustar\0", "tar archive"), "k.zst": (b"\x28\xb5\x2f\xfd..", "zstd"),
+             "l.st": (b"\x40\0\0\0\0\0\0\0{}", "safetensors"), "m.txt.gz": (gzip.compress(b"PAR1...."), "Parquet"),
+             "n.txt": (b"<?xml version='1.0'?><Error><Code>AccessDenied", "server's error")}
+    for name, (content, kind) in files.items():
+        (folder / name).write_bytes(content)
+        run("prepare", folder / name, "--tokenizer", "byte", "--val-fraction", 0, "--out", folder / "out").expect(
+            1, err=f"{name}.*{kind}")
+    (folder / "page.html").write_bytes(b"<html>page</html>")
+    assert bytes(tokens(prepare(folder / "page.html", folder / "html", "--val-fraction", 0), "train")).startswith(b"<")
 
 
 def test_a_folder_is_one_input_of_all_its_files(folder):

@@ -25,7 +25,7 @@ int fuzz_one(const uint8_t *data, size_t size)
     mr_source *s = NULL;
     uint64_t first = 0, second = 0;
     const char *path = size ? fuzz_file(names[data[0] & 1], data + 1, size - 1) : fuzz_file(names[0], "", 0);
-    int err = mr_source_open(&s, path);
+    int err = mr_source_open(&s, path, NULL);
     if (err)
         return err;
     err = read_all(s, &first);

@@ -5,9 +5,12 @@
 #include <math.h>
 #include <stdatomic.h>
 
+#include "base/file.h"
+#include "base/file_kind.h"
 #include "base/json.h"
 #include "base/progress.h"
 #include "base/threads.h"
+#include "base/utf8.h"
 
 static int count_call(void *context, size_t i)
 {
@@ -54,6 +57,87 @@ static void test_json_errors_name_the_place(void **state)
     assert_fails(MR_EFILE, "x.json is not valid JSON: line 2, column", mr_json_parse(&json, "{\n1}", 4, "x.json"));
     assert_fails(MR_EFILE, "duplicate", mr_json_parse(&json, "{\"a\":1,\"a\":2}", 13, "x.json"));
     assert_fails(MR_EFILE, "x.json", mr_json_parse(&json, "", 0, "x.json"));
+}
+
+static int allocations_left;
+
+static void *failing_malloc(size_t size)
+{
+    return allocations_left-- > 0 ? malloc(size) : NULL;
+}
+
+/* Whichever allocation of jansson fails, it is memory that is told of, not the file. */
+static void test_json_out_of_memory_is_told_as_such(void **state)
+{
+    (void)state;
+    const char text[] = "{\"a\": [1, 2.5, \"long enough for an allocation of its own\", null], \"b\": {\"c\": true}}";
+    json_t *json = NULL;
+    int err = MR_ENOMEM, n = 0;
+    json_set_alloc_funcs(failing_malloc, free);
+    for (; n < 1000 && err == MR_ENOMEM; n++) {
+        allocations_left = n;
+        err = mr_json_parse(&json, text, sizeof text - 1, "x.json");
+        if (err < 0 && !strstr(mr_error_text(), "x.json: out of memory"))
+            break;
+    }
+    json_set_alloc_funcs(malloc, free);
+    if (err < 0)
+        fail_msg("allocation %d failed: error %d: %s", n, err, mr_error_text());
+    assert_true(n > 10);
+    json_decref(json);
+}
+
+static void test_json_of_other_programs_is_read(void **state)
+{
+    (void)state;
+    json_t *json = parse("\xef\xbb\xbf{\"big\": 1000000000000000019884624838656, \"n\": [NaN, -Infinity, 1e999, -7], "
+                         "\"s\": \"x\\ud83d NaN 12345678901234567890 \\ud83d\\ude00\"}");
+    json_t *list = json_object_get(json, "n");
+    assert_true(json_real_value(json_object_get(json, "big")) > 0.9e30);
+    assert_string_equal(json_string_value(json_array_get(list, 0)), "nan");
+    assert_string_equal(json_string_value(json_array_get(list, 1)), "-inf");
+    assert_string_equal(json_string_value(json_array_get(list, 2)), "inf");
+    assert_int_equal(json_integer_value(json_array_get(list, 3)), -7);
+    assert_string_equal(json_string_value(json_object_get(json, "s")),
+                        "x\xef\xbf\xbd NaN 12345678901234567890 \xf0\x9f\x98\x80");
+    json_decref(json);
+}
+
+static void test_json_files_that_are_something_else_are_named(void **state)
+{
+    (void)state;
+    static const char *const files[][2] = {
+        {"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 7\n", "Git LFS pointer"},
+        {"\n<!DOCTYPE html>\n<html><body>404</body></html>", "HTML page"},
+        {"PK\3\4....", "zip archive"},
+        {"\x1f\x8b\x08....", "gzip file"},
+    };
+    for (size_t i = 0; i < COUNT(files); i++) {
+        json_t *json;
+        const char *path = test_path("config.json");
+        assert_ok(mr_file_write(path, files[i][0], strlen(files[i][0])));
+        assert_fails(MR_EFILE, files[i][1], mr_json_load(&json, path));
+    }
+}
+
+static void test_invalid_utf8_is_replaced(void **state)
+{
+    (void)state;
+    static const char *const texts[][2] = {
+        {"a\xc3\xa4z", "a\xc3\xa4z"},
+        {"\xff\xfe!", "\xef\xbf\xbd\xef\xbf\xbd!"},
+        {"\xed\x95\x88\xeb\x85", "\xed\x95\x88\xef\xbf\xbd"},                               /* cut */
+        {"\xf0\x9f\x98x\xed\xa0\x80", "\xef\xbf\xbdx\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}, /* a surrogate */
+    };
+    static const uint64_t counts[] = {0, 2, 1, 4};
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        struct mr_str text = {0};
+        uint64_t replaced = 0;
+        assert_ok(mr_utf8_repair(texts[i][0], strlen(texts[i][0]), &text, &replaced));
+        assert_string_equal(text.text, texts[i][1]);
+        assert_int_equal(replaced, counts[i]);
+        mr_str_free(&text);
+    }
 }
 
 static void test_json_getters_check_type_and_range(void **state)
@@ -170,6 +254,10 @@ int main(void)
         cmocka_unit_test(test_parallel_for_calls_each_index_once),
         cmocka_unit_test(test_parallel_for_hands_the_error_to_the_caller),
         cmocka_unit_test(test_json_errors_name_the_place),
+        cmocka_unit_test(test_json_out_of_memory_is_told_as_such),
+        cmocka_unit_test(test_json_of_other_programs_is_read),
+        cmocka_unit_test(test_json_files_that_are_something_else_are_named),
+        cmocka_unit_test(test_invalid_utf8_is_replaced),
         cmocka_unit_test(test_json_getters_check_type_and_range),
         cmocka_unit_test(test_json_keeps_numbers_that_json_has_not),
         cmocka_unit_test(test_progress_line_fits_its_width),

@@ -6,7 +6,7 @@
 
 #include "text/nfc.h"
 #include "text/split.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 static void expect_nfc(const char *text, size_t size, const char *want)
 {

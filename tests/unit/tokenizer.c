@@ -13,7 +13,7 @@
 #include "base/str.h"
 #include "text/chars.h"
 #include "text/tokenizer.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 static mr_tokenizer *chars_of(const char *text)
 {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "text/utf8.h"
+#include "base/utf8.h"
+
+#include "base/error.h"
 
 int mr_utf8_decode(const char *bytes, size_t size, uint32_t *code_point)
 {
@@ -67,4 +69,25 @@ size_t mr_utf8_valid(const char *bytes, size_t size)
         at += (size_t)length;
     }
     return at;
+}
+
+int mr_utf8_repair(const char *bytes, size_t size, struct mr_str *text, uint64_t *replaced)
+{
+    uint32_t c;
+    while (size) {
+        size_t valid = mr_utf8_valid(bytes, size), wrong = 1;
+        MR_TRY(mr_str_append(text, bytes, valid));
+        bytes += valid;
+        size -= valid;
+        if (!size)
+            break;
+        while (wrong < size && mr_utf8_decode(bytes, wrong + 1, &c) == MR_UTF8_CUT)
+            wrong++;
+        MR_TRY(mr_str_append(text, MR_UTF8_REPLACEMENT, 3));
+        if (replaced)
+            ++*replaced;
+        bytes += wrong;
+        size -= wrong;
+    }
+    return 0;
 }
