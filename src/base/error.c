@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static _Thread_local char error_text[2048];
+static _Thread_local char error_text[sizeof(struct mr_error_kept)];
 
 static struct {
     mr_log_callback callback;
@@ -39,6 +39,16 @@ int mr_fail_in(int code, const char *format, ...)
         snprintf(text + n, sizeof text - (size_t)n, ": %.*s", (int)(sizeof text - 3) - n, error_text);
     memcpy(error_text, text, sizeof text);
     return code;
+}
+
+void mr_error_keep(struct mr_error_kept *kept)
+{
+    memcpy(kept->text, error_text, sizeof error_text);
+}
+
+void mr_error_restore(const struct mr_error_kept *kept)
+{
+    memcpy(error_text, kept->text, sizeof error_text);
 }
 
 void mr_set_log(mr_log_callback callback, void *context)

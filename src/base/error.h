@@ -12,6 +12,15 @@ __attribute__((format(printf, 2, 3))) int mr_fail(int code, const char *format, 
 /* Puts "what: " before the present error text and returns code: adds the place to a deeper error. */
 __attribute__((format(printf, 2, 3))) int mr_fail_in(int code, const char *format, ...);
 
+/* The present error text, put aside while something else runs that may fail on its own: what ended the work is what
+ * is reported. */
+struct mr_error_kept {
+    char text[2048];
+};
+
+void mr_error_keep(struct mr_error_kept *kept);
+void mr_error_restore(const struct mr_error_kept *kept);
+
 __attribute__((format(printf, 2, 3))) void mr_log(enum mr_log_level level, const char *format, ...);
 
 /* Returns from the calling function if the call failed. */

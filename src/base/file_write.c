@@ -183,18 +183,21 @@ uint64_t mr_writer_position(const mr_writer *out)
     return out->position;
 }
 
-/* The new name must survive a power failure too; file systems that cannot say so are taken as they are. */
-static int sync_folder(mr_writer *out)
+/* The new name must survive a power failure too; file systems that cannot say so are taken as they are. The file is
+ * in place by now: a failure is a warning. */
+static void sync_folder(mr_writer *out)
 {
     char *slash = strrchr(out->temporary, '/');
     if (slash)
         slash[slash == out->temporary] = 0;
     int fd = open(slash ? out->temporary : ".", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return 0; /* a folder may be writable without being readable */
-    int err = fsync(fd) && errno == EIO ? fail_errno(out, "made durable") : 0;
+        return; /* a folder may be writable without being readable */
+    if (fsync(fd) && errno == EIO)
+        mr_log(MR_LOG_WARNING,
+               "%s is written, but its folder could not be synced and may lose it in a power failure: %s", out->path,
+               strerror(errno));
     close(fd);
-    return err;
 }
 
 int mr_writer_commit(mr_writer *out)
@@ -210,11 +213,11 @@ int mr_writer_commit(mr_writer *out)
         mr_writer_discard(out);
         return err;
     }
-    err = sync_folder(out);
+    sync_folder(out);
     close(out->fd);
     out->fd = -1;
     mr_writer_discard(out);
-    return err;
+    return 0;
 }
 
 void mr_writer_discard(mr_writer *out)

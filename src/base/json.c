@@ -89,6 +89,11 @@ json_t *mr_json_real(double value)
     return json_string(isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
 }
 
+json_t *mr_json_finite(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
 int mr_json_set(json_t *object, const char *key, json_t *value)
 {
     return json_object_set_new(object, key, value) ? mr_fail(MR_ENOMEM, "\"%s\" cannot be put into JSON", key) : 0;

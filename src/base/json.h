@@ -28,6 +28,9 @@ char *mr_json_text(const json_t *json);
  * mr_json_number takes them back. */
 json_t *mr_json_real(double value);
 
+/* The same for readers outside the project: null where the number is not finite. */
+json_t *mr_json_finite(double value);
+
 /* object[key] = value, taking over the reference (also on failure; value may be NULL: out of memory). */
 int mr_json_set(json_t *object, const char *key, json_t *value);
 int mr_json_append(json_t *array, json_t *value);

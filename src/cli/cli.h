@@ -34,7 +34,7 @@ int mr_common_open(const struct mr_common *common, mr_runtime **rt);
 /* Prints the profile to stderr if asked for, closes the device. NULL is fine. */
 void mr_common_close(const struct mr_common *common, mr_runtime *rt);
 
-/* From now on Ctrl-C and SIGTERM set the flag that is returned; a second one ends the program at once. */
+/* From now on Ctrl-C, SIGTERM and SIGHUP set the flag that is returned; a second one ends the program at once. */
 const volatile sig_atomic_t *mr_catch_signals(void);
 
 /* Prints the object on one line on stdout and drops it; NULL is out of memory. */

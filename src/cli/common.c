@@ -47,19 +47,23 @@ static void print_profile(mr_runtime *rt)
 
 void mr_common_close(const struct mr_common *common, mr_runtime *rt)
 {
+    struct mr_error_kept kept;
+    mr_error_keep(&kept);
     if (rt && common->profile)
         print_profile(rt);
     mr_runtime_close(rt);
+    mr_error_restore(&kept);
 }
 
 static volatile sig_atomic_t stop_requested; /* signal handlers have no other place to write to */
 
-static void on_signal(int signal)
+static void on_signal(int number)
 {
-    (void)signal;
     if (stop_requested)
         _exit(130);
     stop_requested = 1;
+    if (number == SIGHUP)
+        signal(SIGPIPE, SIG_IGN); /* whoever read the output is gone too: save nevertheless */
 }
 
 const volatile sig_atomic_t *mr_catch_signals(void)
@@ -71,6 +75,9 @@ const volatile sig_atomic_t *mr_catch_signals(void)
     action.sa_flags = SA_RESTART;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    struct sigaction hangup;
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) /* nohup's is left alone */
+        sigaction(SIGHUP, &action, NULL);
     return &stop_requested;
 }
 

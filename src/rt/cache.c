@@ -58,32 +58,93 @@ int mr_cache_key(const mr_runtime *rt, const char *source, const char *options, 
     return 0;
 }
 
+/* Where programs keep what can be made again: XDG_CACHE_HOME, else ~/.cache; 0 where there is neither. */
+static int user_cache(struct mr_str *path)
+{
+    const char *user = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (user && *user == '/')
+        MR_TRY(mr_str_printf(path, "%s", user));
+    else if (home && *home == '/')
+        MR_TRY(mr_str_printf(path, "%s/.cache", home));
+    return path->size > 0;
+}
+
+/* Whether the folder is there, or can be made, and can be written. */
+static bool usable(const char *folder)
+{
+    return mr_make_folder(folder, 0700) == 0 && access(folder, R_OK | W_OK | X_OK) == 0;
+}
+
 int mr_cache_open(mr_runtime *rt)
 {
-    const char *given = getenv("MICRORWKV_CACHE_DIR"), *user = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const char *given = getenv("MICRORWKV_CACHE_DIR");
     struct mr_str path = {0};
-    int err = 0;
-    if (given && *given)
-        err = mr_str_printf(&path, "%s", given);
-    else if (user && *user == '/')
-        err = mr_str_printf(&path, "%s/microrwkv", user);
-    else if (home && *home == '/')
-        err = mr_str_printf(&path, "%s/.cache/microrwkv", home);
-    else {
+    int found = given && *given ? mr_str_printf(&path, "%s", given) : user_cache(&path);
+    if (found > 0)
+        found = mr_str_printf(&path, "/microrwkv");
+    if (!found && !path.size)
         mr_log(MR_LOG_WARNING, "no folder for compiled kernels: set MICRORWKV_CACHE_DIR or HOME");
+    if (found || !path.size) {
+        mr_str_free(&path);
+        return found;
+    }
+    if (mr_make_folder(path.text, 0700) < 0) {
+        mr_log(MR_LOG_WARNING, "compiled kernels cannot be kept: %s; set MICRORWKV_CACHE_DIR", mr_error_text());
+        mr_str_free(&path);
         return 0;
     }
-    if (err) {
-        mr_str_free(&path);
-        return err;
-    }
-    if (mr_make_folder(path.text, 0700) < 0)
-        mr_log(MR_LOG_WARNING, "compiled kernels cannot be kept: %s; set MICRORWKV_CACHE_DIR", mr_error_text());
-    else if (access(path.text, R_OK | W_OK | X_OK))
+    rt->cache_read_only = access(path.text, R_OK | W_OK | X_OK) != 0;
+    if (rt->cache_read_only)
         mr_log(MR_LOG_WARNING, "compiled kernels cannot be kept in '%s': %s; set MICRORWKV_CACHE_DIR", path.text,
                strerror(errno));
     rt->cache_folder = path.text;
     return 0;
+}
+
+/* A folder of this user alone, in the one for temporary files. */
+static int temporary_cache(struct mr_str *path)
+{
+    const char *temporary = getenv("TMPDIR");
+    struct stat about;
+    MR_TRY(
+        mr_str_printf(path, "%s/microrwkv-%ld", temporary && *temporary == '/' ? temporary : "/tmp", (long)geteuid()));
+    MR_TRY(mr_make_folder(path->text, 0700));
+    if (lstat(path->text, &about) || !S_ISDIR(about.st_mode) || about.st_uid != geteuid() || about.st_mode & 022)
+        return mr_fail(MR_EFILE, "%s belongs to somebody else", path->text);
+    return 0;
+}
+
+/* A folder for PoCL: in MICRORWKV_CACHE_DIR, else among the temporary files. */
+static int pocl_folder(struct mr_str *path)
+{
+    const char *given = getenv("MICRORWKV_CACHE_DIR");
+    if (given && *given) {
+        MR_TRY(mr_str_printf(path, "%s/pocl", given));
+        if (usable(path->text))
+            return 0;
+        path->size = 0;
+    }
+    MR_TRY(temporary_cache(path));
+    MR_TRY(mr_str_printf(path, "/pocl"));
+    return mr_make_folder(path->text, 0700);
+}
+
+void mr_cache_for_pocl(void)
+{
+    const char *given = getenv("POCL_CACHE_DIR");
+    struct mr_str own = {0}, ours = {0};
+    if (given && *given)
+        return;
+    /* where ~/.cache can be written, PoCL makes the rest, unless it was made by somebody else */
+    bool good = user_cache(&own) > 0 && usable(own.text) && !mr_str_printf(&own, "/pocl");
+    good = good && (access(own.text, F_OK) || access(own.text, W_OK | X_OK) == 0);
+    if (!good && (pocl_folder(&ours) < 0 || setenv("POCL_CACHE_DIR", ours.text, 1)))
+        mr_log(MR_LOG_WARNING, "PoCL needs a folder for compiled kernels, and %s cannot be written: set POCL_CACHE_DIR",
+               own.size ? own.text : "HOME is not set: /tmp");
+    else if (!good)
+        mr_log(MR_LOG_INFO, "PoCL keeps its compiled kernels in %s", ours.text);
+    mr_str_free(&own);
+    mr_str_free(&ours);
 }
 
 static int entry_path(const mr_runtime *rt, const struct mr_program *p, struct mr_str *path)
@@ -222,7 +283,7 @@ fail:
 void mr_cache_write(mr_runtime *rt)
 {
     bool said = false;
-    for (int i = 0; rt->cache_folder && i < rt->program_count; i++) {
+    for (int i = 0; rt->cache_folder && !rt->cache_read_only && i < rt->program_count; i++) {
         struct mr_program *p = rt->programs[i];
         if (!p->grown || (p->cached && !mr_compiles_late(rt)))
             continue;

@@ -283,6 +283,7 @@ int mr_devices_find(struct mr_found_device **list, int *count)
     cl_uint n = 0;
     cl_platform_id *platforms = NULL;
     int err = 0;
+    mr_cache_for_pocl();
     if (!clGetPlatformIDs(0, NULL, &n) && n > 0) {
         platforms = mr_alloc(n, sizeof *platforms);
         if (!platforms)

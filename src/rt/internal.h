@@ -77,6 +77,7 @@ struct mr_runtime {
     size_t variant_count, variant_places;
 
     char *cache_folder; /* NULL: no cache */
+    bool cache_read_only;
     int cache_hits, cache_builds, cache_written;
 
     size_t bytes, peak; /* allocated now and at most */
@@ -117,6 +118,8 @@ void mr_programs_free(mr_runtime *rt);
 
 /* Chooses the folder and makes it; without one only a warning is logged. */
 int mr_cache_open(mr_runtime *rt);
+/* Before OpenCL is first called: where PoCL cannot write its own cache it offers no device, so it is given a folder. */
+void mr_cache_for_pocl(void);
 /* The key of a program: source, options, device, driver, platform, format. */
 int mr_cache_key(const mr_runtime *rt, const char *source, const char *options, uint64_t key[2]);
 /* Loads program->handle and the names of its launched kernels; false: no entry, or not one to be trusted. */

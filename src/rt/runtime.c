@@ -131,8 +131,10 @@ int mr_runtime_open(mr_runtime **rt, const char *selector)
 
 void mr_runtime_close(mr_runtime *rt)
 {
+    struct mr_error_kept kept;
     if (!rt)
         return;
+    mr_error_keep(&kept);
     if (rt->queue) {
         clFinish(rt->queue);
         mr_cache_write(rt);
@@ -147,6 +149,7 @@ void mr_runtime_close(mr_runtime *rt)
         clReleaseContext(rt->context);
     free(rt->cache_folder);
     free(rt);
+    mr_error_restore(&kept);
 }
 
 const struct mr_device_info *mr_runtime_info(const mr_runtime *rt)

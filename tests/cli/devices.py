@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """microrwkv devices, and the choice of a device."""
-from harness import main, run
+from harness import Skip, main, run
 
 
 def devices(**environment):
@@ -85,6 +85,23 @@ def test_no_platform_exits_77(folder):
 
 def test_a_word_too_many_is_refused(folder):
     run("devices", "all").expect(2, err="all")
+
+
+def test_a_home_that_cannot_be_written_hides_no_device(folder):
+    names = [device["name"] for device in devices().expect(0).json()]
+    homeless = {"HOME": "/proc/none", "XDG_CACHE_HOME": None, "POCL_CACHE_DIR": None}
+    for place in ({"MICRORWKV_CACHE_DIR": folder / "cache"}, {"MICRORWKV_CACHE_DIR": None, "TMPDIR": folder},
+                  {"MICRORWKV_CACHE_DIR": "/proc/none", "TMPDIR": folder}):
+        found = devices(**homeless, **place).expect(0).json()
+        assert [device["name"] for device in found] == names
+
+
+def test_pocl_without_any_folder_is_told_the_cause(folder):
+    if not any("Portable" in device["platform"] for device in devices().expect(0).json()):
+        raise Skip("PoCL is not here")
+    nowhere = {"HOME": "/proc/none", "XDG_CACHE_HOME": None, "POCL_CACHE_DIR": None, "MICRORWKV_CACHE_DIR": None, "TMPDIR": "/proc"}
+    result = devices(**nowhere)
+    assert b"/proc/none/.cache cannot be written: set POCL_CACHE_DIR" in result.err, result.err
 
 
 main()

@@ -206,6 +206,28 @@ static void test_json_keeps_numbers_that_json_has_not(void **state)
     json_decref(json);
 }
 
+static void test_json_for_others_says_null_for_what_is_not_finite(void **state)
+{
+    (void)state;
+    json_t *values = json_pack("[o o o]", mr_json_finite(NAN), mr_json_finite(-INFINITY), mr_json_finite(0.5));
+    assert_non_null(values);
+    char *text = mr_json_text(values);
+    assert_string_equal(text, "[null,null,0.5]");
+    free(text);
+    json_decref(values);
+}
+
+static void test_an_error_kept_outlives_later_ones(void **state)
+{
+    (void)state;
+    struct mr_error_kept kept;
+    mr_fail(MR_ENUMERIC, "the first");
+    mr_error_keep(&kept);
+    mr_fail(MR_EFILE, "a later one");
+    mr_error_restore(&kept);
+    assert_string_equal(mr_error_text(), "the first");
+}
+
 static void test_progress_line_fits_its_width(void **state)
 {
     (void)state;
@@ -260,6 +282,8 @@ int main(void)
         cmocka_unit_test(test_invalid_utf8_is_replaced),
         cmocka_unit_test(test_json_getters_check_type_and_range),
         cmocka_unit_test(test_json_keeps_numbers_that_json_has_not),
+        cmocka_unit_test(test_json_for_others_says_null_for_what_is_not_finite),
+        cmocka_unit_test(test_an_error_kept_outlives_later_ones),
         cmocka_unit_test(test_progress_line_fits_its_width),
         cmocka_unit_test(test_progress_is_silent_where_there_is_no_terminal),
         cmocka_unit_test(test_sizes_and_times_for_people),

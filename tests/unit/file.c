@@ -2,12 +2,35 @@
  * Files appear whole or not at all, and reading notices what is missing. */
 #include "unit_test.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/file.h"
+
+static bool folders_fail; /* to sync */
+
+/* Stands before the C library's. */
+int fsync(int fd)
+{
+    struct stat st;
+    if (folders_fail && !fstat(fd, &st) && S_ISDIR(st.st_mode)) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
+
+static char logged[500];
+
+static void keep_log(void *context, enum mr_log_level level, const char *line)
+{
+    (void)context;
+    snprintf(logged, sizeof logged, "%s%s", level == MR_LOG_WARNING ? "warning: " : "", line);
+}
 
 static void expect_content(const char *path, const char *want)
 {
@@ -110,6 +133,23 @@ static void test_folder_that_cannot_be_written(void **state)
     assert_int_equal(test_count_files(), 0);
 }
 
+static void test_a_folder_that_cannot_be_synced_is_a_warning(void **state)
+{
+    (void)state;
+    const char *path = test_path("synced.txt");
+    assert_ok(mr_file_write(path, "old", 3));
+    mr_set_log(keep_log, NULL);
+    folders_fail = true;
+    int err = mr_file_write(path, "new", 3);
+    folders_fail = false;
+    mr_set_log(NULL, NULL);
+    assert_int_equal(err, 0);
+    expect_content(path, "new");
+    assert_non_null(strstr(logged, "warning: "));
+    assert_non_null(strstr(logged, "synced.txt is written"));
+    remove(path);
+}
+
 static void test_two_writers_do_not_mix(void **state)
 {
     (void)state;
@@ -209,6 +249,7 @@ int main(void)
         cmocka_unit_test(test_large_writes_and_patches_keep_order),
         cmocka_unit_test(test_full_disk_leaves_the_old_file),
         cmocka_unit_test(test_folder_that_cannot_be_written),
+        cmocka_unit_test(test_a_folder_that_cannot_be_synced_is_a_warning),
         cmocka_unit_test(test_two_writers_do_not_mix),
         cmocka_unit_test(test_killed_writer_leaves_at_most_one_temporary_file),
         cmocka_unit_test(test_symbolic_link_and_mode_are_kept),
