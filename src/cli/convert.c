@@ -13,7 +13,7 @@
 
 struct request {
     const char *in, *out, *dtype, *to, *tokenizer;
-    bool json;
+    bool json, saturate;
     json_t *overrides;
 };
 
@@ -57,6 +57,7 @@ static int run(const struct request *r)
 {
     struct mr_export_options options;
     MR_TRY(mr_exporting_options(r->out, r->to, r->dtype, &options));
+    options.saturate = r->saturate;
     MR_TRY(check_paths(r, options.target));
     return convert(r, &options);
 }
@@ -67,6 +68,7 @@ int mr_command_convert(int argc, char **argv)
     struct mr_words words = {0}, config = {0};
     const struct mr_option options[] = {
         {"dtype", MR_OPTION_TEXT, &r.dtype, "D", "f32, f16, bf16, q8_0, q5_1, q5_0, q4_1 or q4_0 (as it is)"},
+        {"saturate", MR_OPTION_FLAG, &r.saturate, NULL, "numbers too large for D become its largest, not errors"},
         {"to", MR_OPTION_TEXT, &r.to, "LAYOUT", "mrw, safetensors, hf, rwkv, nanogpt or bin (OUT's ending)"},
         {"tokenizer", MR_OPTION_TEXT, &r.tokenizer, "T", "the tokenizer that OUT shall carry (the one of IN)"},
         {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},

@@ -5,14 +5,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/json.h"
 #include "data/nanogpt_meta.h"
 
 enum { META_FORMAT = 1, LARGEST_UINT16_VOCAB = 65536, WRITE_TOKENS = 4096 };
+enum { DIGEST_PLACES = 256, DIGEST_BYTES = 4096 };
+enum { LLM_C_HEADER = 1024, LLM_C_UINT16 = 20240520, LLM_C_UINT32 = 20240801 };
 
 struct mr_token_data {
     char *folder;
@@ -22,7 +26,9 @@ struct mr_token_data {
     int width;                  /* bytes of a token */
     struct {
         struct mr_map map;
+        const uint8_t *tokens; /* in the map, behind a header where there is one */
         uint64_t count, bytes;
+        const char *digest; /* in meta; NULL: an older program wrote it */
     } split[MR_SPLITS];
 };
 
@@ -82,20 +88,87 @@ static int read_meta(mr_token_data *d)
         d->split[i].count = (uint64_t)number;
         MR_GO(mr_json_int_or(about, "bytes", 0, INT64_MAX, 0, &number));
         d->split[i].bytes = (uint64_t)number;
+        MR_GO(mr_json_string_or(about, "digest", NULL, &d->split[i].digest));
     }
     return 0;
 fail:
     return mr_fail_in(err, "%s", path);
 }
 
+/* Of the size and of what stands at evenly spaced places (of all, in a small file): tells at once whether a file is
+ * the one that meta.json is about. */
+static int digest(const struct mr_map *map, char hex[33])
+{
+    uint64_t size = map->size;
+    XXH3_state_t *hash = XXH3_createState();
+    XXH128_canonical_t bytes;
+    if (!hash)
+        return mr_fail(MR_ENOMEM, "out of memory for a digest");
+    XXH3_128bits_reset(hash);
+    XXH3_128bits_update(hash, &size, sizeof size);
+    if (size <= DIGEST_PLACES * DIGEST_BYTES)
+        XXH3_128bits_update(hash, map->data, map->size);
+    else
+        for (uint64_t i = 0; i < DIGEST_PLACES; i++)
+            XXH3_128bits_update(hash, map->data + (size - DIGEST_BYTES) / (DIGEST_PLACES - 1) * i, DIGEST_BYTES);
+    XXH128_canonicalFromHash(&bytes, XXH3_128bits_digest(hash));
+    XXH3_freeState(hash);
+    for (int i = 0; i < 16; i++)
+        snprintf(hex + 2 * i, 3, "%02x", bytes.digest[i]);
+    return 0;
+}
+
+static int check_digest(const mr_token_data *d, int split, const char *path)
+{
+    char hex[33];
+    if (!d->split[split].digest)
+        return 0;
+    MR_TRY(digest(&d->split[split].map, hex));
+    return strcmp(hex, d->split[split].digest)
+               ? mr_fail(MR_EFILE,
+                         "%s is not the file that meta.json beside it is about: was prepare stopped while it put its "
+                         "files in place, or one of them replaced? Prepare the data again",
+                         path)
+               : 0;
+}
+
+/* Files that prepare did not write: llm.c's begin with a header, others may be no token files at all. */
+static int find_tokens(mr_token_data *d, int split, const char *path)
+{
+    const struct mr_map *map = &d->split[split].map;
+    int32_t header[3] = {0};
+    d->split[split].tokens = map->data;
+    if (d->meta)
+        return 0;
+    if (map->size >= LLM_C_HEADER)
+        memcpy(header, map->data, sizeof header);
+    if (header[0] == LLM_C_UINT16 || header[0] == LLM_C_UINT32) {
+        d->width = header[0] == LLM_C_UINT32 ? 4 : 2;
+        d->split[split].tokens += LLM_C_HEADER;
+        if (header[2] < 0 || (uint64_t)header[2] != (map->size - LLM_C_HEADER) / (size_t)d->width)
+            return mr_fail(MR_EFILE, "%s: its header, of llm.c, says %d tokens, but %zu bytes follow", path, header[2],
+                           map->size - LLM_C_HEADER);
+        mr_log(MR_LOG_INFO, "%s begins with a header of llm.c, which is passed over", path);
+        return 0;
+    }
+    const char *kind = mr_file_kind(map->data, map->size < MR_FILE_HEAD ? map->size : MR_FILE_HEAD);
+    if (!kind)
+        kind = mr_text_kind(map->data, map->size < MR_FILE_HEAD ? map->size : MR_FILE_HEAD);
+    return kind ? mr_fail(MR_EFILE, "%s cannot be read as tokens: it is %s", path, kind) : 0;
+}
+
 static int map_split(mr_token_data *d, int split)
 {
     char path[PATH_MAX];
     split_path(path, d->folder, split);
-    if (!mr_is_file(path) && !(d->meta && d->split[split].count))
+    if (!mr_is_file(path) && !(d->meta && d->split[split].count)) {
+        if (!d->meta)
+            mr_log(MR_LOG_WARNING, "there is no %s", path);
         return 0;
+    }
     MR_TRY(mr_map_open(&d->split[split].map, path));
-    size_t size = d->split[split].map.size;
+    MR_TRY(find_tokens(d, split, path));
+    size_t size = d->split[split].map.size - (size_t)(d->split[split].tokens - d->split[split].map.data);
     uint64_t count = size / (size_t)d->width;
     if (size % (size_t)d->width)
         return mr_fail(MR_EFILE, "%s: %zu bytes are no whole number of %d-byte tokens: the file is cut short", path,
@@ -104,7 +177,7 @@ static int map_split(mr_token_data *d, int split)
         return mr_fail(MR_EFILE, "%s holds %llu tokens, meta.json beside it says %llu: prepare the data again", path,
                        (unsigned long long)count, (unsigned long long)d->split[split].count);
     d->split[split].count = count;
-    return 0;
+    return check_digest(d, split, path);
 }
 
 int mr_token_data_open(mr_token_data **out, const char *folder)
@@ -199,7 +272,7 @@ int mr_token_data_read(const mr_token_data *d, int split, uint64_t at, size_t co
     if (at > d->split[split].count || count > d->split[split].count - at)
         return mr_fail(MR_EFILE, "%s/%s.bin has %llu tokens: %zu from %llu on are not there", d->folder,
                        mr_split_name(split), (unsigned long long)d->split[split].count, count, (unsigned long long)at);
-    const uint8_t *p = d->split[split].map.data;
+    const uint8_t *p = d->split[split].tokens;
     uint32_t largest = 0;
     for (size_t i = 0; i < count; i++) {
         const uint8_t *b = p + (at + i) * (uint64_t)d->width;
@@ -279,9 +352,25 @@ uint64_t mr_token_writer_bytes(const mr_token_writer *w, int split)
     return w->split[split].bytes;
 }
 
+/* What meta.json says of a split, whose file is in its place. */
+static int about(const mr_token_writer *w, int split, json_t **json)
+{
+    char path[PATH_MAX], hex[33];
+    struct mr_map map;
+    split_path(path, w->folder, split);
+    MR_TRY(mr_map_open(&map, path));
+    int err = digest(&map, hex);
+    mr_map_close(&map);
+    *json = err ? NULL
+                : json_pack("{sI sI ss}", "tokens", (json_int_t)w->split[split].count, "bytes",
+                            (json_int_t)w->split[split].bytes, "digest", hex);
+    return err;
+}
+
 static int write_meta(const mr_token_writer *w)
 {
     char path[PATH_MAX];
+    json_t *said = NULL;
     json_t *tokenizer = mr_tokenizer_to_json(w->tokenizer);
     if (!tokenizer)
         return MR_ENOMEM;
@@ -289,10 +378,11 @@ static int write_meta(const mr_token_writer *w)
         json_pack("{si so sI ss}", "format", META_FORMAT, "tokenizer", tokenizer, "vocab_size",
                   (json_int_t)mr_tokenizer_vocab_size(w->tokenizer), "dtype", w->width == 4 ? "uint32" : "uint16");
     int err = meta ? 0 : mr_fail(MR_ENOMEM, "out of memory for meta.json");
-    for (int i = 0; i < MR_SPLITS && !err; i++)
-        err = mr_json_set(
-            meta, mr_split_name(i),
-            json_pack("{sI sI}", "tokens", (json_int_t)w->split[i].count, "bytes", (json_int_t)w->split[i].bytes));
+    for (int i = 0; i < MR_SPLITS && !err; i++) {
+        err = about(w, i, &said);
+        if (!err)
+            err = mr_json_set(meta, mr_split_name(i), said);
+    }
     snprintf(path, sizeof path, "%s/meta.json", w->folder);
     if (!err)
         err = mr_json_save(meta, path);
@@ -300,7 +390,7 @@ static int write_meta(const mr_token_writer *w)
     return err;
 }
 
-/* meta.json comes last: until then the old one's counts show that the files are not its own. */
+/* meta.json comes last: until then the old one's digests show that the files are not its own. */
 int mr_token_writer_commit(mr_token_writer *w)
 {
     int err = 0;

@@ -2,9 +2,9 @@
  * Prepared data: a folder with train.bin and val.bin (token ids, little-endian uint16, or uint32 where an id may
  * be above 65535) and meta.json:
  *     {"format": 1, "tokenizer": {…}, "vocab_size": V, "dtype": "uint16",
- *      "train": {"tokens": N, "bytes": N}, "val": {"tokens": N, "bytes": N}}      bytes: of the text
+ *      "train": {"tokens": N, "bytes": N, "digest": "…"}, "val": {…}}      bytes: of the text; digest: of the file
  * nanoGPT's own folders have no meta.json: their tokens are uint16; the characters are known where there is a
- * meta.pkl. */
+ * meta.pkl. llm.c's files begin with a header of 1024 bytes: magic number, version, count. */
 #ifndef MR_DATA_TOKEN_FILE_H
 #define MR_DATA_TOKEN_FILE_H
 

@@ -107,6 +107,7 @@ static int write_file(const struct mr_export *e, mr_tensor_file *source, const c
         r.all += e->tensors[i].shares < 0 ? bytes : 0;
     }
     MR_TRY(begin(e, path, &r.writer));
+    r.writer->saturate = e->saturate;
     for (size_t i = 0; i < e->count; i++) {
         r.tensor = &e->tensors[i];
         int err = write_output(&r, &e->outputs[i]);

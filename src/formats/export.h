@@ -50,11 +50,13 @@ struct mr_export {
     json_t *metadata, *config; /* config: of a config.json, or NULL */
     json_t *notes;             /* texts: what is not kept, for people */
     bool keeps_tokenizer;      /* inside of the file */
+    bool saturate;
 };
 
 struct mr_export_options {
     int target;
     int dtype;               /* enum mr_dtype, or -1: as it is */
+    bool saturate;           /* see struct mr_tensor_writer */
     const json_t *tokenizer; /* what the file shall carry, or NULL */
 };
 

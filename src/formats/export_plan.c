@@ -453,7 +453,8 @@ int mr_export_plan(struct mr_export *e, mr_tensor_file *source, const struct mr_
                    const struct mr_config *cfg, const struct mr_export_options *options)
 {
     struct planner pl = {.e = e, .source = source, .naming = naming, .options = options};
-    *e = (struct mr_export){.target = options->target, .cfg = *cfg, .notes = json_array()};
+    *e = (struct mr_export){
+        .target = options->target, .cfg = *cfg, .saturate = options->saturate, .notes = json_array()};
     int err = e->notes ? plan(&pl) : mr_fail(MR_ENOMEM, "out of memory");
     mr_moments_free(&pl.moments);
     if (err)

@@ -89,12 +89,28 @@ static size_t bytes_of(const struct run *r, size_t count)
     return count / r->block * r->width;
 }
 
+/* A double beyond float would become infinite without a word. */
+static int check_doubles(const struct run *r, size_t first, size_t count, const float *x)
+{
+    size_t tensor = r->recipe->tensor;
+    double wide;
+    for (size_t i = 0; i < count; i++) {
+        if (!isinf(x[i]))
+            continue;
+        MR_TRY(mr_tensor_file_read(r->source, tensor, (first + i) * sizeof wide, sizeof wide, &wide));
+        if (!isinf(wide))
+            return mr_fail(MR_EFILE, "the tensor %s holds %g, which f32 cannot", r->source->tensors[tensor].name, wide);
+    }
+    return 0;
+}
+
 static int read_piece(const struct run *r, size_t first, size_t count, void *to)
 {
     const struct mr_recipe *recipe = r->recipe;
     if (r->raw)
         return mr_tensor_file_read(r->source, recipe->tensor, bytes_of(r, first), bytes_of(r, count), to);
-    return mr_tensor_file_read_f32(r->source, recipe->tensor, first, count, to);
+    MR_TRY(mr_tensor_file_read_f32(r->source, recipe->tensor, first, count, to));
+    return r->source->tensors[recipe->tensor].dtype == MR_DTYPE_F64 ? check_doubles(r, first, count, to) : 0;
 }
 
 /* Limits where the stored number is 0 or 1 and its logarithm would be infinite: they give the same 0 or 1 again. */

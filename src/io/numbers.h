@@ -3,6 +3,7 @@
 #ifndef MR_IO_NUMBERS_H
 #define MR_IO_NUMBERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,6 +43,15 @@ void mr_to_f32(enum mr_dtype dtype, const void *from, float *to, size_t count);
  * to the nearest step of a scale that fits the block's extremes (what is no number becomes 0, scales stay
  * finite). Integer formats round to nearest and stop at their limits; bool is x != 0. */
 void mr_from_f32(enum mr_dtype dtype, const float *from, void *to, size_t count);
+
+/* What of some floats a format cannot keep; grows with each call. */
+struct mr_fit {
+    size_t nonzero, beyond, vanished; /* beyond: too large; vanished: not 0, and stored as 0 */
+    float worst;                      /* of those that are too large, the largest */
+};
+void mr_fit_f32(enum mr_dtype dtype, const float *from, size_t count, struct mr_fit *fit);
+/* The largest number of f16 and bf16; of others the largest float. */
+float mr_dtype_largest(enum mr_dtype dtype);
 
 float mr_f16_to_f32(uint16_t half);
 uint16_t mr_f32_to_f16(float x);

@@ -100,13 +100,17 @@ struct mr_tensor_writer {
     size_t count, current;          /* the tensor that the next bytes belong to */
     uint64_t done;                  /* bytes of it so far */
     float *spare;                   /* room for numbers on their way to their format */
+    bool saturate;                  /* numbers that are too large for their format become its largest, not errors */
+    struct mr_fit fit;              /* of the tensor at hand */
+    int told, untold;               /* tensors that lost numbers, and were told of or not */
     int error;
 };
 
 /* The bytes of tensor 0, then of tensor 1 and so on, leaving out those that share, in pieces of any size that
  * do not cross a tensor's end. */
 int mr_tensor_writer_append(mr_tensor_writer *writer, const void *data, size_t size);
-/* The same from floats (whole blocks), converted to the tensor's own format. */
+/* The same from floats (whole blocks), converted to the tensor's own format. MR_EFILE: a finite number is too large for
+ * it (see `saturate`). Tensors that lose numbers in other ways, or are saturated, are told of in the log. */
 int mr_tensor_writer_append_f32(mr_tensor_writer *writer, const float *data, size_t count);
 /* Appends tensor i of a file; bit for bit where the formats agree. It must be the writer's current tensor, or
  * empty. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "io/tensor_file.h"
 
 enum { PIECE = 1 << 16 }; /* elements converted at a time */
+enum { MOST_TOLD = 10, MANY_VANISHED = 100 /* one in so many */ };
 
 /* What a list of tensors must be so that it can be written. */
 static int check(const struct mr_tensor_writer_format *format, const struct mr_file_tensor *list, size_t i)
@@ -123,6 +125,24 @@ int mr_tensor_writer_start(mr_tensor_writer *w)
     return w->error = advance(w);
 }
 
+/* Tells what the tensor at hand has lost; of many tensors only how many. */
+static void tell_losses(mr_tensor_writer *w)
+{
+    const struct mr_file_tensor *t = &w->tensors[w->current];
+    const struct mr_fit *f = &w->fit;
+    const char *dtype = mr_dtype_name(t->dtype);
+    bool lost = f->beyond || f->vanished > f->nonzero / MANY_VANISHED;
+    if (lost && w->told++ >= MOST_TOLD)
+        w->untold++;
+    else if (lost && f->beyond)
+        mr_log(MR_LOG_WARNING, "%s: %zu numbers up to %g are too large for %s and became its largest", t->name,
+               f->beyond, (double)f->worst, dtype);
+    else if (lost)
+        mr_log(MR_LOG_WARNING, "%s: %zu of %zu numbers are too small for %s and became 0", t->name, f->vanished,
+               f->nonzero, dtype);
+    w->fit = (struct mr_fit){0};
+}
+
 static int append(mr_tensor_writer *w, const void *data, size_t size)
 {
     size_t bytes = w->current < w->count ? bytes_of(&w->tensors[w->current]) : 0;
@@ -135,6 +155,7 @@ static int append(mr_tensor_writer *w, const void *data, size_t size)
     w->done += size;
     if (w->done < bytes)
         return 0;
+    tell_losses(w);
     if (w->format->end_tensor)
         MR_TRY(w->format->end_tensor(w, w->current));
     w->current++;
@@ -147,6 +168,30 @@ int mr_tensor_writer_append(mr_tensor_writer *w, const void *data, size_t size)
     if (!w->error)
         w->error = append(w, data, size);
     return w->error;
+}
+
+/* Converts `n` <= PIECE numbers into w->spare. */
+static int convert(mr_tensor_writer *w, const struct mr_file_tensor *t, const float *data, size_t n)
+{
+    size_t before = w->fit.beyond;
+    mr_fit_f32(t->dtype, data, n, &w->fit);
+    if (w->fit.beyond == before) {
+        mr_from_f32(t->dtype, data, w->spare, n);
+        return 0;
+    }
+    if (!w->saturate)
+        return mr_fail(
+            MR_EFILE,
+            "%s: the tensor %s holds %g, which %s cannot: use --dtype f32 or bf16, or --saturate to write the "
+            "largest number instead",
+            w->path, t->name, (double)w->fit.worst, mr_dtype_name(t->dtype));
+    float *clamped = w->spare + PIECE, most = mr_dtype_largest(t->dtype);
+    for (size_t i = 0; i < n; i++)
+        clamped[i] = isinf(data[i]) ? data[i] : fminf(fmaxf(data[i], -most), most);
+    for (size_t i = 0; i < n; i++)
+        clamped[i] = isnan(data[i]) ? data[i] : clamped[i];
+    mr_from_f32(t->dtype, clamped, w->spare, n);
+    return 0;
 }
 
 int mr_tensor_writer_append_f32(mr_tensor_writer *w, const float *data, size_t count)
@@ -162,7 +207,8 @@ int mr_tensor_writer_append_f32(mr_tensor_writer *w, const float *data, size_t c
         return mr_tensor_writer_append(w, data, count * 4);
     while (count) {
         size_t n = count < PIECE ? count : PIECE;
-        mr_from_f32(dtype, data, w->spare, n);
+        if ((w->error = convert(w, &w->tensors[w->current], data, n)) < 0)
+            return w->error;
         MR_TRY(mr_tensor_writer_append(w, w->spare, n / block * block_bytes));
         data += n;
         count -= n;
@@ -208,6 +254,8 @@ int mr_tensor_writer_copy(mr_tensor_writer *w, mr_tensor_file *file, size_t i)
 int mr_tensor_writer_finish(mr_tensor_writer *w)
 {
     int err = w->error;
+    if (w->untold)
+        mr_log(MR_LOG_WARNING, "%d more tensors lost numbers in the same ways", w->untold);
     if (!err && w->current < w->count)
         err = mr_fail(MR_EINVAL, "%s: the numbers of \"%s\" are not complete", w->path, w->tensors[w->current].name);
     if (!err && w->format->finish)

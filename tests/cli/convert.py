@@ -54,6 +54,52 @@ def test_lower_precisions_round_trip_too(folder):
         assert tiny.digest(folder / "a.safetensors") == tiny.digest(folder / "d.safetensors")
 
 
+def scaled(folder, factor):
+    """A model of which one matrix, and nothing else, is multiplied."""
+    rwkv(folder / "a.safetensors", "rwkv4")
+    tensors = tiny.read_safetensors(folder / "a.safetensors")
+    shape, numbers = tensors["blocks.1.ffn.value.weight"]
+    largest = max(map(abs, numbers))
+    tensors["blocks.1.ffn.value.weight"] = shape, [x / largest * factor for x in numbers]
+    tiny.write_safetensors(folder / "b.safetensors", {n: ("F32", *t) for n, t in tensors.items()})
+    return folder / "b.safetensors"
+
+
+def test_numbers_too_large_for_a_format_are_refused_with_their_tensor(folder):
+    for factor, dtype, out in ((1e5, "f16", "c.mrw"), (1e5, "f16", "c.pth"), (65521, "f16", "c.safetensors"),
+                               (1e6, "q4_0", "c.mrw"), (1e7, "q8_0", "c.bin"), (2e6, "q5_1", "c.mrw"),
+                               (3.4e38, "bf16", "c.mrw")):
+        source = scaled(folder, factor)
+        convert(source, folder / out, "--dtype", dtype).expect(
+            1, err=rf"blocks\.1\.ffn\.value\.weight holds .*, which {dtype} cannot")
+        assert not (folder / out).exists()
+        convert(source, folder / out, "--dtype", dtype, "--saturate").expect(
+            0, err=rf"blocks\.1\.ffn\.value\.weight: \d+ numbers up to .* are too large for {dtype}")
+        text = run("info", folder / out, "--tensors", "--json").expect(0).json()[0]["tensors"]
+        assert all(t["inf"] == t["nan"] == 0 for t in text), text
+        (folder / out).unlink()
+    for factor, dtype in ((65519, "f16"), (5e5, "q4_0"), (1e5, "bf16"), (3.3e38, "bf16")):
+        result = convert(scaled(folder, factor), folder / "d.mrw", "--dtype", dtype).expect(0)
+        assert b"too large" not in result.err, result.err
+
+
+def test_numbers_that_vanish_are_told_of_with_their_tensor(folder):
+    for dtype in ("f16", "q4_0"):
+        convert(scaled(folder, 1e-8), folder / "c.mrw", "--dtype", dtype).expect(
+            0, err=rf"blocks\.1\.ffn\.value\.weight: \d+ of \d+ numbers are too small for {dtype} and became 0")
+
+
+def test_doubles_beyond_f32_are_refused_with_their_tensor(folder):
+    tiny.TYPES["F64"] = "d"
+    rwkv(folder / "a.safetensors", "rwkv4")
+    tensors = {n: ("F32", *t) for n, t in tiny.read_safetensors(folder / "a.safetensors").items()}
+    dtype, shape, numbers = tensors["ln_out.weight"]
+    tensors["ln_out.weight"] = "F64", shape, [1e300, *numbers[1:]]
+    tiny.write_safetensors(folder / "b.safetensors", tensors)
+    convert(folder / "b.safetensors", folder / "c.mrw", "--dtype", "f32").expect(
+        1, err=r"the tensor ln_out\.weight holds 1e\+300, which f32 cannot")
+
+
 def test_bin_files_keep_their_forms_in_mrw(folder):
     for name, dtype in (("rwkv4", "f32"), ("rwkv5", "f16"), ("rwkv6", "q5_1"), ("rwkv5", "q8_0"), ("rwkv7", "q5_0")):
         rwkv(folder / "a.bin", name, "--dtype", dtype)

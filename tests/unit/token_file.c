@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "text/chars.h"
 #include "data/token_file.h"
 
@@ -135,12 +136,122 @@ static void test_nanogpts_folder(void **state)
     mr_token_data_close(d);
 }
 
+/* As if `prepare` had been killed between two of its renames. */
+static void test_files_of_two_preparations_are_refused(void **state)
+{
+    (void)state;
+    mr_token_data *d;
+    static char other[10000];
+    for (int split = 0; split < MR_SPLITS; split++) {
+        write_bytes_data();
+        const char *path = path_of(split == MR_SPLIT_TRAIN ? "train.bin" : "val.bin");
+        assert_int_equal(mr_file_write(path, other, split == MR_SPLIT_TRAIN ? 10000 : 6), 0);
+        assert_int_equal(mr_token_data_open(&d, inside), MR_EFILE);
+        assert_non_null(strstr(mr_error_text(), "is not the file that meta.json"));
+        assert_non_null(strstr(mr_error_text(), split == MR_SPLIT_TRAIN ? "train.bin" : "val.bin"));
+    }
+}
+
+/* Larger files are looked at here and there. */
+static void test_large_files_of_two_preparations_are_refused(void **state)
+{
+    (void)state;
+    enum { COUNT = 3000000 };
+    mr_tokenizer *t;
+    mr_token_writer *w;
+    mr_token_data *d;
+    uint32_t *ids = calloc(COUNT, sizeof *ids);
+    uint16_t *other = calloc(COUNT, sizeof *other);
+    for (int i = 0; i < COUNT; i++)
+        ids[i] = (uint32_t)i % 251, other[i] = (uint16_t)(i % 249);
+    assert_int_equal(mr_tokenizer_open(&t, "byte"), 0);
+    assert_int_equal(mr_token_writer_open(&w, inside, t), 0);
+    assert_int_equal(mr_token_writer_write(w, MR_SPLIT_TRAIN, ids, COUNT, COUNT), 0);
+    assert_int_equal(mr_token_writer_commit(w), 0);
+    assert_int_equal(mr_token_data_open(&d, inside), 0);
+    mr_token_data_close(d);
+    assert_int_equal(mr_file_write(path_of("train.bin"), other, COUNT * sizeof *other), 0);
+    assert_int_equal(mr_token_data_open(&d, inside), MR_EFILE);
+    mr_tokenizer_close(t);
+    free(ids);
+    free(other);
+}
+
+static void test_data_without_digests_is_read(void **state)
+{
+    (void)state;
+    mr_token_data *d;
+    json_t *meta;
+    write_bytes_data();
+    assert_int_equal(mr_json_load(&meta, path_of("meta.json")), 0);
+    json_object_del(json_object_get(meta, "train"), "digest");
+    json_object_del(json_object_get(meta, "val"), "digest");
+    assert_int_equal(mr_json_save(meta, path_of("meta.json")), 0);
+    json_decref(meta);
+    assert_int_equal(mr_file_write(path_of("val.bin"), "\x01\x00\x02\x00\x01\x00", 6), 0);
+    assert_int_equal(mr_token_data_open(&d, inside), 0);
+    mr_token_data_close(d);
+}
+
+static void test_files_of_llm_c(void **state)
+{
+    (void)state;
+    mr_token_data *d;
+    int32_t header[256] = {20240520, 1, 3}, tokens[3];
+    char file[1024 + 12] = "";
+    write_bytes_data();
+    unlink(path_of("meta.json"));
+    unlink(path_of("val.bin"));
+    memcpy(file, header, sizeof header);
+    memcpy(file + 1024, "\x50\xC4\x07\x00\x01\x00", 6);
+    assert_int_equal(mr_file_write(path_of("train.bin"), file, 1024 + 6), 0);
+    assert_int_equal(mr_token_data_open(&d, inside), 0);
+    assert_int_equal(mr_token_data_count(d, MR_SPLIT_TRAIN), 3);
+    assert_int_equal(mr_token_data_read(d, MR_SPLIT_TRAIN, 0, 3, tokens), 0);
+    assert_int_equal(tokens[0], 50256);
+    assert_int_equal(tokens[2], 1);
+    mr_token_data_close(d);
+    assert_int_equal(mr_file_write(path_of("train.bin"), file, 1024 + 4), 0);
+    assert_int_equal(mr_token_data_open(&d, inside), MR_EFILE);
+    assert_non_null(strstr(mr_error_text(), "its header, of llm.c, says 3 tokens, but 4 bytes follow"));
+    memcpy(file, (int32_t[]){20240801, 7, 3}, 12);
+    memcpy(file + 1024, "\xFF\xF4\x01\x00\x07\x00\x00\x00\x01\x00\x00", 12);
+    assert_int_equal(mr_file_write(path_of("train.bin"), file, 1024 + 12), 0);
+    assert_int_equal(mr_token_data_open(&d, inside), 0);
+    assert_int_equal(mr_token_data_read(d, MR_SPLIT_TRAIN, 0, 3, tokens), 0);
+    assert_int_equal(tokens[0], 128255);
+    mr_token_data_close(d);
+}
+
+static void test_files_that_are_no_tokens_are_named(void **state)
+{
+    (void)state;
+    static const char *const files[][2] = {{"\x93NUMPY\1\0v..", "NumPy"},
+                                           {"PK\3\4....", "zip archive"},
+                                           {"version https://git-lfs.github.com/spec/v1\n.", "Git LFS pointer"},
+                                           {"<!doctype html><html>.", "HTML page"}};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        mr_token_data *d;
+        write_bytes_data();
+        unlink(path_of("meta.json"));
+        assert_int_equal(mr_file_write(path_of("val.bin"), files[i][0], i ? strlen(files[i][0]) : 10), 0);
+        assert_int_equal(mr_token_data_open(&d, inside), MR_EFILE);
+        assert_non_null(strstr(mr_error_text(), "val.bin cannot be read as tokens"));
+        assert_non_null(strstr(mr_error_text(), files[i][1]));
+    }
+}
+
 static void test_tokens_outside_the_own_vocabulary(void **state)
 {
     (void)state;
     mr_token_data *d;
+    json_t *meta;
     int32_t tokens[3];
     write_bytes_data();
+    assert_int_equal(mr_json_load(&meta, path_of("meta.json")), 0);
+    json_object_del(json_object_get(meta, "val"), "digest");
+    assert_int_equal(mr_json_save(meta, path_of("meta.json")), 0);
+    json_decref(meta);
     assert_int_equal(mr_file_write(path_of("val.bin"), "\x01\x00\x00\x01\x01\x00", 6), 0);
     assert_int_equal(mr_token_data_open(&d, inside), 0);
     assert_int_equal(mr_token_data_read(d, MR_SPLIT_VAL, 0, 3, tokens), MR_EFILE);
@@ -229,6 +340,11 @@ int main(void)
         CHECK(test_more_than_there_is),
         CHECK(test_large_vocabularies_take_four_bytes),
         CHECK(test_nanogpts_folder),
+        CHECK(test_files_of_two_preparations_are_refused),
+        CHECK(test_large_files_of_two_preparations_are_refused),
+        CHECK(test_data_without_digests_is_read),
+        CHECK(test_files_of_llm_c),
+        CHECK(test_files_that_are_no_tokens_are_named),
         CHECK(test_tokens_outside_the_own_vocabulary),
         CHECK(test_files_cut_short),
         CHECK(test_damaged_meta),
