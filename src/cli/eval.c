@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/progress.h"
 #include "cli/cli.h"
 #include "infer/evaluate.h"
@@ -36,10 +37,11 @@ static int check_tokenizer(mr_token_data *data, const struct mr_model_file *file
 
 static int print_result(const struct request *r, const struct mr_evaluated *e)
 {
-    json_t *bits = e->bits_per_byte < 0 ? json_null() : json_real(e->bits_per_byte);
+    json_t *bits = e->bits_per_byte < 0 ? json_null() : mr_json_finite(e->bits_per_byte);
     if (r->common.json)
-        return mr_print_json(json_pack("{sf sf so sI}", "loss", e->loss, "perplexity", exp(e->loss), "bits_per_byte",
-                                       bits, "tokens", (json_int_t)e->tokens));
+        return mr_print_json(json_pack("{so so so sI}", "loss", mr_json_finite(e->loss), "perplexity",
+                                       mr_json_finite(exp(e->loss)), "bits_per_byte", bits, "tokens",
+                                       (json_int_t)e->tokens));
     printf("loss %.4f, perplexity %.3f, ", e->loss, exp(e->loss));
     json_is_null(bits) ? printf("bits per byte unknown") : printf("%.4f bits per byte", e->bits_per_byte);
     printf(", %llu tokens\n", (unsigned long long)e->tokens);
@@ -74,6 +76,9 @@ static int run(struct request *r, const char *path, const json_t *overrides)
     mr_progress_end(&r->bar);
     if (!err)
         err = print_result(r, &result);
+    if (!err && !isfinite(result.loss))
+        err = mr_fail(MR_ENUMERIC, "the loss of %s is %g: its weights are damaged, or its training diverged", path,
+                      result.loss);
 fail:
     mr_model_file_free(&file);
     mr_token_data_close(data);

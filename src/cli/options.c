@@ -113,6 +113,8 @@ static void print_help(const struct mr_syntax *s)
         printf("  %-26s %s\n", left, o->help);
     }
     printf("  %-26s %s\n", "--help", "this text");
+    if (s->print_more)
+        s->print_more();
     if (s->example)
         printf("\nexample:\n  %s\n", s->example);
 }

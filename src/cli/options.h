@@ -52,7 +52,8 @@ struct mr_syntax {
     const struct mr_option *options;
     size_t option_count;
     int min_words, max_words;
-    bool key_values; /* unknown options of the form --key=value become words "key=value" */
+    void (*print_more)(void); /* further lines of --help, before the example; or NULL */
+    bool key_values;          /* unknown options of the form --key=value become words "key=value" */
 };
 
 enum { MR_HELP_SHOWN = 1 };

@@ -27,9 +27,9 @@ static void on_start(void *context, const struct mr_config *model, size_t parame
             mr_family_name(model->family), 1e-6 * (double)parameters, model->n_layer, model->n_embd, model->vocab_size,
             v->cfg->dataset, v->cfg->out_dir);
     if (iter)
-        fprintf(stderr, "going on at iteration %lld, with the optimizer's state\n", (long long)iter);
+        fprintf(stderr, "continuing at iteration %lld, with the optimizer's state\n", (long long)iter);
     if (iter && iter >= v->cfg->max_iters && !v->cfg->eval_only)
-        fprintf(stderr, "max_iters=%d was reached before: give more, or begin anew from weights alone (best.mrw)\n",
+        fprintf(stderr, "max_iters=%d is reached already: give a larger one, or start a new run from best.mrw\n",
                 v->cfg->max_iters);
 }
 
@@ -49,8 +49,8 @@ static void on_iteration(void *context, int64_t iter, float loss, double lr, flo
     mr_progress_update(&v->bar, (uint64_t)iter + 1, "loss %.4f, %.0f tokens/s, %s left", (double)loss, tokens_per_s,
                        mr_format_seconds(left, seconds_left));
     if (v->common->json)
-        print(v, json_pack("{sI sf sf sf sf sf}", "iter", (json_int_t)iter, "loss", (double)loss, "lr", lr, "grad_norm",
-                           (double)grad_norm, "ms", ms, "tokens_per_s", tokens_per_s));
+        print(v, json_pack("{sI so sf so sf sf}", "iter", (json_int_t)iter, "loss", mr_json_finite((double)loss), "lr",
+                           lr, "grad_norm", mr_json_finite((double)grad_norm), "ms", ms, "tokens_per_s", tokens_per_s));
     else if (!v->bar.shown && iter % 100 == 0)
         fprintf(stderr, "iteration %lld: loss %.4f, %.1f ms, %.0f tokens/s, %s left\n", (long long)iter, (double)loss,
                 ms, tokens_per_s, left);
@@ -68,7 +68,8 @@ static void on_evaluation(void *context, int64_t iter, double train_loss, double
     mr_progress_end(&v->bar);
     fprintf(stderr, "iteration %lld: train loss %.4f, val loss %.4f%s\n", (long long)iter, train_loss, val_loss,
             best ? " (the best so far)" : "");
-    print(v, json_pack("{sI sf sf}", "iter", (json_int_t)iter, "train_loss", train_loss, "val_loss", val_loss));
+    print(v, json_pack("{sI so so}", "iter", (json_int_t)iter, "train_loss", mr_json_finite(train_loss), "val_loss",
+                       mr_json_finite(val_loss)));
 }
 
 static void on_saved(void *context, const char *path, int64_t iter)
@@ -93,6 +94,19 @@ static int read_config(struct mr_train_config *cfg, const struct mr_words *words
     return 0;
 }
 
+static void print_keys(void)
+{
+    static const char *const titles[] = {"", "keys of a run, with their defaults", "keys of a new model"};
+    struct mr_key_text key;
+    char left[80];
+    for (int i = 0, kind, last = 0; (kind = mr_train_config_describe(i, &key)); i++, last = kind) {
+        if (kind != last)
+            printf("\n%s:\n", titles[kind]);
+        snprintf(left, sizeof left, "%s=%s", key.name, key.value);
+        printf("  %-32s %s\n", left, key.meaning);
+    }
+}
+
 static int run(struct mr_common *common, struct mr_train_config *cfg)
 {
     struct view view = {.common = common, .cfg = cfg};
@@ -109,9 +123,10 @@ static int run(struct mr_common *common, struct mr_train_config *cfg)
     mr_common_close(common, rt);
     if (err || cfg->eval_only)
         return err;
-    if (mr_plot_loss(cfg->out_dir) < 0)
+    int drawn = mr_plot_loss(cfg->out_dir);
+    if (drawn < 0)
         fprintf(stderr, "%s\n", mr_error_text());
-    else
+    else if (drawn)
         fprintf(stderr, "the loss curve is in %s/loss.svg\n", cfg->out_dir);
     fprintf(stderr, "done: try `microrwkv generate %s --prompt \"Once\"`\n", cfg->out_dir);
     return 0;
@@ -133,6 +148,7 @@ int mr_command_train(int argc, char **argv)
         .option_count = MR_COUNT(options),
         .min_words = 0,
         .max_words = INT_MAX,
+        .print_more = print_keys,
         .key_values = true};
     int err = mr_options_parse(&syntax, argc, argv, &words);
     if (!err)

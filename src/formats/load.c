@@ -187,3 +187,14 @@ fail:
     mr_tensor_file_close(source);
     return err < 0 ? mr_fail_in(err, "%s", path) : 0;
 }
+
+int mr_model_reload(mr_model *model, const char *path, struct mr_model_file *file)
+{
+    mr_tensor_file *source = NULL;
+    struct mr_config cfg;
+    struct mr_naming naming;
+    MR_TRY(mr_model_open_file(&source, path, NULL, &cfg, &naming, file));
+    int err = read_parameters(model, source, &naming);
+    mr_tensor_file_close(source);
+    return err ? mr_fail_in(err, "%s", path) : 0;
+}

@@ -35,5 +35,7 @@ int mr_model_open(mr_model **model, mr_runtime *rt, const char *path, const json
  * those that it lacks stay 0. */
 int mr_model_read_moments(const char *path, const json_t *overrides, const struct mr_param_set *first,
                           const struct mr_param_set *second);
+/* Reads the weights once more into a model that mr_model_open made from a file of the same kind. */
+int mr_model_reload(mr_model *model, const char *path, struct mr_model_file *file);
 
 #endif

@@ -23,38 +23,60 @@ static const struct key {
     size_t offset;
     unsigned group; /* of enum mr_keys; 0: every family has it */
     const char *const *choices;
+    const char *meaning;
 } keys[] = {
-    {"family", FAMILY, offsetof(struct mr_config, family), ~0u, NULL},
-    {"n_layer", INT, offsetof(struct mr_config, n_layer), 0, NULL},
-    {"n_head", INT, offsetof(struct mr_config, n_head), MR_KEYS_NANO, NULL},
-    {"n_embd", INT, offsetof(struct mr_config, n_embd), 0, NULL},
-    {"block_size", INT, offsetof(struct mr_config, block_size), 0, NULL},
-    {"vocab_size", INT, offsetof(struct mr_config, vocab_size), 0, NULL},
-    {"bias", BOOL, offsetof(struct mr_config, bias), MR_KEYS_NANO, NULL},
-    {"dropout", REAL, offsetof(struct mr_config, dropout), MR_KEYS_NANO, NULL},
-    {"mode", CHOICE, offsetof(struct mr_config, mode), MR_KEYS_MICRO, modes},
-    {"positions", CHOICE, offsetof(struct mr_config, positions), MR_KEYS_MICRO, position_kinds},
-    {"branch_norm", CHOICE, offsetof(struct mr_config, branch_norm), MR_KEYS_MICRO, norm_kinds},
-    {"moe", CHOICE, offsetof(struct mr_config, moe), MR_KEYS_MICRO, moe_kinds},
-    {"aux", CHOICE, offsetof(struct mr_config, aux), MR_KEYS_MICRO, aux_kinds},
-    {"aux_weight", REAL, offsetof(struct mr_config, aux_weight), MR_KEYS_MICRO, NULL},
-    {"num_experts", INT, offsetof(struct mr_config, num_experts), MR_KEYS_MICRO, NULL},
-    {"num_active_experts", INT, offsetof(struct mr_config, num_active_experts), MR_KEYS_MICRO, NULL},
-    {"expert_dim", INT, offsetof(struct mr_config, expert_dim), MR_KEYS_MICRO, NULL},
-    {"expert_capacity_scale", REAL, offsetof(struct mr_config, expert_capacity_scale), MR_KEYS_MICRO, NULL},
-    {"window", INT, offsetof(struct mr_config, window), MR_KEYS_MICRO, NULL},
-    {"groups", INT, offsetof(struct mr_config, groups), MR_KEYS_MICRO, NULL},
-    {"gelu", CHOICE, offsetof(struct mr_config, gelu), MR_KEYS_GELU, gelu_kinds},
-    {"head_size", INT, offsetof(struct mr_config, head_size), MR_KEYS_HEAD_SIZE, NULL},
-    {"ffn_dim", INT, offsetof(struct mr_config, ffn_dim), MR_KEYS_FFN, NULL},
-    {"lora_mix", INT, offsetof(struct mr_config, lora_dim[0]), MR_KEYS_RWKV6, NULL},
-    {"lora_decay", INT, offsetof(struct mr_config, lora_dim[1]), MR_KEYS_RWKV6, NULL},
-    {"lora_w", INT, offsetof(struct mr_config, lora_dim[0]), MR_KEYS_RWKV7, NULL},
-    {"lora_a", INT, offsetof(struct mr_config, lora_dim[1]), MR_KEYS_RWKV7, NULL},
-    {"lora_v", INT, offsetof(struct mr_config, lora_dim[2]), MR_KEYS_RWKV7, NULL},
-    {"lora_g", INT, offsetof(struct mr_config, lora_dim[3]), MR_KEYS_RWKV7, NULL},
-    {"rwkv51", BOOL, offsetof(struct mr_config, rwkv51), MR_KEYS_RWKV5, NULL},
-    {"ln_x_eps", REAL, offsetof(struct mr_config, ln_x_eps), MR_KEYS_HEAD_SIZE, NULL},
+    {"family", FAMILY, offsetof(struct mr_config, family), ~0u, NULL, "microrwkv, nanorwkv or gpt2"},
+    {"n_layer", INT, offsetof(struct mr_config, n_layer), 0, NULL, "layers"},
+    {"n_head", INT, offsetof(struct mr_config, n_head), MR_KEYS_NANO, NULL, "heads of attention and recurrence"},
+    {"n_embd", INT, offsetof(struct mr_config, n_embd), 0, NULL, "width, a multiple of n_head"},
+    {"block_size", INT, offsetof(struct mr_config, block_size), 0, NULL, "positions that the model is made for"},
+    {"vocab_size", INT, offsetof(struct mr_config, vocab_size), 0, NULL,
+     "tokens; the data set's number where it is not given"},
+    {"bias", BOOL, offsetof(struct mr_config, bias), MR_KEYS_NANO, NULL, "biases in linear layers and norms"},
+    {"dropout", REAL, offsetof(struct mr_config, dropout), MR_KEYS_NANO, NULL,
+     "share of activations that training drops"},
+    {"mode", CHOICE, offsetof(struct mr_config, mode), MR_KEYS_MICRO, modes,
+     "microrwkv: causal, or reference (the published code)"},
+    {"positions", CHOICE, offsetof(struct mr_config, positions), MR_KEYS_MICRO, position_kinds,
+     "microrwkv: learned or none"},
+    {"branch_norm", CHOICE, offsetof(struct mr_config, branch_norm), MR_KEYS_MICRO, norm_kinds,
+     "microrwkv: none, or rms on every branch"},
+    {"moe", CHOICE, offsetof(struct mr_config, moe), MR_KEYS_MICRO, moe_kinds, "microrwkv: dense or topk experts"},
+    {"aux", CHOICE, offsetof(struct mr_config, aux), MR_KEYS_MICRO, aux_kinds,
+     "microrwkv: none, diversity (dense) or balance (topk)"},
+    {"aux_weight", REAL, offsetof(struct mr_config, aux_weight), MR_KEYS_MICRO, NULL,
+     "microrwkv: weight of the auxiliary loss"},
+    {"num_experts", INT, offsetof(struct mr_config, num_experts), MR_KEYS_MICRO, NULL, "microrwkv: experts of a layer"},
+    {"num_active_experts", INT, offsetof(struct mr_config, num_active_experts), MR_KEYS_MICRO, NULL,
+     "microrwkv: experts that a token uses"},
+    {"expert_dim", INT, offsetof(struct mr_config, expert_dim), MR_KEYS_MICRO, NULL,
+     "microrwkv: width of an expert, before the scale"},
+    {"expert_capacity_scale", REAL, offsetof(struct mr_config, expert_capacity_scale), MR_KEYS_MICRO, NULL,
+     "microrwkv: scale of expert_dim"},
+    {"window", INT, offsetof(struct mr_config, window), MR_KEYS_MICRO, NULL,
+     "microrwkv: tokens that the attention sees"},
+    {"groups", INT, offsetof(struct mr_config, groups), MR_KEYS_MICRO, NULL,
+     "microrwkv: groups of the grouped attention"},
+    {"gelu", CHOICE, offsetof(struct mr_config, gelu), MR_KEYS_GELU, gelu_kinds, "gpt2: erf or tanh"},
+    {"head_size", INT, offsetof(struct mr_config, head_size), MR_KEYS_HEAD_SIZE, NULL, "rwkv5, 6, 7: width of a head"},
+    {"ffn_dim", INT, offsetof(struct mr_config, ffn_dim), MR_KEYS_FFN, NULL,
+     "rwkv4 to 7: width of the channel mix (0: the family's usual)"},
+    {"lora_mix", INT, offsetof(struct mr_config, lora_dim[0]), MR_KEYS_RWKV6, NULL,
+     "rwkv6: low-rank width of the mixing (0: usual)"},
+    {"lora_decay", INT, offsetof(struct mr_config, lora_dim[1]), MR_KEYS_RWKV6, NULL,
+     "rwkv6: low-rank width of the decay (0: usual)"},
+    {"lora_w", INT, offsetof(struct mr_config, lora_dim[0]), MR_KEYS_RWKV7, NULL,
+     "rwkv7: low-rank width of the decay (0: usual)"},
+    {"lora_a", INT, offsetof(struct mr_config, lora_dim[1]), MR_KEYS_RWKV7, NULL,
+     "rwkv7: low-rank width of a (0: usual)"},
+    {"lora_v", INT, offsetof(struct mr_config, lora_dim[2]), MR_KEYS_RWKV7, NULL,
+     "rwkv7: low-rank width of v (0: usual)"},
+    {"lora_g", INT, offsetof(struct mr_config, lora_dim[3]), MR_KEYS_RWKV7, NULL,
+     "rwkv7: low-rank width of the gate (0: usual)"},
+    {"rwkv51", BOOL, offsetof(struct mr_config, rwkv51), MR_KEYS_RWKV5, NULL,
+     "rwkv5: version 5.1, one decay a head and no gate"},
+    {"ln_x_eps", REAL, offsetof(struct mr_config, ln_x_eps), MR_KEYS_HEAD_SIZE, NULL,
+     "rwkv5, 6, 7: epsilon of the norm after the heads"},
 };
 #define KEYS ((int)(sizeof keys / sizeof keys[0]))
 
@@ -89,6 +111,29 @@ void mr_config_defaults(struct mr_config *cfg, int family)
 const char *mr_config_key(int i)
 {
     return i >= 0 && i < KEYS ? keys[i].name : NULL;
+}
+
+static json_t *value_of(const struct key *k, const struct mr_config *cfg)
+{
+    const char *field = (const char *)cfg + k->offset;
+    return k->kind == INT      ? json_integer(*(const int *)field)
+           : k->kind == REAL   ? json_real(*(const double *)field)
+           : k->kind == BOOL   ? json_boolean(*(const bool *)field)
+           : k->kind == FAMILY ? json_string(mr_family_name(*(const int *)field))
+                               : json_string(k->choices[*(const int *)field]);
+}
+
+const char *mr_config_meaning(int i, json_t **value)
+{
+    struct mr_config cfg;
+    int family = 0;
+    if (i < 0 || i >= KEYS)
+        return NULL;
+    mr_config_defaults(&cfg, family);
+    while (keys[i].kind != FAMILY && keys[i].group & ~mr_family(&cfg)->keys)
+        mr_config_defaults(&cfg, ++family);
+    *value = value_of(&keys[i], &cfg);
+    return keys[i].meaning;
 }
 
 static int set_choice(const struct key *k, int *field, const json_t *value)
@@ -179,7 +224,7 @@ int mr_config_set_all(struct mr_config *cfg, const json_t *object)
     return 0;
 }
 
-static json_t *value_of(const char *text)
+static json_t *value_in(const char *text)
 {
     json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
     if (value)
@@ -199,7 +244,7 @@ int mr_config_assign(json_t **object, const char *assignment)
     if (!*object && !(*object = json_object()))
         return mr_fail(MR_ENOMEM, "out of memory");
     snprintf(key, sizeof key, "%.*s", (int)(equals - assignment), assignment);
-    if (json_object_set_new(*object, key, value_of(equals + 1)))
+    if (json_object_set_new(*object, key, value_in(equals + 1)))
         return mr_fail(MR_EINVAL, "--config '%s' is not valid text", assignment);
     return mr_config_set(&scratch, key, json_object_get(*object, key), NULL); /* a key and a value that fit */
 }
@@ -215,12 +260,7 @@ json_t *mr_config_json(const struct mr_config *cfg)
         const struct key *k = &keys[i];
         if (k->group & ~mr_family(cfg)->keys)
             continue;
-        const char *field = (const char *)&full + k->offset;
-        json_t *value = k->kind == INT    ? json_integer(*(const int *)field)
-                        : k->kind == REAL ? json_real(*(const double *)field)
-                        : k->kind == BOOL ? json_boolean(*(const bool *)field)
-                                          : json_string(k->choices[*(const int *)field]);
-        if (json_object_set_new(object, k->name, value)) {
+        if (json_object_set_new(object, k->name, value_of(k, &full))) {
             json_decref(object);
             return NULL;
         }

@@ -63,6 +63,8 @@ int mr_config_assign(json_t **object, const char *assignment);
 json_t *mr_config_json(const struct mr_config *cfg);
 /* The i-th key's name, NULL past the last: for messages and --help. */
 const char *mr_config_key(int i);
+/* What key i means, and its default in the first family that has it; NULL past the last. */
+const char *mr_config_meaning(int i, json_t **value);
 
 /* What must hold before a model can be built: heads divide the width, modes fit each other, … (MR_EINVAL). */
 int mr_config_check(const struct mr_config *cfg);

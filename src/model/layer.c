@@ -44,7 +44,7 @@ int mr_norm_declare(struct mr_params *params, const char *prefix, int dim, bool 
 {
     struct mr_param *weight = mr_declare(params, prefix, "weight", mr_shape((size_t)dim));
     if (!weight || (bias && !mr_declare(params, prefix, "bias", mr_shape((size_t)dim))))
-        return MR_EINVAL;
+        return params->error;
     weight->fill = 1;
     return 0;
 }
@@ -56,13 +56,13 @@ int mr_linear_declare(struct mr_params *params, const char *prefix, const char *
     snprintf(full, sizeof full, "%s.weight", name);
     struct mr_param *p = mr_declare(params, prefix, full, mr_shape((size_t)out, (size_t)in));
     if (!p)
-        return MR_EINVAL;
+        return params->error;
     p->std = std;
     p->matrix = p->decay = true;
     if (!bias)
         return 0;
     snprintf(full, sizeof full, "%s.bias", name);
-    return mr_declare(params, prefix, full, mr_shape((size_t)out)) ? 0 : MR_EINVAL;
+    return mr_declare(params, prefix, full, mr_shape((size_t)out)) ? 0 : params->error;
 }
 
 int mr_linear_find(struct mr_linear *linear, const struct mr_params *params, const char *prefix, const char *name)

@@ -13,13 +13,13 @@ static int declare_embeddings(struct mr_params *params, const struct mr_config *
     struct mr_param *p =
         mr_declare(params, "", family->embedding, mr_shape((size_t)cfg->vocab_size, (size_t)cfg->n_embd));
     if (!p)
-        return MR_EINVAL;
+        return params->error;
     p->std = 0.02;
     p->matrix = p->decay = true;
     if (family->positions && cfg->positions == MR_POSITIONS_LEARNED) {
         p = mr_declare(params, "", family->positions, mr_shape((size_t)cfg->block_size, (size_t)cfg->n_embd));
         if (!p)
-            return MR_EINVAL;
+            return params->error;
         p->std = 0.02;
         p->decay = true;
     }
@@ -48,7 +48,7 @@ int mr_model_declare(struct mr_params *params, const struct mr_config *cfg)
         return 0;
     struct mr_param *p = mr_declare(params, "", family->head, mr_shape((size_t)cfg->vocab_size, (size_t)cfg->n_embd));
     if (!p)
-        return MR_EINVAL;
+        return params->error;
     p->std = 0.02;
     p->matrix = p->decay = true;
     return 0;

@@ -26,12 +26,13 @@ struct mr_param {
 struct mr_params {
     struct mr_param **list; /* in the order of declaration, which is the order of files */
     int count, capacity;
+    int error; /* of the last mr_declare that gave NULL */
 };
 
 void mr_params_free(struct mr_params *params);
 
 /* The parameter prefix + name; declared again (two layers share it) it is the same one. The shape ends with 0.
- * NULL (error text set) when memory is out or the shapes disagree. */
+ * NULL when memory is out or the shapes disagree: the error is in params->error, its text set. */
 struct mr_param *mr_declare(struct mr_params *params, const char *prefix, const char *name, const size_t *shape);
 #define mr_shape(...) ((const size_t[]){__VA_ARGS__, 0})
 

@@ -11,9 +11,10 @@
 
 struct mr_train_config {
     /* input and output */
-    char *out_dir, *init_from, *dataset, *device, *tokenizer;
+    char *out_dir, *init_from, *dataset, *device, *tokenizer, *on_nan;
     int eval_interval, log_interval, eval_iters, checkpoint_interval; /* checkpoint_interval 0: eval_interval */
-    bool eval_only, always_save_checkpoint;
+    int keep_checkpoints;
+    bool eval_only, always_save_checkpoint, overwrite;
     /* data */
     int batch_size, block_size, gradient_accumulation_steps;
     uint64_t seed;
@@ -31,6 +32,8 @@ struct mr_train_config {
 /* nanoGPT's defaults (its train.py), seed 1337. */
 int mr_train_config_defaults(struct mr_train_config *cfg);
 void mr_train_config_free(struct mr_train_config *cfg);
+/* Ranges of the values, each for itself: MR_EINVAL names the key. */
+int mr_train_config_check(const struct mr_train_config *cfg);
 
 /* Reads a file of assignments (the grammar is in config.c). MR_EINVAL names file, line and what is wrong; an unknown
  * key names the nearest known one; ignored keys (wandb_*, compile, dtype, backend, ddp…) are logged, one line each. */
@@ -38,7 +41,17 @@ int mr_train_config_file(struct mr_train_config *cfg, const char *path);
 /* One "key=value" or "--key=value" of the command line. */
 int mr_train_config_assign(struct mr_train_config *cfg, const char *assignment);
 /* Takes from `given` (as a checkpoint remembers it) the keys that were not given this time, but for out_dir, init_from,
- * device and eval_only. */
+ * device, eval_only and overwrite. */
 int mr_train_config_recall(struct mr_train_config *cfg, json_t *given);
+
+/* A key as `train --help` shows it. */
+struct mr_key_text {
+    const char *name, *meaning;
+    char value[40]; /* the default */
+};
+
+/* The i-th key: first those of the run, then those of the model that are not among them. 0: there are no more; 1: a key
+ * of the run, 2: of the model. */
+int mr_train_config_describe(int i, struct mr_key_text *text);
 
 #endif

@@ -7,17 +7,19 @@
 
 #include "base/alloc.h"
 #include "base/philox.h"
+#include "base/json.h"
 #include "base/progress.h"
+#include "train/folder.h"
 #include "train/schedule.h"
 #include "train/trainer.h"
 
-/* Mean cross-entropy over eval_iters batches of a split: the same ones at every evaluation. */
-static int evaluate_split(mr_trainer *t, int split, const struct mr_train_events *events,
+/* Mean cross-entropy over the first batches of a split: the same ones at every evaluation. */
+static int evaluate_split(mr_trainer *t, int split, int batches, const struct mr_train_events *events,
                           const volatile sig_atomic_t *stop, double *loss)
 {
     uint32_t stream = split == MR_SPLIT_TRAIN ? MR_STREAM_EVAL_TRAIN : MR_STREAM_EVAL_VAL;
     double sum = 0;
-    for (int i = 0; i < t->cfg->eval_iters; i++) {
+    for (int i = 0; i < batches; i++) {
         if (*stop)
             return MR_EINTERRUPTED;
         float cross_entropy, aux;
@@ -31,20 +33,29 @@ static int evaluate_split(mr_trainer *t, int split, const struct mr_train_events
             events->evaluating(events->context, (split == MR_SPLIT_TRAIN ? 0 : t->cfg->eval_iters) + i + 1,
                                2 * t->cfg->eval_iters);
     }
-    *loss = sum / t->cfg->eval_iters;
+    *loss = sum / batches;
     return 0;
+}
+
+/* printf knows a -nan, readers do not. */
+static double shown(double x)
+{
+    return isnan(x) ? fabs(x) : x;
 }
 
 static int evaluate(mr_trainer *t, const struct mr_train_events *events, const volatile sig_atomic_t *stop)
 {
     double train_loss, val_loss;
-    MR_TRY(evaluate_split(t, MR_SPLIT_TRAIN, events, stop, &train_loss));
-    MR_TRY(evaluate_split(t, MR_SPLIT_VAL, events, stop, &val_loss));
-    MR_TRY(mr_trainer_log(
-        t, json_pack("{sI sf sf}", "iter", (json_int_t)t->iter, "train_loss", train_loss, "val_loss", val_loss)));
+    MR_TRY(evaluate_split(t, MR_SPLIT_TRAIN, t->cfg->eval_iters, events, stop, &train_loss));
+    MR_TRY(evaluate_split(t, MR_SPLIT_VAL, t->cfg->eval_iters, events, stop, &val_loss));
+    MR_TRY(mr_trainer_log(t, json_pack("{sI so so}", "iter", (json_int_t)t->iter, "train_loss",
+                                       mr_json_finite(train_loss), "val_loss", mr_json_finite(val_loss))));
     bool best = val_loss < t->best_val_loss;
     if (events->evaluation)
         events->evaluation(events->context, t->iter, train_loss, val_loss, best);
+    if (!isfinite(train_loss) || !isfinite(val_loss))
+        return mr_trainer_not_finite(t, "the train loss is %g, the val loss %g", shown(train_loss), shown(val_loss));
+    t->proven = t->iter;
     if (best) {
         t->best_val_loss = val_loss;
         if (t->iter > 0 && !t->cfg->eval_only)
@@ -53,14 +64,20 @@ static int evaluate(mr_trainer *t, const struct mr_train_events *events, const v
     return 0;
 }
 
-static int not_finite(mr_trainer *t, float loss, float norm)
+/* A state is saved only after it gave a finite loss, so that it never replaces a better one: an evaluation showed it,
+ * or one batch does now. */
+static int prove(mr_trainer *t)
 {
-    const char *bad = mr_trainer_first_bad(t);
-    return mr_fail(
-        MR_ENUMERIC,
-        "iteration %lld: the loss is %g and the gradient's norm %g; the first tensor that is not finite is %s. "
-        "The parameters were not changed by this iteration: try a smaller learning_rate or grad_clip",
-        (long long)t->iter, loss, norm, bad ? bad : "none of the parameters or gradients (an activation)");
+    static const volatile sig_atomic_t never;
+    struct mr_train_events silent = {0};
+    double loss;
+    if (t->proven == t->iter)
+        return 0;
+    MR_TRY(evaluate_split(t, MR_SPLIT_VAL, 1, &silent, &never, &loss));
+    if (!isfinite(loss))
+        return mr_trainer_not_finite(t, "the val loss is %g, so this state is not saved", shown(loss));
+    t->proven = t->iter;
+    return 0;
 }
 
 /* One iteration: all micro-batches forward and backward, then the update. */
@@ -84,14 +101,19 @@ static int iterate(mr_trainer *t, double lr, float *loss, float *grad_norm)
     }
     if (!isfinite(*loss) || !isfinite(*grad_norm)) {
         t->micro_step -= (uint64_t)micro_batches;
-        return not_finite(t, *loss, *grad_norm);
+        return mr_trainer_not_finite(t, "the loss is %g, the gradient norm %g", shown(*loss), shown(*grad_norm));
     }
     return mr_trainer_update(t, lr);
 }
 
 static int save(mr_trainer *t, const struct mr_train_events *events)
 {
+    MR_TRY(prove(t));
     MR_TRY(mr_trainer_save(t, false));
+    if (t->iter > t->saved)
+        t->rolled_back = 0;
+    t->saved = t->iter;
+    MR_TRY(mr_run_folder_keep(t->cfg, t->iter));
     if (events->saved)
         events->saved(events->context, t->cfg->out_dir, t->iter);
     return 0;
@@ -102,51 +124,92 @@ static bool every(int64_t iter, int interval)
     return interval > 0 && iter % interval == 0;
 }
 
-static int loop(mr_trainer *t, const struct mr_train_events *events, const volatile sig_atomic_t *stop)
+/* How fast a run goes. */
+struct pace {
+    double tokens, average; /* of an iteration; its milliseconds, smoothed */
+    int64_t start;
+};
+
+/* The line of an iteration whose loss is not a number is logged too; the error stays what it is. */
+static int iterate_and_log(mr_trainer *t, const struct mr_train_events *events, struct pace *pace)
+{
+    float loss = NAN, grad_norm = NAN;
+    double lr = mr_learning_rate(t->cfg, t->iter), began = mr_now();
+    int err = iterate(t, lr, &loss, &grad_norm);
+    if (err && err != MR_ENUMERIC)
+        return err;
+    double ms = 1e3 * (mr_now() - began), tokens_per_s = pace->tokens / ms * 1e3;
+    pace->average = pace->average == 0 ? ms : 0.95 * pace->average + 0.05 * ms;
+    t->skipped = err ? t->skipped : 0;
+    if (!err && !every(t->iter, t->cfg->log_interval))
+        return 0;
+    struct mr_error_kept kept;
+    mr_error_keep(&kept);
+    int log_err = mr_trainer_log(
+        t, json_pack("{sI so sf so sf sf}", "iter", (json_int_t)t->iter, "loss", mr_json_finite((double)loss), "lr", lr,
+                     "grad_norm", mr_json_finite((double)grad_norm), "ms", ms, "tokens_per_s", tokens_per_s));
+    if (log_err && !err)
+        return log_err;
+    if (log_err)
+        mr_log(MR_LOG_WARNING, "%s", mr_error_text());
+    if (events->iteration)
+        events->iteration(events->context, t->iter, loss, lr, grad_norm, ms, tokens_per_s,
+                          1e-3 * pace->average * (double)(t->cfg->max_iters - t->iter - 1));
+    mr_error_restore(&kept);
+    return err ? mr_trainer_skip(t, err) : 0;
+}
+
+/* Evaluates and saves where it is time, then runs one iteration. 1: the run is at its end. */
+static int advance(mr_trainer *t, const struct mr_train_events *events, const volatile sig_atomic_t *stop,
+                   struct pace *pace)
 {
     const struct mr_train_config *cfg = t->cfg;
     int checkpoint_interval = cfg->checkpoint_interval ? cfg->checkpoint_interval : cfg->eval_interval;
-    double tokens = (double)cfg->batch_size * cfg->block_size * cfg->gradient_accumulation_steps, average = 0;
-    int64_t start = t->iter, saved = -1;
-    for (;; t->iter++) {
-        bool last = t->iter >= cfg->max_iters;
-        int err = 0;
-        if (cfg->eval_only || last || every(t->iter, cfg->eval_interval))
-            err = evaluate(t, events, stop);
-        if (cfg->eval_only || (err && err != MR_EINTERRUPTED))
-            return err;
-        if (last || *stop || (t->iter > start && every(t->iter, checkpoint_interval))) {
-            MR_TRY(save(t, events));
-            saved = t->iter;
-        }
-        if (*stop)
-            return mr_fail(MR_EINTERRUPTED,
-                           "stopped at iteration %lld and saved in %s: go on with "
-                           "`microrwkv train out_dir=%s init_from=resume`",
-                           (long long)saved, cfg->out_dir, cfg->out_dir);
-        if (last)
-            return 0;
-        float loss, grad_norm;
-        double lr = mr_learning_rate(cfg, t->iter), began = mr_now();
-        MR_TRY(iterate(t, lr, &loss, &grad_norm));
-        double ms = 1e3 * (mr_now() - began);
-        average = average == 0 ? ms : 0.95 * average + 0.05 * ms;
-        if (!every(t->iter, cfg->log_interval))
-            continue;
-        MR_TRY(mr_trainer_log(t, json_pack("{sI sf sf sf sf sf}", "iter", (json_int_t)t->iter, "loss", (double)loss,
-                                           "lr", lr, "grad_norm", (double)grad_norm, "ms", ms, "tokens_per_s",
-                                           tokens / ms * 1e3)));
-        if (events->iteration)
-            events->iteration(events->context, t->iter, loss, lr, grad_norm, ms, tokens / ms * 1e3,
-                              1e-3 * average * (double)(cfg->max_iters - t->iter - 1));
+    bool last = t->iter >= cfg->max_iters;
+    int err = 0;
+    if (cfg->eval_only || last || every(t->iter, cfg->eval_interval))
+        err = evaluate(t, events, stop);
+    if (cfg->eval_only || (err && err != MR_EINTERRUPTED))
+        return err ? err : 1;
+    if (last || *stop || (t->iter > pace->start && every(t->iter, checkpoint_interval)))
+        MR_TRY(save(t, events));
+    if (*stop)
+        return mr_fail(MR_EINTERRUPTED,
+                       "stopped at iteration %lld and saved in %s: continue with "
+                       "`microrwkv train out_dir=%s init_from=resume`",
+                       (long long)t->iter, cfg->out_dir, cfg->out_dir);
+    return last ? 1 : iterate_and_log(t, events, pace);
+}
+
+static int loop(mr_trainer *t, const struct mr_train_events *events, const volatile sig_atomic_t *stop)
+{
+    struct pace pace = {.start = t->iter};
+    pace.tokens = (double)t->cfg->batch_size * t->cfg->block_size * t->cfg->gradient_accumulation_steps;
+    for (;;) {
+        int end = advance(t, events, stop, &pace);
+        if (end == MR_ENUMERIC)
+            MR_TRY(mr_trainer_rollback(t, end));
+        else if (end)
+            return end < 0 ? end : 0;
+        else
+            t->iter++;
     }
 }
 
 int mr_train(mr_runtime *rt, struct mr_train_config *cfg, const struct mr_train_events *events,
              const volatile sig_atomic_t *stop)
 {
-    mr_trainer t = {0};
-    int err = mr_trainer_open(&t, rt, cfg);
+    mr_trainer t = {.saved = -1, .proven = -1};
+    struct mr_run_folder folder = {0};
+    int err = mr_train_config_check(cfg);
+    if (!err)
+        err = mr_run_folder_open(&folder, cfg);
+    if (!err)
+        err = mr_trainer_open(&t, rt, cfg);
+    if (!err && folder.continues)
+        t.saved = t.iter;
+    if (!err)
+        err = mr_run_folder_begin(&folder);
     if (!err && !cfg->eval_only)
         err = mr_trainer_log_open(&t);
     if (!err && events->start)
@@ -154,5 +217,6 @@ int mr_train(mr_runtime *rt, struct mr_train_config *cfg, const struct mr_train_
     if (!err)
         err = loop(&t, events, stop);
     mr_trainer_close(&t);
+    mr_run_folder_close(&folder);
     return err;
 }

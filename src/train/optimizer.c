@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * The update of an iteration: the gradients' global norm, the clip factor, AdamW over whole segments of memory. */
-#include <math.h>
-#include <stdlib.h>
-
-#include "base/alloc.h"
 #include "ops/adamw.h"
 #include "rt/plan.h"
 #include "train/trainer.h"
@@ -85,32 +81,4 @@ int mr_trainer_update(mr_trainer *t, double lr)
                 mr_adamw(t->rt, &step, &value[i], &grad[i], &m[i], &v[i], decayed, value[i].count - decayed, &t->clip));
     }
     return 0;
-}
-
-static bool finite_tensor(mr_trainer *t, const mr_tensor *tensor, float *room, size_t piece)
-{
-    for (size_t at = 0; at < tensor->count; at += piece) {
-        size_t n = tensor->count - at < piece ? tensor->count - at : piece;
-        if (mr_read(t->rt, tensor, at, n, room) < 0)
-            return true;
-        for (size_t i = 0; i < n; i++)
-            if (!isfinite(room[i]))
-                return false;
-    }
-    return true;
-}
-
-const char *mr_trainer_first_bad(mr_trainer *t)
-{
-    enum { PIECE = 1 << 18 };
-    const char *bad = NULL;
-    float *room = mr_alloc(PIECE, sizeof *room);
-    for (int i = 0; room && !bad && i < t->model->params.count; i++)
-        if (!finite_tensor(t, &t->model->params.list[i]->value, room, PIECE))
-            bad = t->model->params.list[i]->name;
-    for (int i = 0; room && !bad && i < t->model->params.count; i++)
-        if (!finite_tensor(t, &t->gradients.list[i], room, PIECE))
-            bad = t->model->params.list[i]->name;
-    free(room);
-    return bad;
 }

@@ -12,25 +12,6 @@
 #include "formats/load.h"
 #include "model/sizes.h"
 
-static int check_config(const struct mr_train_config *cfg)
-{
-    const struct {
-        const char *name;
-        int64_t value, low;
-    } ints[] = {
-        {"batch_size", cfg->batch_size, 1},     {"block_size", cfg->block_size, 1},
-        {"eval_iters", cfg->eval_iters, 1},     {"gradient_accumulation_steps", cfg->gradient_accumulation_steps, 1},
-        {"max_iters", cfg->max_iters, 0},       {"eval_interval", cfg->eval_interval, 1},
-        {"log_interval", cfg->log_interval, 1}, {"checkpoint_interval", cfg->checkpoint_interval, 0}};
-    for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
-        if (ints[i].value < ints[i].low)
-            return mr_fail(MR_EINVAL, "%s is %lld: it must be at least %lld", ints[i].name, (long long)ints[i].value,
-                           (long long)ints[i].low);
-    if (!(cfg->beta1 >= 0 && cfg->beta1 < 1 && cfg->beta2 >= 0 && cfg->beta2 < 1))
-        return mr_fail(MR_EINVAL, "beta1 %g and beta2 %g must lie in [0, 1)", cfg->beta1, cfg->beta2);
-    return 0;
-}
-
 static int open_data(mr_trainer *t)
 {
     char folder[4096];
@@ -174,7 +155,7 @@ int mr_trainer_open(mr_trainer *t, mr_runtime *rt, struct mr_train_config *cfg)
     t->rt = rt;
     t->seed = cfg->seed;
     t->best_val_loss = INFINITY;
-    MR_TRY(check_config(cfg));
+    MR_TRY(mr_train_config_check(cfg));
     MR_TRY(open_data(t));
     if (strcmp(cfg->init_from, "scratch") == 0) {
         MR_TRY(new_model(t));

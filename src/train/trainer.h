@@ -36,6 +36,9 @@ typedef struct mr_trainer {
     uint64_t micro_step; /* training forwards since iteration 0 */
     uint64_t seed;
     double best_val_loss;
+    int64_t saved;             /* the iteration that ckpt.mrw holds; -1: this run has not saved yet */
+    int skipped, rolled_back;  /* on_nan: updates left out in a row; rollbacks since the last save */
+    int64_t proven;            /* the last one whose state gave a finite loss; -1: none */
     int32_t *tokens, *targets; /* one micro-batch, host */
     mr_tensor norm_partials, grad_norm, clip;
     int partial_count;
@@ -61,8 +64,13 @@ int mr_trainer_grad_norm(mr_trainer *t, float *grad_norm);
 int mr_trainer_update(mr_trainer *t, double lr);
 int mr_trainer_optimizer_open(mr_trainer *t);
 void mr_trainer_optimizer_close(mr_trainer *t);
-/* Name of the first parameter (in the order of files) with a gradient or value that is not finite, or NULL. */
-const char *mr_trainer_first_bad(mr_trainer *t);
+/* MR_ENUMERIC: "iteration N: what", the first tensor that is not finite, and which state is saved. */
+__attribute__((format(printf, 2, 3))) int mr_trainer_not_finite(mr_trainer *t, const char *format, ...);
+
+/* After MR_ENUMERIC, whose text is kept: 0 where on_nan lets the run go on, else err. skip: the update of this
+ * iteration is left out; rollback: the state of ckpt.mrw is back, t->iter with it. */
+int mr_trainer_skip(mr_trainer *t, int err);
+int mr_trainer_rollback(mr_trainer *t, int err);
 
 /* out_dir/ckpt.mrw with everything a resume needs; out_dir/best.mrw with the weights alone. */
 int mr_trainer_save(mr_trainer *t, bool best);

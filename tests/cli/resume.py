@@ -26,7 +26,8 @@ def start(out, *arguments):
     """A run in the background that would take long."""
     command = [PROGRAM, "train", f"dataset={tiny.data()}", f"out_dir={out}", *tiny.MODEL, *tiny.TRAINING, "max_iters=1000000",
                "lr_decay_iters=9", *HARD, *arguments]
-    return subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
 
 
 def wait_for_iteration(out, number, process):
@@ -77,7 +78,7 @@ def test_evaluation_changes_no_draw(folder):
 
 
 def test_interrupt_saves_and_says_how_to_go_on(folder):
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         out = folder / f"out{number}"
         process = start(out)
         wait_for_iteration(out, 4, process)
@@ -89,6 +90,19 @@ def test_interrupt_saves_and_says_how_to_go_on(folder):
         tiny.train(out, *HARD, "init_from=resume", "lr_decay_iters=9", iterations=saved + 2).expect(0)
         tiny.train(folder / f"whole{number}", *HARD, "lr_decay_iters=9", iterations=saved + 2).expect(0)
         assert tiny.digest(out / "ckpt.mrw") == tiny.digest(folder / f"whole{number}" / "ckpt.mrw")
+
+
+def test_nohup_outlives_a_hangup(folder):
+    out = folder / "out"
+    command = ["nohup", PROGRAM, "train", f"dataset={tiny.data()}", f"out_dir={out}", *tiny.MODEL, *tiny.TRAINING,
+               "max_iters=1000000", *HARD]
+    process = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    wait_for_iteration(out, 4, process)
+    process.send_signal(signal.SIGHUP)
+    wait_for_iteration(out, len(complete_lines(out)) + 4, process)
+    process.kill()
+    process.communicate()
 
 
 def test_second_interrupt_stops_at_once(folder):

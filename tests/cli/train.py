@@ -104,6 +104,38 @@ def test_choices_must_fit_each_other(folder):
     refuse(folder, 2, "mode", "mode=casual")
 
 
+def test_rates_and_clips_below_zero_are_refused(folder):
+    for key in ("learning_rate", "min_lr", "weight_decay", "grad_clip", "warmup_iters", "keep_checkpoints"):
+        refuse(folder, 2, f"{key} is -1", f"{key}=-1")
+
+
+def test_seeds_up_to_two_to_the_64_are_taken(folder):
+    digests = set()
+    for seed in (2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1):
+        out = folder / str(seed)
+        tiny.train(out, f"seed={seed}", iterations=1).expect(0)
+        digests.add(tiny.digest(out / "ckpt.mrw"))
+    assert len(digests) == 4
+    (folder / "c.conf").write_text(f"seed = {2**64 - 1} # the last one\n")
+    run("train", folder / "c.conf", f"dataset={tiny.data()}", f"out_dir={folder / 'file'}", *tiny.MODEL, *tiny.TRAINING[:-1],
+        "max_iters=1", "lr_decay_iters=1").expect(0)
+    assert tiny.digest(folder / "file" / "ckpt.mrw") == tiny.digest(folder / str(2**64 - 1) / "ckpt.mrw")
+    run("train", f"out_dir={folder / 'file'}", "init_from=resume", "max_iters=3").expect(0)
+    refuse(folder, 2, "seed must be a whole number from 0 to 2\\^64-1", f"seed={2**64}")
+    refuse(folder, 2, "seed must be", "seed=-1")
+
+
+def test_help_lists_every_key_with_its_default(folder):
+    text = run("train", "--help").expect(0).text()
+    lines = dict(line.split(None, 1) for line in text.splitlines() if line.startswith("  ") and "=" in line.split()[0])
+    for key in ("out_dir=out", "seed=1337", "learning_rate=0.0006", "decay_lr=True", "device=None", "overwrite=False",
+                "n_layer=8", "moe=dense", "block_size=1024"):
+        assert len(lines[key]) > 3, key
+    config = run("info", tiny.model()).expect(0).json()[0]["config"]
+    assert set(config) <= {key.split("=")[0] for key in lines}
+    assert len(lines) == len({key.split("=")[0] for key in lines})
+
+
 def test_missing_configuration_is_named(folder):
     run("train", folder / "none.conf").expect(1, err=r"none\.conf")
 
@@ -123,7 +155,7 @@ def test_data_of_another_tokenizer_is_refused(folder):
 
 
 def test_memory_that_no_device_has_is_refused_before_training(folder):
-    refuse(folder, 1, "GiB", "n_embd=12288", "n_layer=96", "n_head=64")
+    refuse(folder, 1, "GiB", "n_embd=4096", "n_layer=200", "n_head=64")
 
 
 def test_small_largest_allocations_change_no_bit(folder):

@@ -107,6 +107,24 @@ static void test_a_file_in_nanogpts_manner(void **state)
     assert_non_null(strstr(logged, "compile"));
 }
 
+static void test_every_key_is_described(void **state)
+{
+    (void)state;
+    struct mr_key_text key;
+    int i = 0, kinds[3] = {0};
+    for (int kind; (kind = mr_train_config_describe(i, &key)); i++) {
+        kinds[kind]++;
+        assert_true(strlen(key.name) > 1 && strlen(key.meaning) > 5 && strlen(key.value) > 0);
+        char assignment[100];
+        snprintf(assignment, sizeof assignment, "%s=%s", key.name, key.value);
+        if (mr_train_config_assign(&cfg, assignment))
+            fail_msg("%s: %s", assignment, mr_error_text());
+    }
+    assert_true(kinds[1] >= 25 && kinds[2] >= 25);
+    assert_int_equal(mr_train_config_describe(-1, &key), 0);
+    assert_int_equal(mr_train_config_check(&cfg), 0);
+}
+
 static void test_names_of_defaults_can_be_used(void **state)
 {
     (void)state;
@@ -237,6 +255,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_defaults_are_nanogpts, fresh),
         cmocka_unit_test_setup(test_a_file_in_nanogpts_manner, fresh),
+        cmocka_unit_test_setup(test_every_key_is_described, fresh),
         cmocka_unit_test_setup(test_names_of_defaults_can_be_used, fresh),
         cmocka_unit_test_setup(test_arithmetic, fresh),
         cmocka_unit_test_setup(test_strings, fresh),

@@ -8,7 +8,7 @@ int mr_declare_init(struct mr_params *params, const char *prefix, const char *na
 {
     struct mr_param *p = mr_declare(params, prefix, name, shape);
     if (!p)
-        return MR_EINVAL;
+        return params->error;
     p->init = init;
     p->block = block;
     return 0;

@@ -28,7 +28,7 @@ static int declare_pair(struct mr_params *params, const char *prefix, const char
 {
     struct mr_param *p = mr_declare(params, prefix, name, shape);
     if (!p)
-        return MR_EINVAL;
+        return params->error;
     p->std = std;
     return 0;
 }

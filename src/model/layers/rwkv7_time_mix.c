@@ -49,7 +49,7 @@ static int declare_filled(struct mr_params *params, const char *prefix, const ch
 {
     struct mr_param *p = mr_declare(params, prefix, name, shape);
     if (!p)
-        return MR_EINVAL;
+        return params->error;
     p->fill = fill;
     return 0;
 }
@@ -67,7 +67,7 @@ static int declare_pair(struct mr_params *params, const struct mr_config *cfg, c
     MR_TRY(declare_filled(params, prefix, down, mr_shape(C, L), 0));
     struct mr_param *p = mr_declare(params, prefix, up, mr_shape(L, C));
     if (!p)
-        return MR_EINVAL;
+        return params->error;
     p->std = 1 / sqrt((double)L);
     return 0;
 }

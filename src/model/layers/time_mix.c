@@ -44,7 +44,7 @@ static int declare(struct mr_params *params, const struct mr_config *cfg, const 
     MR_TRY(mr_linear_declare(params, prefix, "output", C, C, cfg->bias, 0.02 / sqrt(2.0 * cfg->n_layer)));
     struct mr_param *weight = mr_declare(params, prefix, "ln_x.weight", mr_shape((size_t)C));
     if (!weight || !mr_declare(params, prefix, "ln_x.bias", mr_shape((size_t)C)))
-        return MR_EINVAL;
+        return params->error;
     weight->fill = 1;
     return 0;
 }

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "train/keys.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+#define FIELD(name) offsetof(struct mr_train_config, name)
+
+static const struct mr_train_key keys[] = {
+    {"out_dir", MR_KEY_TEXT, FIELD(out_dir), "folder for checkpoints and the log"},
+    {"init_from", MR_KEY_TEXT, FIELD(init_from), "scratch (a new model), resume (out_dir's own run), or any MODEL"},
+    {"overwrite", MR_KEY_BOOL, FIELD(overwrite), "a new run where out_dir holds one: the old one moves to OUT_DIR.old"},
+    {"dataset", MR_KEY_TEXT, FIELD(dataset), "a folder that prepare wrote, or NAME for data/NAME"},
+    {"device", MR_KEY_TEXT, FIELD(device), "as --device"},
+    {"tokenizer", MR_KEY_TEXT, FIELD(tokenizer), "accepted and not used: the data set carries its tokenizer"},
+    {"eval_interval", MR_KEY_INT, FIELD(eval_interval), "iterations between two evaluations"},
+    {"eval_iters", MR_KEY_INT, FIELD(eval_iters), "batches of each split in an evaluation"},
+    {"eval_only", MR_KEY_BOOL, FIELD(eval_only), "evaluate once and end, writing nothing"},
+    {"log_interval", MR_KEY_INT, FIELD(log_interval), "iterations between two lines of log.jsonl"},
+    {"checkpoint_interval", MR_KEY_INT, FIELD(checkpoint_interval), "iterations between two saves (0: eval_interval)"},
+    {"keep_checkpoints", MR_KEY_INT, FIELD(keep_checkpoints), "how many saves to keep as ckpt-ITERATION.mrw too"},
+    {"always_save_checkpoint", MR_KEY_BOOL, FIELD(always_save_checkpoint),
+     "accepted from nanoGPT's files: ckpt.mrw is always saved, best.mrw where the val loss is lower"},
+    {"on_nan", MR_KEY_TEXT, FIELD(on_nan),
+     "a loss that is not a number: stop, skip that update, or rollback to the last save"},
+    {"batch_size", MR_KEY_INT, FIELD(batch_size), "texts in a micro-batch"},
+    {"block_size", MR_KEY_INT, FIELD(block_size), "tokens of each text"},
+    {"gradient_accumulation_steps", MR_KEY_INT, FIELD(gradient_accumulation_steps), "micro-batches in an iteration"},
+    {"seed", MR_KEY_SEED, FIELD(seed), "of weights, batches and dropout: a whole number below 2^64"},
+    {"max_iters", MR_KEY_INT, FIELD(max_iters), "iterations in all"},
+    {"learning_rate", MR_KEY_REAL, FIELD(learning_rate), "AdamW's learning rate after the warmup"},
+    {"decay_lr", MR_KEY_BOOL, FIELD(decay_lr), "warm the learning rate up and let it decay (False: constant)"},
+    {"warmup_iters", MR_KEY_INT, FIELD(warmup_iters), "iterations of linear warmup"},
+    {"lr_decay_iters", MR_KEY_INT, FIELD(lr_decay_iters), "iteration at which the decay reaches min_lr"},
+    {"min_lr", MR_KEY_REAL, FIELD(min_lr), "the learning rate after the decay"},
+    {"weight_decay", MR_KEY_REAL, FIELD(weight_decay), "AdamW's weight decay, on matrices only"},
+    {"beta1", MR_KEY_REAL, FIELD(beta1), "AdamW's decay of the first moment"},
+    {"beta2", MR_KEY_REAL, FIELD(beta2), "AdamW's decay of the second moment"},
+    {"grad_clip", MR_KEY_REAL, FIELD(grad_clip), "largest norm of the gradient (0: no clipping)"},
+};
+enum { KEYS = sizeof keys / sizeof keys[0] };
+
+const struct mr_train_key *mr_train_key(int i)
+{
+    return i >= 0 && i < KEYS ? &keys[i] : NULL;
+}
+
+const struct mr_train_key *mr_train_key_find(const char *name)
+{
+    for (int i = 0; i < KEYS; i++)
+        if (strcmp(keys[i].name, name) == 0)
+            return &keys[i];
+    return NULL;
+}
+
+/* ---- defaults and checks ---------------------------------------------------------------------------------- */
+
+int mr_train_config_defaults(struct mr_train_config *cfg)
+{
+    *cfg = (struct mr_train_config){
+        .out_dir = mr_strdup("out"),
+        .init_from = mr_strdup("scratch"),
+        .dataset = mr_strdup("openwebtext"),
+        .on_nan = mr_strdup("stop"),
+        .eval_interval = 2000,
+        .log_interval = 1,
+        .eval_iters = 200,
+        .always_save_checkpoint = true,
+        .batch_size = 12,
+        .block_size = 1024,
+        .gradient_accumulation_steps = 5 * 8,
+        .seed = 1337,
+        .learning_rate = 6e-4,
+        .min_lr = 6e-5,
+        .weight_decay = 1e-1,
+        .beta1 = 0.9,
+        .beta2 = 0.95,
+        .grad_clip = 1.0,
+        .max_iters = 600000,
+        .warmup_iters = 2000,
+        .lr_decay_iters = 600000,
+        .decay_lr = true,
+        .model = json_object(),
+        .given = json_object(),
+    };
+    if (cfg->out_dir && cfg->init_from && cfg->dataset && cfg->on_nan && cfg->model && cfg->given)
+        return 0;
+    mr_train_config_free(cfg);
+    return mr_fail(MR_ENOMEM, "out of memory for the training configuration");
+}
+
+void mr_train_config_free(struct mr_train_config *cfg)
+{
+    for (int i = 0; i < KEYS; i++)
+        if (keys[i].kind == MR_KEY_TEXT)
+            free(*(char **)((char *)cfg + keys[i].offset));
+    json_decref(cfg->model);
+    json_decref(cfg->given);
+    *cfg = (struct mr_train_config){0};
+}
+
+int mr_train_config_check(const struct mr_train_config *cfg)
+{
+    const struct {
+        const char *name;
+        int value, low;
+    } ints[] = {
+        {"batch_size", cfg->batch_size, 1},     {"block_size", cfg->block_size, 1},
+        {"eval_iters", cfg->eval_iters, 1},     {"gradient_accumulation_steps", cfg->gradient_accumulation_steps, 1},
+        {"max_iters", cfg->max_iters, 0},       {"eval_interval", cfg->eval_interval, 1},
+        {"log_interval", cfg->log_interval, 1}, {"checkpoint_interval", cfg->checkpoint_interval, 0},
+        {"warmup_iters", cfg->warmup_iters, 0}, {"keep_checkpoints", cfg->keep_checkpoints, 0}};
+    const struct {
+        const char *name;
+        double value;
+    } reals[] = {{"learning_rate", cfg->learning_rate},
+                 {"min_lr", cfg->min_lr},
+                 {"weight_decay", cfg->weight_decay},
+                 {"grad_clip", cfg->grad_clip}};
+    for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
+        if (ints[i].value < ints[i].low)
+            return mr_fail(MR_EINVAL, "%s is %d: it must be at least %d", ints[i].name, ints[i].value, ints[i].low);
+    for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++)
+        if (!(reals[i].value >= 0 && isfinite(reals[i].value)))
+            return mr_fail(MR_EINVAL, "%s is %g: it must be a finite number, at least 0", reals[i].name,
+                           reals[i].value);
+    if (!(cfg->beta1 >= 0 && cfg->beta1 < 1 && cfg->beta2 >= 0 && cfg->beta2 < 1))
+        return mr_fail(MR_EINVAL, "beta1 %g and beta2 %g must lie in [0, 1)", cfg->beta1, cfg->beta2);
+    if (strcmp(cfg->on_nan, "stop") != 0 && strcmp(cfg->on_nan, "skip") != 0 && strcmp(cfg->on_nan, "rollback") != 0)
+        return mr_fail(MR_EINVAL, "on_nan is stop, skip or rollback, not '%s'", cfg->on_nan);
+    return 0;
+}
+
+/* ---- values ----------------------------------------------------------------------------------------------- */
+
+static int wrong_kind(const struct mr_train_key *k, const json_t *value)
+{
+    static const char *const wanted[] = {"text in quotes", "a whole number", "True or False",
+                                         "a whole number from 0 to 2^64-1", "a number"};
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(12));
+    mr_fail(MR_EINVAL, "%s must be %s, not %s", k->name, wanted[k->kind], text ? text : "this");
+    free(text);
+    return MR_EINVAL;
+}
+
+static int set_text(char **field, const json_t *value)
+{
+    char *copy = json_is_null(value) ? NULL : mr_strdup(json_string_value(value));
+    if (!copy && !json_is_null(value))
+        return MR_ENOMEM;
+    free(*field);
+    *field = copy;
+    return 0;
+}
+
+static int set_seed(uint64_t *field, const struct mr_train_key *k, const json_t *value)
+{
+    const char *digits = json_string_value(value);
+    if (digits) {
+        char *end;
+        errno = 0;
+        unsigned long long seed = strtoull(digits, &end, 10);
+        if (*digits < '0' || *digits > '9' || *end || errno)
+            return wrong_kind(k, value);
+        *field = seed;
+        return 0;
+    }
+    if (!json_is_integer(value) || json_integer_value(value) < 0)
+        return wrong_kind(k, value);
+    *field = (uint64_t)json_integer_value(value);
+    return 0;
+}
+
+int mr_train_key_set(struct mr_train_config *cfg, const struct mr_train_key *k, const json_t *value)
+{
+    char *field = (char *)cfg + k->offset;
+    double x = json_is_integer(value) ? (double)json_integer_value(value) : json_real_value(value);
+    switch (k->kind) {
+    case MR_KEY_TEXT:
+        /* None says "none given", which only these two can be */
+        if (!json_is_string(value) &&
+            !(json_is_null(value) && (strcmp(k->name, "device") == 0 || strcmp(k->name, "tokenizer") == 0)))
+            return wrong_kind(k, value);
+        return set_text((char **)field, value);
+    case MR_KEY_INT:
+        if (!json_is_number(value) || !(x >= INT_MIN && x <= INT_MAX) || x != (int)x)
+            return wrong_kind(k, value);
+        *(int *)field = (int)x;
+        return 0;
+    case MR_KEY_BOOL:
+        if (!json_is_boolean(value) && !(json_is_integer(value) && (x == 0 || x == 1)))
+            return wrong_kind(k, value);
+        *(bool *)field = json_is_boolean(value) ? json_is_true(value) : x == 1;
+        return 0;
+    case MR_KEY_SEED:
+        return set_seed((uint64_t *)field, k, value);
+    case MR_KEY_REAL:
+        if (!json_is_number(value))
+            return wrong_kind(k, value);
+        *(double *)field = x;
+        return 0;
+    }
+    return wrong_kind(k, value);
+}
+
+json_t *mr_train_key_value(const struct mr_train_config *cfg, const struct mr_train_key *k)
+{
+    const char *field = (const char *)cfg + k->offset;
+    char digits[24];
+    switch (k->kind) {
+    case MR_KEY_TEXT:
+        return *(char *const *)field ? json_string(*(char *const *)field) : json_null();
+    case MR_KEY_INT:
+        return json_integer(*(const int *)field);
+    case MR_KEY_BOOL:
+        return json_boolean(*(const bool *)field);
+    case MR_KEY_REAL:
+        return json_real(*(const double *)field);
+    case MR_KEY_SEED:
+        if (*(const uint64_t *)field <= INT64_MAX)
+            return json_integer((json_int_t) * (const uint64_t *)field);
+        snprintf(digits, sizeof digits, "%llu", (unsigned long long)*(const uint64_t *)field);
+        return json_string(digits);
+    }
+    return NULL;
+}
