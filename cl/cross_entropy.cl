@@ -116,7 +116,8 @@ kernel void cross_entropy(global float *restrict logits, global const int *restr
         global float *a = logits + row * V;
         int target = targets[start + row];
         int counted = target >= 0 && target < V;
-        float of_target = counted ? a[target] : 0.0f, top;
+        int owner = counted ? target / VEC % LANES : 0; /* the lane of the target's vector: no other reads it */
+        float of_target = counted && LANE == owner ? a[target] : 0.0f, top;
 #if LANES == 1
         float tops[PIECES];
         float total = exponentials(a, V, backward, tops, &top);
@@ -125,7 +126,7 @@ kernel void cross_entropy(global float *restrict logits, global const int *restr
         top = row_max(lane_top, room);
         float total = row_sum(lane_top > -INFINITY ? sum * exp(lane_top - top) : 0.0f, room);
 #endif
-        if (LANE == 0)
+        if (LANE == owner)
             row_loss[start + row] = counted ? log(total) + top - of_target : 0.0f;
         if (backward) {
             float share = counted ? factor / total : 0.0f;
@@ -134,7 +135,7 @@ kernel void cross_entropy(global float *restrict logits, global const int *restr
 #else
             shares(a, V, top, share);
 #endif
-            if (counted && LANE == target / VEC % LANES) /* the lane that wrote there */
+            if (counted && LANE == owner)
                 a[target] -= factor;
         }
     }

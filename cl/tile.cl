@@ -7,10 +7,12 @@
 #define TILE_ROWS (VEC == 16 ? 8 : 4)
 #define TILE_VECS (PANEL > VEC ? 2 : 1)
 #define BARRIER()
+#define GLOBAL_BARRIER()
 #else
 #define TILE_ROWS 4
 #define TILE_VECS 1
 #define BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
+#define GLOBAL_BARRIER() barrier(CLK_GLOBAL_MEM_FENCE) /* after it, lanes see what others wrote to global memory */
 #endif
 #ifndef PANEL_STRIDE
 #define PANEL_STRIDE (PANEL + (LANES > 1 ? 4 : 0)) /* spreads the rows over the memory banks */

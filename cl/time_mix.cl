@@ -5,7 +5,7 @@
  *     y_t = w^t r_t S + sum_{s<t} w^(t-1-s) (r_t.k_s) v_s + u (r_t.k_t) v_t
  *     S after = w^L S + sum_s w^(L-1-s) k_s' v_s
  * Powers are exp(-exp(decay) n), never quotients. r, k, v, y are [B,T,H*N]; decay and faaaa [H]; `states` holds the
- * state before each chunk, [B*H,chunks,N,N] and VEC floats more (the last vector of a row may reach beyond it).
+ * state before each chunk, [B*H,chunks,N,N] and 32 floats more (the last tile of a row may reach beyond it).
  * N, CHUNK and PANEL come with -D. */
 #ifndef N
 #define N 32
@@ -56,6 +56,7 @@ kernel void time_mix_states(global const float *restrict a, global const float *
                 STORE(end ? LOAD(end + i * N + j, N - j) : 0.0f, to + i * N + j, N - j);
         }
     }
+    GLOBAL_BARRIER(); /* other lanes go on from there */
     for (int step = first; step < last; step++) {
         int chunk = reverse && together ? chunks - 1 - step : step, start = chunk * CHUNK;
         int length = min(CHUNK, T - start), final = together && step == chunks - 1;
@@ -81,7 +82,7 @@ kernel void time_mix_states(global const float *restrict a, global const float *
                 int at = (i0 + r) * N + j + c * VEC;
                 if (i0 + r < N && j + c * VEC < N) {
                     if (together)
-                        sum[r][c] += kept * vloadv(0, before + at);
+                        sum[r][c] += kept * LOAD(before + at, N - j - c * VEC);
                     STORE(sum[r][c], after + at, N - j - c * VEC);
                 }
             }

@@ -451,9 +451,7 @@ kernel void window_attention_step(global const float *restrict qkv, global float
             store_some(load_some(row + v_at + i, end * D - i), v + to + i, end * D - i);
         }
     }
-#if LANES > 1
-    barrier(CLK_GLOBAL_MEM_FENCE);
-#endif
+    GLOBAL_BARRIER();
     for (int h = first; h < end; h++) {
         float total;
         step_scores(scores, row + q_at + h * D, k + h * D, H * D, count, scale);

@@ -27,7 +27,7 @@ static struct cut cut_of(const mr_runtime *rt, const struct mr_time_mix *s)
 
 static size_t states_count(const struct cut *c)
 {
-    return c->pairs * (size_t)c->chunks * c->square + 16; /* at least VEC more */
+    return c->pairs * (size_t)c->chunks * c->square + 32; /* a tile's vectors more */
 }
 
 size_t mr_time_mix_kept(const mr_runtime *rt, const struct mr_time_mix *s)
