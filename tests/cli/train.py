@@ -155,7 +155,8 @@ def test_data_of_another_tokenizer_is_refused(folder):
 
 
 def test_memory_that_no_device_has_is_refused_before_training(folder):
-    refuse(folder, 1, "GiB", "n_embd=4096", "n_layer=200", "n_head=64")
+    # over 2 TiB in tensors of at most 128 MiB, so that no largest allocation refuses it first
+    refuse(folder, 1, "GiB are needed", "n_embd=2880", "n_layer=900", "n_head=45")
 
 
 def test_small_largest_allocations_change_no_bit(folder):

@@ -158,12 +158,12 @@ static void test_limits_lower_what_is_believed(void **state)
     (void)state;
     struct mr_device_info *list;
     int count;
-    setenv("MICRORWKV_LIMITS", "local=16K,group=64,alloc=3m", 1);
+    setenv("MICRORWKV_LIMITS", "local=4K,group=8,alloc=3m", 1);
     assert_ok(mr_device_list(&list, &count));
     unsetenv("MICRORWKV_LIMITS");
     for (int i = 0; i < count; i++) {
-        assert_int_equal(list[i].local_memory, 16384);
-        assert_int_equal(list[i].max_group, 64);
+        assert_int_equal(list[i].local_memory, 4096);
+        assert_int_equal(list[i].max_group, 8);
         assert_int_equal(list[i].max_alloc, 3 << 20);
     }
     free(list);
