@@ -23,9 +23,8 @@ static inline floatv expm1_of(floatv x)
 }
 
 /* y = again v + r S, S <- keep S + less S + k' v; less one number per key, or the first of them for all. */
-INLINE void advance(global float *restrict S, local const float *restrict r, local const float *restrict k,
-                    local const float *restrict less, float keep, float again, global const float *restrict v,
-                    local float *restrict y)
+INLINE void advance(global float *S, local const float *r, local const float *k, local const float *less, float keep,
+                    float again, global const float *v, local float *y)
 {
 #if LANES == 1
     for (int j0 = 0; j0 < N; j0 += COLUMNS) {

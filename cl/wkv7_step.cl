@@ -28,7 +28,7 @@ struct head {
 };
 
 /* S moves on; y = r S of the new one. */
-INLINE void advance(global float *restrict S, struct head in, local float *restrict y)
+INLINE void advance(global float *S, struct head in, local float *y)
 {
 #if LANES == 1
     for (int j0 = 0; j0 < N; j0 += COLUMNS) {

@@ -151,10 +151,10 @@ static void test_wrong_sizes_are_refused(void **state)
 {
     (void)state;
     mr_runtime *rt = test_runtime();
-    mr_tensor a = zeroed(24), slots = upload_i32((const int32_t[]){0, 1}, 2);
+    mr_tensor a = zeroed(24), kept = zeroed(24), out = empty(24), slots = upload_i32((const int32_t[]){0, 1}, 2);
     const mr_tensor *maa[] = {&a, &a};
-    struct mr_norm_shift good = {.rows = 2, .dim = 6, .count = 2, .slots = {&a, &slots, 12}}, s = good;
-    must(mr_norm_shift_step(rt, &good, &a, maa, &a));
+    struct mr_norm_shift good = {.rows = 2, .dim = 6, .count = 2, .slots = {&kept, &slots, 12}}, s = good;
+    must(mr_norm_shift_step(rt, &good, &a, maa, &out));
     s.slots.stride = 5;
     assert_int_equal(mr_norm_shift_step(rt, &s, &a, maa, &a), MR_EINVAL);
     assert_non_null(strstr(mr_error_text(), "apart"));
@@ -168,7 +168,7 @@ static void test_wrong_sizes_are_refused(void **state)
     s = good, s.norm = MR_NORM_LAYER;
     assert_int_equal(mr_norm_shift_step(rt, &s, &a, maa, &a), MR_EINVAL);
     assert_non_null(strstr(mr_error_text(), "weight"));
-    release(&a), release(&slots);
+    release(&a), release(&kept), release(&out), release(&slots);
 }
 
 int main(void)

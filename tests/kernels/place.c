@@ -30,13 +30,13 @@ static void test_wrong_sizes_are_refused(void **state)
 {
     (void)state;
     mr_runtime *rt = test_runtime();
-    mr_tensor a = zeroed(12), at = upload_i32((const int32_t[]){0, 1}, 2);
-    must(mr_place_step(rt, &at, &a, &a, 2, 6, 2));
+    mr_tensor a = zeroed(12), y = zeroed(12), at = upload_i32((const int32_t[]){0, 1}, 2);
+    must(mr_place_step(rt, &at, &a, &y, 2, 6, 2));
     assert_int_equal(mr_place_step(rt, &at, &a, &a, 2, 6, 3), MR_EINVAL);
     assert_non_null(strstr(mr_error_text(), "wpe"));
     assert_int_equal(mr_place_step(rt, &at, &a, &a, 3, 4, 2), MR_EINVAL);
     assert_non_null(strstr(mr_error_text(), "positions"));
-    release(&a), release(&at);
+    release(&a), release(&y), release(&at);
 }
 
 int main(void)

@@ -93,14 +93,14 @@ static void test_wrong_sizes_are_refused(void **state)
 {
     (void)state;
     mr_runtime *rt = test_runtime();
-    mr_tensor a = zeroed(20), ids = empty_i32(6);
-    must(mr_top(rt, &a, 2, 10, 3, &a, &ids));
+    mr_tensor a = zeroed(20), values = empty(6), ids = empty_i32(6);
+    must(mr_top(rt, &a, 2, 10, 3, &values, &ids));
     assert_int_equal(mr_top(rt, &a, 2, 10, 4, &a, &ids), MR_EINVAL);
     assert_non_null(strstr(mr_error_text(), "ids"));
     assert_int_equal(mr_top(rt, &a, 2, 11, 3, &a, &ids), MR_EINVAL);
     assert_int_equal(mr_top(rt, &a, 1, 2, 3, &a, &ids), MR_EINVAL);
     assert_int_equal(mr_top(rt, &a, 1, 20, 0, &a, &ids), MR_EINVAL);
-    release(&a), release(&ids);
+    release(&a), release(&values), release(&ids);
 }
 
 int main(void)
