@@ -32,4 +32,13 @@ void mr_case_wkv4(struct mr_trial *t);
 void mr_case_wkv6(struct mr_trial *t);
 void mr_case_wkv7(struct mr_trial *t);
 
+/* steps.c: the fused kernels of a decoding step */
+void mr_case_norm_shift(struct mr_trial *t);
+void mr_case_wkv6_step(struct mr_trial *t);
+void mr_case_wkv7_step(struct mr_trial *t);
+void mr_case_attention_step(struct mr_trial *t);
+void mr_case_mixture_step(struct mr_trial *t);
+void mr_case_place(struct mr_trial *t);
+void mr_case_top(struct mr_trial *t);
+
 #endif

@@ -29,6 +29,13 @@ static const struct {
     {"wkv4", mr_case_wkv4, 1e-5},
     {"wkv6", mr_case_wkv6, 1e-5},
     {"wkv7", mr_case_wkv7, 1e-5},
+    {"norm_shift", mr_case_norm_shift, 1e-5},
+    {"wkv6_step", mr_case_wkv6_step, 2e-5},
+    {"wkv7_step", mr_case_wkv7_step, 2e-5},
+    {"attention_step", mr_case_attention_step, 1e-5},
+    {"mixture_step", mr_case_mixture_step, 1e-5},
+    {"place", mr_case_place, 1e-6},
+    {"top", mr_case_top, 0},
 };
 enum { FAMILIES = sizeof cases / sizeof cases[0] };
 
