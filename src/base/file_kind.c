@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/utf8.h"
 
 #define MAGIC(text) sizeof(text) - 1, text
 #define UNPACK ": unpack it first"
@@ -95,7 +96,7 @@ const char *mr_text_kind(const void *bytes, size_t size)
         {"<?xml", "a server's error in XML, not the file itself: was it saved in place of the download?"},
     };
     const char *head = bytes;
-    size_t at = has(head, size, 0, "\xef\xbb\xbf", 3) ? 3 : 0;
+    size_t at = mr_utf8_mark(head, size);
     while (at < size && head[at] && strchr(" \t\r\n", head[at]))
         at++;
     for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {

@@ -10,6 +10,7 @@
 #include "base/file_kind.h"
 #include "base/json_scan.h"
 #include "base/str.h"
+#include "base/utf8.h"
 
 enum { LARGEST_FILE = 256 << 20 };
 
@@ -35,7 +36,7 @@ int mr_json_parse(json_t **json, const char *text, size_t size, const char *what
 {
     json_error_t error, second;
     struct mr_str mended = {0};
-    size_t mark = size >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0; /* the byte order mark of UTF-8 */
+    size_t mark = mr_utf8_mark(text, size);
     *json = json_loadb(text + mark, size - mark, JSON_REJECT_DUPLICATES, &error);
     int err = *json ? 0 : mr_json_mend(text + mark, size - mark, &mended);
     if (mended.size) {

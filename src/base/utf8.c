@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/utf8.h"
 
+#include <string.h>
+
 #include "base/error.h"
 
 int mr_utf8_decode(const char *bytes, size_t size, uint32_t *code_point)
@@ -69,6 +71,11 @@ size_t mr_utf8_valid(const char *bytes, size_t size)
         at += (size_t)length;
     }
     return at;
+}
+
+size_t mr_utf8_mark(const char *bytes, size_t size)
+{
+    return size >= 3 && !memcmp(bytes, "\xef\xbb\xbf", 3) ? 3 : 0;
 }
 
 int mr_utf8_repair(const char *bytes, size_t size, struct mr_str *text, uint64_t *replaced)

@@ -20,6 +20,9 @@ int mr_utf8_encode(uint32_t code_point, char out[4]);
 /* How many of the bytes, from the start, are whole valid characters. */
 size_t mr_utf8_valid(const char *bytes, size_t size);
 
+/* The size of the byte order mark that the bytes begin with, or 0. */
+size_t mr_utf8_mark(const char *bytes, size_t size);
+
 #define MR_UTF8_REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
 /* Appends the bytes as valid UTF-8: each stretch that is none, as long as it may begin a character, becomes U+FFFD.

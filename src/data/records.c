@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/utf8.h"
 
 enum { SMALL = 1 << 20, TOLD = 3 /* bad lines that are told of one by one */ };
 
@@ -74,8 +75,7 @@ static int read_line(struct mr_records *r)
     r->scan[0].wanted = r->options->field_count == 1;
     while (s->size - s->at < 3 && !s->end)
         MR_TRY(mr_stream_fill(s));
-    if (s->size - s->at >= 3 && !memcmp(s->buffer + s->at, "\xef\xbb\xbf", 3))
-        s->at += 3;
+    s->at += mr_utf8_mark(s->buffer + s->at, s->size - s->at);
     r->start = s->base + s->at;
     r->size = 0;
     r->line++;

@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/file_kind.h"
+#include "base/utf8.h"
 #include "data/records.h"
 #include "data/stories.h"
 #include "text/tokenizer.h"
@@ -262,8 +263,7 @@ static int begin_file(mr_source *s)
     if (s->options.exact)
         return 0;
     MR_TRY(check_kind(s));
-    if (in->size >= 3 && !memcmp(in->buffer, "\xef\xbb\xbf", 3))
-        in->at = 3;
+    in->at = mr_utf8_mark(in->buffer, in->size);
     return 0;
 }
 

@@ -21,12 +21,30 @@ static bool has(const char *folder, const char *name)
     return (size_t)snprintf(path, sizeof path, "%s/%s", folder, name) < sizeof path && mr_is_file(path);
 }
 
+/* Whether the folder's tokenizer.json, if there is one, cuts text as GPT-2 does. */
+static bool is_gpt2(const char *folder)
+{
+    char path[4096];
+    json_t *json;
+    if ((size_t)snprintf(path, sizeof path, "%s/tokenizer.json", folder) >= sizeof path || !mr_is_file(path) ||
+        mr_json_load(&json, path))
+        return true;
+    const json_t *cut = json_object_get(json, "pre_tokenizer"), *form = json_object_get(json, "normalizer");
+    const char *type = json_string_value(json_object_get(cut, "type"));
+    bool same = type && !strcmp(type, "ByteLevel") && json_is_false(json_object_get(cut, "add_prefix_space")) &&
+                !json_is_false(json_object_get(cut, "use_regex")) && (!form || json_is_null(form)) &&
+                !json_is_true(json_object_get(json_object_get(json, "model"), "ignore_merges"));
+    json_decref(json);
+    return same;
+}
+
 int mr_folder_tokenizer(mr_tokenizer **t, const char *folder)
 {
     char spec[4200] = "";
     *t = NULL;
-    if ((has(folder, "vocab.json") && has(folder, "merges.txt")) ||
-        (has(folder, "encoder.json") && has(folder, "vocab.bpe")))
+    if (((has(folder, "vocab.json") && has(folder, "merges.txt")) ||
+         (has(folder, "encoder.json") && has(folder, "vocab.bpe"))) &&
+        is_gpt2(folder))
         snprintf(spec, sizeof spec, "gpt2:%s", folder);
     else if (has(folder, WORLD_VOCABULARY))
         snprintf(spec, sizeof spec, "world:%s/" WORLD_VOCABULARY, folder);

@@ -8,8 +8,12 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/json.h"
+#include "base/utf8.h"
+#include "text/added_tokens.h"
 #include "text/byte_level.h"
+#include "text/hf_tokenizer.h"
 
 enum { LARGEST_MERGES = 256 << 20 };
 
@@ -19,13 +23,15 @@ static int read_merges(const char *path, json_t **merges)
     struct mr_str text = {0};
     *merges = json_array();
     int err = *merges ? mr_file_read(path, LARGEST_MERGES, &text) : MR_ENOMEM;
-    for (size_t at = 0; at < text.size && !err;) {
+    size_t start = text.size ? mr_utf8_mark(text.text, text.size) : 0;
+    for (size_t at = start; at < text.size && !err;) {
         const char *line = text.text + at, *end = memchr(line, '\n', text.size - at);
         size_t size = end ? (size_t)(end - line) : text.size - at;
+        bool first = at == start;
         at += size + 1;
         while (size && line[size - 1] == '\r')
             size--;
-        if (!size || (line == text.text && size > 8 && !memcmp(line, "#version", 8)))
+        if (!size || (first && size > 8 && !memcmp(line, "#version", 8)))
             continue;
         json_t *merge = memchr(line, 0, size) ? NULL : json_stringn(line, size);
         err = merge ? mr_json_append(*merges, merge)
@@ -33,7 +39,7 @@ static int read_merges(const char *path, json_t **merges)
                               json_array_size(*merges) + 1);
     }
     mr_str_free(&text);
-    return err;
+    return err == MR_EFILE ? mr_fail_kind(err, path) : err;
 }
 
 static int gpt2_load(mr_tokenizer *t, const json_t *json)
@@ -55,12 +61,48 @@ static int gpt2_load(mr_tokenizer *t, const json_t *json)
     return err;
 }
 
+/* Whether the tokens are none but the one that the vocabulary has anyway. */
+static bool are_usual(const json_t *added, const json_t *vocab)
+{
+    size_t i;
+    json_t *token;
+    json_array_foreach((json_t *)(uintptr_t)added, i, token)
+        if (strcmp(json_string_value(json_object_get(token, "content")), MR_END_OF_TEXT) ||
+            !json_equal(json_object_get(token, "id"), json_object_get(vocab, MR_END_OF_TEXT)))
+            return false;
+    return true;
+}
+
+/* With added tokens it is the tokenizer.json that says the same. */
+static int load_with(mr_tokenizer *t, json_t *vocab, json_t *merges, json_t *added)
+{
+    json_t *file =
+        json_pack("{s{ss sb sb} sO s{ss sO sO}}", "pre_tokenizer", "type", "ByteLevel", "add_prefix_space", 0,
+                  "use_regex", 1, "added_tokens", added, "model", "type", "BPE", "vocab", vocab, "merges", merges);
+    t->kind = &mr_tokenizer_json;
+    int err = file ? mr_hf_tokenizer_read(t, file) : mr_fail(MR_ENOMEM, "out of memory for the tokenizer");
+    json_decref(file);
+    return err;
+}
+
+static int load_folder(mr_tokenizer *t, const char *folder, json_t *vocab, json_t *merges)
+{
+    json_t *added = NULL, *json = json_pack("{sO sO}", "vocab", vocab, "merges", merges);
+    int err =
+        json ? mr_added_tokens_read(folder, vocab, &added) : mr_fail(MR_ENOMEM, "out of memory for the tokenizer");
+    if (!err)
+        err = are_usual(added, vocab) ? gpt2_load(t, json) : load_with(t, vocab, merges, added);
+    json_decref(added);
+    json_decref(json);
+    return err;
+}
+
 static int gpt2_open(mr_tokenizer *t, const char *folder)
 {
     static const char *const names[][2] = {{"encoder.json", "vocab.bpe"}, {"vocab.json", "merges.txt"}};
     char path[2][PATH_MAX];
-    json_t *json = json_object(), *vocab = NULL, *merges = NULL;
-    int err = json ? 0 : MR_ENOMEM;
+    json_t *vocab = NULL, *merges = NULL;
+    int err;
     size_t pair = 0;
     for (; pair < 2; pair++) {
         for (int i = 0; i < 2; i++)
@@ -69,23 +111,18 @@ static int gpt2_open(mr_tokenizer *t, const char *folder)
             break;
     }
     if (pair == 2)
-        err = mr_fail(MR_EFILE, "the folder %s holds neither encoder.json and vocab.bpe nor vocab.json and merges.txt",
-                      folder);
-    if (!err)
-        err = mr_json_load(&vocab, path[0]);
-    if (!err)
-        err = mr_json_set(json, "vocab", vocab);
-    if (!err) {
-        err = read_merges(path[1], &merges);
-        int set = mr_json_set(json, "merges", merges);
-        err = err ? err : set;
-    }
-    if (!err) {
-        err = gpt2_load(t, json);
-        if (err < 0)
-            mr_fail_in(err, "%s, %s", names[pair][0], names[pair][1]);
-    }
-    json_decref(json);
+        return mr_fail(MR_EFILE, "the folder %s holds neither encoder.json and vocab.bpe nor vocab.json and merges.txt",
+                       folder);
+    MR_GO(mr_json_load(&vocab, path[0]));
+    MR_GO(read_merges(path[1], &merges));
+    err = load_folder(t, folder, vocab, merges);
+    if (err == MR_EFILE)
+        mr_fail_kind(err, path[1]);
+    if (err < 0)
+        mr_fail_in(err, "%s, %s", names[pair][0], names[pair][1]);
+fail:
+    json_decref(vocab);
+    json_decref(merges);
     return err;
 }
 

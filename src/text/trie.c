@@ -35,6 +35,9 @@ static int add_node(struct mr_trie *t, struct range **ranges, size_t *capacity, 
         if (!(grown = mr_realloc(t->first, more, sizeof *t->first)))
             return MR_ENOMEM;
         t->first = grown;
+        if (!(grown = mr_realloc(t->label, more, sizeof *t->label)))
+            return MR_ENOMEM;
+        t->label = grown;
         if (!(grown = mr_realloc(t->id, more, sizeof *t->id)))
             return MR_ENOMEM;
         t->id = grown;
@@ -44,8 +47,24 @@ static int add_node(struct mr_trie *t, struct range **ranges, size_t *capacity, 
         *capacity = more;
     }
     t->byte[t->count] = byte;
+    t->label[t->count] = (struct mr_trie_label){0, 0};
     t->id[t->count] = NO_ENTRY;
     (*ranges)[t->count++] = range;
+    return 0;
+}
+
+/* What all entries of the node have in common, which are sorted. */
+static int add_label(struct mr_trie *t, const struct mr_trie_entry *entries, struct range *r, size_t node)
+{
+    const struct mr_trie_entry *a = &entries[r->from], *b = &entries[r->to - 1];
+    size_t most = a->size < b->size ? a->size : b->size, same = r->depth;
+    while (same < most && a->bytes[same] == b->bytes[same])
+        same++;
+    if (t->labels.size + (same - r->depth) > UINT32_MAX)
+        return mr_fail(MR_EFILE, "the tokens together are too long");
+    t->label[node] = (struct mr_trie_label){(uint32_t)t->labels.size, (uint32_t)(same - r->depth)};
+    MR_TRY(mr_str_append(&t->labels, a->bytes + r->depth, same - r->depth));
+    r->depth = same;
     return 0;
 }
 
@@ -54,6 +73,8 @@ static int add_children(struct mr_trie *t, const struct mr_trie_entry *entries, 
 {
     struct range r = (*ranges)[node];
     t->first[node] = (uint32_t)t->count;
+    if (r.depth) /* the root's children are found by their first byte */
+        MR_TRY(add_label(t, entries, &r, node));
     if (r.from < r.to && entries[r.from].size == r.depth) {
         t->id[node] = entries[r.from++].id;
         if (r.from < r.to && entries[r.from].size == r.depth)
@@ -98,6 +119,8 @@ int mr_trie_build(struct mr_trie *t, struct mr_trie_entry *entries, size_t count
 void mr_trie_free(struct mr_trie *t)
 {
     free(t->byte);
+    free(t->label);
+    mr_str_free(&t->labels);
     free(t->first);
     free(t->id);
     *t = (struct mr_trie){0};
@@ -126,7 +149,17 @@ size_t mr_trie_longest(const struct mr_trie *t, const char *bytes, size_t size, 
     uint32_t node = size ? t->root[(uint8_t)bytes[0]] : 0;
     *open = size == 0;
     while (node) {
+        const struct mr_trie_label *label = &t->label[node];
         depth++;
+        if (label->size) {
+            size_t there = label->size < size - depth ? label->size : size - depth;
+            if (memcmp(bytes + depth, t->labels.text + label->at, there))
+                break;
+            *open = there < label->size;
+            if (*open)
+                break;
+            depth += there;
+        }
         if (t->id[node] != NO_ENTRY) {
             longest = depth;
             *id = t->id[node];

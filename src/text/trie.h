@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/str.h"
 #include "text/ids.h"
 
 struct mr_trie_entry {
@@ -16,10 +17,15 @@ struct mr_trie_entry {
     uint32_t id; /* < UINT32_MAX */
 };
 
-/* Nodes in the order of their depth, so that a node's children stand side by side, sorted. */
+/* Nodes in an order in which a node's children stand side by side, sorted. Where the way is without a fork for a while,
+ * its bytes are the node's label. */
 struct mr_trie {
     size_t count;
-    uint8_t *byte;      /* [count] that leads to the node */
+    uint8_t *byte; /* [count] that leads to the node */
+    struct mr_trie_label {
+        uint32_t at, size;
+    } * label; /* [count] what must follow that byte, in `labels` */
+    struct mr_str labels;
     uint32_t *first;    /* [count + 1] the first child; the last child is before the next node's first */
     uint32_t *id;       /* [count] UINT32_MAX: no entry ends here */
     uint32_t root[256]; /* the child of the root, 0: none */

@@ -9,7 +9,9 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "text/python_literal.h"
 #include "text/tokenizer_kind.h"
 #include "text/vocab.h"
@@ -69,7 +71,7 @@ static int world_open(mr_tokenizer *t, const char *path)
     struct world *w = t->data = mr_alloc(1, sizeof *w);
     unsigned long line = 0;
     int err = w ? mr_file_read(path, LARGEST_FILE, &text) : MR_ENOMEM;
-    for (size_t at = 0; at < text.size && !err;) {
+    for (size_t at = text.size ? mr_utf8_mark(text.text, text.size) : 0; at < text.size && !err;) {
         const char *start = text.text + at, *end = memchr(start, '\n', text.size - at);
         size_t size = end ? (size_t)(end - start) : text.size - at;
         at += size + 1;
@@ -82,7 +84,9 @@ static int world_open(mr_tokenizer *t, const char *path)
     }
     mr_str_free(&text);
     mr_str_free(&bytes);
-    return err ? err : finish(t);
+    if (!err)
+        err = finish(t);
+    return err == MR_EFILE ? mr_fail_kind(err, path) : err;
 }
 
 static int world_load(mr_tokenizer *t, const json_t *json)

@@ -4,6 +4,7 @@ import array
 import json
 import pickle
 import random
+import resource
 import time
 
 from harness import data, main, run
@@ -77,6 +78,67 @@ def back(spec, tokens):
 
 def tokens(folder, split, kind="H"):
     return list(array.array(kind, (folder / f"{split}.bin").read_bytes()))
+
+
+def ids(tokenizer, text, *arguments):
+    return [int(i) for i in run("tokenize", "--tokenizer", tokenizer, *arguments, stdin=text).expect(0).text().split()]
+
+
+def test_added_tokens_of_every_file_beside_a_vocabulary(folder):
+    files = {"added_tokens.json": {"<|user|>": 300},
+             "tokenizer_config.json": {"model_max_length": 10**30,
+                                       "added_tokens_decoder": {"300": {"content": "<|user|>", "special": True}}},
+             "tokenizer.json": {"added_tokens": [{"id": 300, "content": "<|user|>", "special": True}]}}
+    plain = ids(gpt2(folder / "plain"), b"ab<|user|>")
+    for name, content in files.items():
+        spec = gpt2(folder / name, "vocab.json", "merges.txt")
+        (folder / name / name).write_bytes(b"\xef\xbb\xbf" + json.dumps(content).encode())
+        assert run("detokenize", "--tokenizer", spec, stdin=b"300").expect(0).out == b"<|user|>", name
+        assert ids(spec, b"ab<|user|>", "--special")[-1] == 300, name
+        assert ids(spec, b"ab<|user|>") == plain, name
+
+
+def test_added_tokens_that_are_not_special_are_always_found(folder):
+    spec = gpt2(folder / "a", "vocab.json", "merges.txt")
+    (folder / "a" / "added_tokens.json").write_text(json.dumps({"tool_call": 261}))
+    assert ids(spec, b"ab tool_call ab") == [*ids(spec, b"ab "), 261, *ids(spec, b" ab")]
+    (folder / "a" / "special_tokens_map.json").write_text(json.dumps({"additional_special_tokens": ["tool_call"]}))
+    assert 261 not in ids(spec, b"ab tool_call ab") and 261 in ids(spec, b"ab tool_call ab", "--special")
+
+
+def test_special_tokens_of_the_vocabulary_by_their_map(folder):
+    spec = gpt2(folder / "a", "vocab.json", "merges.txt")
+    vocab = {**vocabulary(), "<|pad|>": 261}
+    (folder / "a" / "vocab.json").write_text(json.dumps(vocab))
+    assert 261 not in ids(spec, b"<|pad|>", "--special")
+    (folder / "a" / "special_tokens_map.json").write_text(
+        json.dumps({"pad_token": {"content": "<|pad|>", "lstrip": False}, "bos_token": "<|unknown|>"}))
+    assert ids(spec, b"<|pad|>", "--special") == [261] and 261 not in ids(spec, b"<|pad|>")
+
+
+def test_usual_folders_stay_what_they_were(folder):
+    first = gpt2(folder / "a", "vocab.json", "merges.txt")
+    second = gpt2(folder / "b", "vocab.json", "merges.txt")
+    tokenizer_json(folder / "b" / "tokenizer.json")
+    (folder / "b" / "special_tokens_map.json").write_text(json.dumps({"eos_token": "<|endoftext|>"}))
+    for spec in (first, second):
+        assert run("tokenize", "--tokenizer", spec, "--json", stdin=b"ab").expect(0).json()[0]["tokenizer"] == "gpt2"
+
+
+def test_long_added_tokens_take_no_time(folder):
+    added = [{"id": 300 + i, "content": "a" * 20000 + str(i), "special": bool(i % 2)} for i in range(200)]
+    spec = tokenizer_json(folder / "t.json", added_tokens=added)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    assert len(ids(spec, b"a" * 300000, "--special")) == 300000
+    used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+    assert used < 3, used
+
+
+def test_vocabularies_that_are_something_else_are_named(folder):
+    for name in ("vocab.json", "merges.txt"):
+        spec = gpt2(folder / name, "vocab.json", "merges.txt")
+        (folder / name / name).write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+        run("tokenize", "--tokenizer", spec, stdin=b"a").expect(1, err=f"{name}.*Git LFS pointer")
 
 
 def test_any_bytes_come_back(folder):

@@ -137,6 +137,24 @@ static void test_senseless_options_are_refused(void **state)
     assert_fails(MR_EINVAL, "penalty", mr_sampling_check(&how));
 }
 
+/* Far values make infinities, and of two of these no number. */
+static void test_options_have_ranges(void **state)
+{
+    (void)state;
+    static const float temperatures[] = {1e-38f, 1e-4f, 2e3f, INFINITY, NAN},
+                       penalties[] = {1e-38f, 1e-3f, 1e3f, INFINITY};
+    for (size_t i = 0; i < COUNT(temperatures); i++) {
+        struct mr_sampling how = plain();
+        how.temperature = temperatures[i];
+        assert_fails(MR_EINVAL, "must be 0 or lie in [0.001, 1000]", mr_sampling_check(&how));
+    }
+    for (size_t i = 0; i < COUNT(penalties); i++) {
+        struct mr_sampling how = plain();
+        how.repetition_penalty = penalties[i];
+        assert_fails(MR_EINVAL, "must lie in [0.01, 100]", mr_sampling_check(&how));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +165,7 @@ int main(void)
         cmocka_unit_test(test_repetition_penalty_lowers_what_was_seen),
         cmocka_unit_test(test_same_seed_same_draws),
         cmocka_unit_test(test_senseless_options_are_refused),
+        cmocka_unit_test(test_options_have_ranges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
