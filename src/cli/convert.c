@@ -69,7 +69,7 @@ int mr_command_convert(int argc, char **argv)
     const struct mr_option options[] = {
         {"dtype", MR_OPTION_TEXT, &r.dtype, "D", "f32, f16, bf16, q8_0, q5_1, q5_0, q4_1 or q4_0 (as it is)"},
         {"saturate", MR_OPTION_FLAG, &r.saturate, NULL, "numbers too large for D become its largest, not errors"},
-        {"to", MR_OPTION_TEXT, &r.to, "LAYOUT", "mrw, safetensors, hf, rwkv, nanogpt or bin (OUT's ending)"},
+        {"to", MR_OPTION_TEXT, &r.to, "LAYOUT", "mrw, safetensors, hf, rwkv, nanogpt, bin or st (OUT's ending)"},
         {"tokenizer", MR_OPTION_TEXT, &r.tokenizer, "T", "the tokenizer that OUT shall carry (the one of IN)"},
         {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
         MR_JSON_OPTION(&r),
@@ -79,7 +79,7 @@ int mr_command_convert(int argc, char **argv)
         .words = "IN OUT",
         .about = "Writes a model into another kind of file: .mrw, .safetensors, a Hugging Face folder (no ending), "
                  ".pth (official\n"
-                 "RWKV), .pt (nanoGPT) or .bin. What cannot be kept is said first. Models may be larger than memory.",
+                 "RWKV), .pt (nanoGPT), .bin or .st (RWKV, f16). What cannot be kept is said first. Models may be larger than memory.",
         .example = "microrwkv convert ckpt.pt out/ckpt.mrw",
         .options = options,
         .option_count = MR_COUNT(options),

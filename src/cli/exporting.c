@@ -20,6 +20,8 @@ int mr_exporting_options(const char *out, const char *to, const char *dtype, str
     for (size_t i = 0; dtype && i < MR_COUNT(known); i++)
         if (strcmp(dtype, known[i]) == 0)
             options->dtype = mr_dtype_from_name(dtype);
+    if (!dtype && options->target == MR_TARGET_ST)
+        options->dtype = MR_DTYPE_F16; /* all that its readers know */
     if (dtype && options->dtype < 0)
         return mr_fail(MR_EINVAL, "there is no --dtype '%s': it is one of f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0",
                        dtype);

@@ -89,6 +89,7 @@ static int begin(const struct mr_export *e, const char *path, mr_tensor_writer *
         return mr_mrw_begin(writer, path, e->tensors, e->count, e->metadata, MR_MRW_LEVEL);
     case MR_TARGET_SAFETENSORS:
     case MR_TARGET_HF:
+    case MR_TARGET_ST:
         return mr_safetensors_begin(writer, path, e->tensors, e->count, e->metadata);
     case MR_TARGET_BIN:
         return mr_ggml_bin_begin(writer, path, e->tensors, e->count, e->metadata);

@@ -16,6 +16,7 @@ enum mr_target {
     MR_TARGET_RWKV,    /* official RWKV, .pth */
     MR_TARGET_NANOGPT, /* .pt: {"model", "optimizer", "model_args", "iter_num", …} */
     MR_TARGET_BIN,     /* .bin */
+    MR_TARGET_ST,      /* RWKV for web-rwkv and its kin, .st */
     MR_TARGETS
 };
 

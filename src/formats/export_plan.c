@@ -314,7 +314,8 @@ static int layout_of(const struct mr_config *cfg, int target, const struct mr_na
     static const char *const hints[] = {[MR_TARGET_HF] = "gpt2, rwkv4, rwkv5 and rwkv6",
                                         [MR_TARGET_RWKV] = "rwkv4, rwkv5, rwkv6 and rwkv7",
                                         [MR_TARGET_NANOGPT] = "microrwkv, nanorwkv and gpt2",
-                                        [MR_TARGET_BIN] = "rwkv4, rwkv5, rwkv6 and rwkv7"};
+                                        [MR_TARGET_BIN] = "rwkv4, rwkv5, rwkv6 and rwkv7",
+                                        [MR_TARGET_ST] = "rwkv4, rwkv5, rwkv6 and rwkv7"};
     bool rwkv = cfg->family >= MR_RWKV4;
     switch (target) {
     case MR_TARGET_HF:
@@ -327,6 +328,10 @@ static int layout_of(const struct mr_config *cfg, int target, const struct mr_na
     case MR_TARGET_BIN:
         if (rwkv)
             return target == MR_TARGET_BIN ? MR_LAYOUT_BIN : MR_LAYOUT_OWN;
+        break;
+    case MR_TARGET_ST:
+        if (rwkv && !cfg->rwkv51)
+            return MR_LAYOUT_ST;
         break;
     case MR_TARGET_NANOGPT:
         if (!rwkv)

@@ -82,6 +82,51 @@ static const struct mr_name_rule bin7[] = {
     {0},
 };
 
+static const struct mr_name_rule st5[] = {
+    {ATT "time_faaaa", ATT "time_first", 0, 0, 0},
+    {"*", "*", 0, 0, 0},
+    {0},
+};
+
+static const struct mr_name_rule st6[] = {
+    {ATT "time_maa_w1", ATT "time_mix_w1", MR_TRANSPOSED, 0, 0},
+    {ATT "time_maa_w2", ATT "time_mix_w2", MR_TRANSPOSED, 0, 0},
+    {ATT "time_decay_w1", ATT "time_decay_w1", MR_TRANSPOSED, 0, 0},
+    {ATT "time_decay_w2", ATT "time_decay_w2", MR_TRANSPOSED, 0, 0},
+    {ATT "time_maa_*", ATT "time_mix_*", 0, 0, 0},
+    {FFN "time_maa_*", FFN "time_mix_*", 0, 0, 0},
+    {ATT "time_faaaa", ATT "time_first", 0, 0, 0},
+    {"*", "*", 0, 0, 0},
+    {0},
+};
+
+static const struct mr_name_rule st7[] = {
+    {ATT "w1", ATT "w1", MR_TRANSPOSED, 0, 0},
+    {ATT "w2", ATT "w2", MR_TRANSPOSED, 0, 0},
+    {ATT "a1", ATT "a1", MR_TRANSPOSED, 0, 0},
+    {ATT "a2", ATT "a2", MR_TRANSPOSED, 0, 0},
+    {ATT "v1", ATT "v1", MR_TRANSPOSED, 0, 0},
+    {ATT "v2", ATT "v2", MR_TRANSPOSED, 0, 0},
+    {ATT "g1", ATT "g1", MR_TRANSPOSED, 0, 0},
+    {ATT "g2", ATT "g2", MR_TRANSPOSED, 0, 0},
+    {"*", "*", 0, 0, 0},
+    {0},
+};
+
+static const struct mr_name_rule *st_rules(const struct mr_config *cfg)
+{
+    switch (cfg->family) {
+    case MR_RWKV5:
+        return cfg->rwkv51 ? own : st5;
+    case MR_RWKV6:
+        return st6;
+    case MR_RWKV7:
+        return st7;
+    default:
+        return own;
+    }
+}
+
 static const struct mr_name_rule *bin_rules(const struct mr_config *cfg)
 {
     switch (cfg->family) {
@@ -111,6 +156,8 @@ const struct mr_name_rule *mr_layout_rules(int layout, const struct mr_config *c
         return bare;
     case MR_LAYOUT_BIN:
         return bin_rules(cfg);
+    case MR_LAYOUT_ST:
+        return st_rules(cfg);
     default:
         return own;
     }

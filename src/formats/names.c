@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "formats/names.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,52 +10,96 @@
 
 #define LISTED 10 /* so many names are told, of more only how many */
 
-/* What training programs put before the names of parameters, in any number and order. */
-static const char *const wrappers[] = {"model.", "_orig_mod.", "module.", "state_dict."};
-
-/* The embedding tells the layout: every model has it. */
-static const struct {
-    const char *name;
+/* The embedding tells the layout: every model has it, and a block whose names start so. */
+static const struct anchor {
+    const char *name, *block;
     int layout;
 } anchors[] = {
-    {"transformer.wte.weight", MR_LAYOUT_OWN},
-    {"emb.weight", MR_LAYOUT_OWN},
-    {"rwkv.embeddings.weight", MR_LAYOUT_HF_RWKV},
-    {"wte.weight", MR_LAYOUT_BARE},
+    {"transformer.wte.weight", "transformer.h.0.", MR_LAYOUT_OWN},
+    {"emb.weight", "blocks.0.", MR_LAYOUT_OWN},
+    {"rwkv.embeddings.weight", "rwkv.blocks.0.", MR_LAYOUT_HF_RWKV},
+    {"wte.weight", "h.0.", MR_LAYOUT_BARE},
 };
 
-/* Whether the first `size` bytes of a name are nothing but wrappers. */
+/* Whether the first `size` bytes of a name are words with a point behind each, as training programs put them before the
+ * names of parameters: "module.", "_forward_module.model."; but not those of what goes with parameters. */
 static bool is_prefix(const char *name, size_t size)
 {
-    while (size) {
-        size_t n = 0;
-        for (size_t i = 0; i < sizeof wrappers / sizeof wrappers[0] && !n; i++) {
-            size_t w = strlen(wrappers[i]);
-            if (w <= size && memcmp(name, wrappers[i], w) == 0)
-                n = w;
-        }
-        if (!n)
+    static const char *const others[] = {"optimizer.", "adamw.", "grad.", NULL};
+    for (size_t i = 0; i < size; i++) {
+        bool word = isalnum((unsigned char)name[i]) || name[i] == '_' || name[i] == '-';
+        if (!word && (name[i] != '.' || i == 0 || name[i - 1] == '.'))
             return false;
-        name += n;
-        size -= n;
     }
-    return true;
+    for (int i = 0; others[i]; i++)
+        if (size >= strlen(others[i]) && !strncmp(name, others[i], strlen(others[i])))
+            return false;
+    return !size || name[size - 1] == '.';
 }
 
-static bool anchor(const char *name, struct mr_naming *naming)
+/* A known prefix is nothing but these. */
+static bool is_usual(const char *prefix)
+{
+    static const char *const wrappers[] = {"model.", "_orig_mod.", "module.", "state_dict.", "_forward_module."};
+    size_t i = 0;
+    while (*prefix && i < sizeof wrappers / sizeof wrappers[0]) {
+        size_t n = strlen(wrappers[i]);
+        bool same = !strncmp(prefix, wrappers[i], n);
+        prefix += same ? n : 0;
+        i = same ? 0 : i + 1;
+    }
+    return !*prefix;
+}
+
+static bool has_block(const mr_tensor_file *source, const char *prefix, const char *block)
+{
+    size_t n = strlen(prefix), m = strlen(block);
+    for (size_t i = 0; i < source->count; i++)
+        if (!strncmp(source->tensors[i].name, prefix, n) && !strncmp(source->tensors[i].name + n, block, m))
+            return true;
+    return false;
+}
+
+/* The anchor and prefix of a name, if it is an embedding's. */
+static const struct anchor *anchor_of(const mr_tensor_file *source, const char *name, char prefix[64])
 {
     size_t size = strlen(name);
     for (size_t i = 0; i < sizeof anchors / sizeof anchors[0]; i++) {
-        size_t n = strlen(anchors[i].name);
-        if (size < n || strcmp(name + size - n, anchors[i].name) != 0 || size - n >= sizeof naming->prefix ||
-            !is_prefix(name, size - n))
+        size_t n = strlen(anchors[i].name), before = size - n;
+        if (size < n || strcmp(name + before, anchors[i].name) || before >= 64 || !is_prefix(name, before))
             continue;
-        naming->layout = anchors[i].layout;
-        memcpy(naming->prefix, name, size - n);
-        naming->prefix[size - n] = 0;
-        return true;
+        memcpy(prefix, name, before);
+        prefix[before] = 0;
+        if (is_usual(prefix) || has_block(source, prefix, anchors[i].block))
+            return &anchors[i];
     }
-    return false;
+    return NULL;
+}
+
+/* Of several models in a file the one with the usual prefix, else the shortest one. */
+static bool find_anchor(const mr_tensor_file *source, struct mr_naming *naming)
+{
+    char prefix[sizeof naming->prefix], other[sizeof naming->prefix] = "";
+    bool found = false, usual = false, several = false;
+    for (size_t i = 0; i < source->count; i++) {
+        const struct anchor *a = anchor_of(source, source->tensors[i].name, prefix);
+        if (!a)
+            continue;
+        bool better = !found || (is_usual(prefix) && !usual) ||
+                      (is_usual(prefix) == usual && strlen(prefix) < strlen(naming->prefix));
+        several = found && (!usual || is_usual(prefix));
+        memcpy(other, better ? naming->prefix : prefix, sizeof other);
+        if (better) {
+            naming->layout = a->layout;
+            memcpy(naming->prefix, prefix, sizeof prefix);
+            usual = is_usual(prefix);
+        }
+        found = true;
+    }
+    if (several)
+        mr_log(MR_LOG_WARNING, "the file holds several models: that of \"%s\" is read, that of \"%s\" is not",
+               naming->prefix, other);
+    return found;
 }
 
 /* Some names of a file that is not recognised. */
@@ -74,10 +119,7 @@ int mr_naming_of(mr_tensor_file *source, struct mr_naming *naming)
 {
     struct mr_config none = {.family = MR_FAMILIES};
     *naming = (struct mr_naming){0};
-    size_t i = 0;
-    while (i < source->count && !anchor(source->tensors[i].name, naming))
-        i++;
-    if (i == source->count)
+    if (!find_anchor(source, naming))
         return unknown_names(source);
     naming->rules = mr_layout_rules(naming->layout, &none);
     return 0;

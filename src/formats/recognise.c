@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "formats/foreign_config.h"
 #include "formats/names.h"
 
 struct view {
@@ -169,6 +170,11 @@ static int heads(const struct view *v, struct mr_config *cfg)
         heads = t->shape[0] > 1 ? t->shape[0] : t->ndim == 2 ? 1 : t->shape[1] > 1 ? t->shape[1] : 1;
     if (!heads)
         return 0; /* the usual width, if it fits */
+    if (cfg->rwkv51 && t->ndim >= 2 && t->shape[0] > 1 && t->shape[1] > 1)
+        return mr_fail(MR_EFILE,
+                       "%s of RWKV-5.1 is repeated for each channel, as .st files have it: this is not supported, "
+                       "take the .pth that it was made of",
+                       name);
     if (cfg->n_embd % heads)
         return mr_fail(MR_EFILE, "%s has %lld heads, which do not divide the width %d", name, (long long)heads,
                        cfg->n_embd);
@@ -192,10 +198,31 @@ static void low_ranks(const struct view *v, struct mr_config *cfg)
         cfg->lora_dim[2] = width_of(elements(v, "blocks.1.att.v1"), cfg->n_embd);
 }
 
+/* Whether the names and shapes are those of .st files; RWKV-4's are the same there. */
+static void find_st(const struct view *v, struct mr_naming *naming)
+{
+    const struct mr_file_tensor *w1 = find(v, "blocks.0.att.w1"), *embedding = find(v, "emb.weight");
+    struct mr_config family = {.family = MR_FAMILIES};
+    if (find(v, "blocks.0.att.time_mix_w1"))
+        family.family = MR_RWKV6;
+    else if (w1 && w1->ndim == 2 && embedding && embedding->ndim == 2 && w1->shape[1] == embedding->shape[1] &&
+             w1->shape[0] != w1->shape[1])
+        family.family = MR_RWKV7;
+    else if (find(v, "blocks.0.att.gate.weight") && find(v, "blocks.0.att.ln_x.weight") &&
+             find(v, "blocks.0.att.time_first"))
+        family.family = MR_RWKV5;
+    if (family.family == MR_FAMILIES)
+        return;
+    naming->layout = MR_LAYOUT_ST;
+    naming->rules = mr_layout_rules(MR_LAYOUT_ST, &family);
+}
+
 static int recognise_rwkv(const struct view *v, struct mr_config *cfg, struct mr_naming *naming)
 {
     const char *layout = json_string_value(json_object_get(v->source->metadata, "layout"));
     bool bin = strcmp(v->source->format->name, "bin") == 0 || (layout && strcmp(layout, "bin") == 0);
+    if (!bin && naming->layout == MR_LAYOUT_OWN)
+        find_st(v, naming);
     MR_TRY(version(v, cfg));
     MR_TRY(embedding(v, "emb.weight", cfg));
     cfg->n_layer = count_numbered(v, "blocks.%d.ln1.weight");
@@ -217,9 +244,11 @@ static int default_heads(struct mr_config *cfg, const json_t *overrides)
         if (cfg->n_embd % 64)
             return mr_fail(
                 MR_EINVAL,
-                "nothing tells the number of heads, and 64 does not divide the width %d: give --config n_head=N",
+                "cannot infer n_head: nothing tells it, and 64 does not divide the width %d; give --config n_head=N",
                 cfg->n_embd);
         cfg->n_head = cfg->n_embd / 64;
+        mr_log(MR_LOG_WARNING,
+               "nothing tells n_head: %d heads of width 64 are assumed; --config n_head=N gives another", cfg->n_head);
     }
     if (cfg->family == MR_RWKV4)
         cfg->n_head = 1; /* its channels are alone */
@@ -232,8 +261,8 @@ static int default_heads(struct mr_config *cfg, const json_t *overrides)
     if (width < 1 || cfg->n_embd % width)
         return mr_fail(
             MR_EINVAL,
-            "nothing tells the width of a head, and %d does not divide the width %d: give --config head_size=N", width,
-            cfg->n_embd);
+            "cannot infer head_size: nothing tells it, and %d does not divide the width %d; give --config head_size=N",
+            width, cfg->n_embd);
     cfg->n_head = cfg->n_embd / width;
     return 0;
 }
@@ -261,41 +290,6 @@ static json_t *said_object(const mr_tensor_file *source, const char *key, json_t
     if (json_is_string(value))
         return *parsed = json_loads(json_string_value(value), 0, NULL);
     return json_is_object(value) ? value : NULL;
-}
-
-/* The keys of a Hugging Face config.json that are not ours. */
-static void apply_hugging_face(struct mr_config *cfg, const json_t *said)
-{
-    const char *gelu = json_string_value(json_object_get(said, "activation_function"));
-    if (cfg->family == MR_GPT2 && gelu)
-        cfg->gelu = strcmp(gelu, "gelu") == 0 ? MR_GELU_ERF : MR_GELU_TANH;
-    const json_t *context = json_object_get(said, "context_length");
-    if (cfg->family >= MR_RWKV4 && json_is_integer(context) && json_integer_value(context) > 0 &&
-        json_integer_value(context) < 1 << 20)
-        cfg->block_size = (int)json_integer_value(context);
-}
-
-/* What the model computes, where config.json asks for what is not done here. */
-static int check_hugging_face(const struct mr_config *cfg, const json_t *said)
-{
-    static const struct {
-        const char *key;
-        bool usual;
-    } flags[] = {{"scale_attn_weights", true}, {"scale_attn_by_inverse_layer_idx", false}};
-    const char *gelu = json_string_value(json_object_get(said, "activation_function"));
-    const json_t *eps = json_object_get(said, "layer_norm_epsilon");
-    if (cfg->family == MR_GPT2 && gelu && strcmp(gelu, "gelu") != 0 && strcmp(gelu, "gelu_new") != 0 &&
-        strcmp(gelu, "gelu_pytorch_tanh") != 0)
-        return mr_fail(MR_EFILE, "its activation_function is %s: only gelu and gelu_new are supported", gelu);
-    if (json_is_number(eps) && (json_number_value(eps) < 0.99e-5 || json_number_value(eps) > 1.01e-5))
-        return mr_fail(MR_EFILE, "its layer_norm_epsilon is %g: only 1e-5 is supported", json_number_value(eps));
-    for (size_t i = 0; cfg->family == MR_GPT2 && i < sizeof flags / sizeof flags[0]; i++) {
-        const json_t *flag = json_object_get(said, flags[i].key);
-        if (json_is_boolean(flag) && json_is_true(flag) != flags[i].usual)
-            return mr_fail(MR_EFILE, "its %s is not %s: this is not supported", flags[i].key,
-                           flags[i].usual ? "true" : "false");
-    }
-    return 0;
 }
 
 static int check_family(const struct mr_config *cfg, const mr_tensor_file *source)
@@ -341,10 +335,10 @@ static int apply_said(const struct view *v, const json_t *overrides, struct mr_c
     }
     if (said && !(said == config && json_object_get(config, "learning_rate")))
         MR_GO(mr_config_set_all(cfg, said));
-    if (said && said == v->source->config) {
-        apply_hugging_face(cfg, said);
-        MR_GO(check_hugging_face(cfg, said));
-    }
+    if (said && said == v->source->config)
+        MR_GO(mr_foreign_config(cfg, said));
+    if (cfg->family == MR_GPT2 && json_object_get(config, "gelu")) /* which "model_args" cannot say */
+        MR_GO(mr_config_set(cfg, "gelu", json_object_get(config, "gelu"), NULL));
     err = apply_mode(v->source, said, overrides, cfg);
 fail:
     json_decref(parsed[0]);

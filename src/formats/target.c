@@ -13,6 +13,7 @@ static const struct {
     [MR_TARGET_RWKV] = {"rwkv", ".pth"},
     [MR_TARGET_NANOGPT] = {"nanogpt", ".pt"},
     [MR_TARGET_BIN] = {"bin", ".bin"},
+    [MR_TARGET_ST] = {"st", ".st"},
 };
 
 const char *mr_target_name(int target)
@@ -25,7 +26,8 @@ int mr_target_by_name(const char *name)
     for (int i = 0; i < MR_TARGETS; i++)
         if (strcmp(name, targets[i].name) == 0)
             return i;
-    return mr_fail(MR_EINVAL, "there is no layout '%s': it is one of mrw, safetensors, hf, rwkv, nanogpt, bin", name);
+    return mr_fail(MR_EINVAL, "there is no layout '%s': it is one of mrw, safetensors, hf, rwkv, nanogpt, bin, st",
+                   name);
 }
 
 int mr_target_by_path(const char *path)
@@ -40,10 +42,11 @@ int mr_target_by_path(const char *path)
     /* "out/v1.5" is a folder too; "model.onnx" would be none that anyone wants. */
     if (!dot || dot == name || (dot[1] >= '0' && dot[1] <= '9'))
         return MR_TARGET_HF;
-    return mr_fail(MR_EINVAL,
-                   "the ending %s of %s tells no layout: use .mrw, .safetensors, .pth, .pt, .bin, none for a folder, "
-                   "or --to LAYOUT",
-                   dot, path);
+    return mr_fail(
+        MR_EINVAL,
+        "unknown file extension %s of %s: use .mrw, .safetensors, .pth, .pt, .bin, .st, none for a folder, or "
+        "--to LAYOUT",
+        dot, path);
 }
 
 bool mr_target_holds(int target, enum mr_dtype dtype)

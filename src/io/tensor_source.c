@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "io/tensor_source.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
+#include "base/file_kind.h"
 #include "io/ggml_bin.h"
 #include "io/mrw.h"
 #include "io/safetensors.h"
@@ -14,14 +17,13 @@
 /* torch.save before version 1.6 wrote a row of pickles, of which the first is this number. */
 #define OLD_TORCH "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 
-enum { HEAD = 16 };
-
-static int read_head(const char *path, uint8_t *head)
+static int read_head(const char *path, uint8_t head[MR_FILE_HEAD], size_t *got)
 {
     mr_reader *in;
     MR_TRY(mr_reader_open(&in, path));
     uint64_t size = mr_reader_size(in);
-    int err = mr_reader_read(in, 0, head, size < HEAD ? (size_t)size : HEAD);
+    *got = size < MR_FILE_HEAD ? (size_t)size : MR_FILE_HEAD;
+    int err = mr_reader_read(in, 0, head, *got);
     mr_reader_close(in);
     return err;
 }
@@ -30,8 +32,9 @@ static int read_head(const char *path, uint8_t *head)
  * has the byte that follows it. A .bin file may. */
 static int open_one(mr_tensor_file **file, const char *path)
 {
-    uint8_t head[HEAD] = {0};
-    MR_TRY(read_head(path, head));
+    uint8_t head[MR_FILE_HEAD] = {0};
+    size_t size;
+    MR_TRY(read_head(path, head, &size));
     if (memcmp(head, MR_MRW_MAGIC, 8) == 0)
         return mr_mrw_open(file, path);
     if (memcmp(head, MR_GGML_MAGIC, 4) == 0)
@@ -44,7 +47,12 @@ static int open_one(mr_tensor_file **file, const char *path)
         return mr_fail(MR_EFILE,
                        "%s is a bare pickle%s; load it with a newer torch and save it again, which makes a zip file",
                        path, memcmp(head + 2, OLD_TORCH, 12) ? "" : ", as torch wrote before version 1.6");
-    return mr_fail(MR_EFILE, "%s is of no known format: it is neither .mrw nor safetensors, torch or .bin", path);
+    const char *kind = mr_file_kind(head, size);
+    if (!kind)
+        kind = mr_text_kind(head, size);
+    return kind
+               ? mr_fail(MR_EFILE, "%s is no model but %s", path, kind)
+               : mr_fail(MR_EFILE, "%s is of no known format: it is neither .mrw nor safetensors, torch or .bin", path);
 }
 
 /* A file that has no config itself may have one beside it. */
@@ -65,9 +73,10 @@ static int add_config(mr_tensor_file *file)
 
 static int open_file(mr_tensor_file **result, const char *path)
 {
-    uint8_t head[HEAD] = {0};
+    uint8_t head[MR_FILE_HEAD] = {0};
     mr_tensor_file *file = NULL;
-    MR_TRY(read_head(path, head));
+    size_t size;
+    MR_TRY(read_head(path, head, &size));
     bool is_index = head[0] == '{' && head[8] != '{';
     MR_TRY(is_index ? mr_shards_open(&file, path, open_one) : open_one(&file, path));
     bool whole = memcmp(head, MR_MRW_MAGIC, 8) == 0 || memcmp(head, MR_GGML_MAGIC, 4) == 0;
@@ -83,6 +92,8 @@ static int open_folder(mr_tensor_file **file, const char *folder)
 {
     static const char *const names[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
                                         "pytorch_model.bin.index.json"};
+    if (access(folder, R_OK | X_OK))
+        return mr_fail(MR_EFILE, "the folder %s cannot be read: %s", folder, strerror(errno));
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct mr_str path = {0};
         int err = mr_str_printf(&path, "%s/%s", folder, names[i]);

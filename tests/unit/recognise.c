@@ -8,6 +8,16 @@
 #include "model/sizes.h"
 #include "formats/training.h"
 
+static char warned[4096];
+
+static void keep_warning(void *context, enum mr_log_level level, const char *line)
+{
+    (void)context;
+    size_t used = strlen(warned);
+    if (level == MR_LOG_WARNING)
+        snprintf(warned + used, sizeof warned - used, "%s\n", line);
+}
+
 /* A small model of the family; given as JSON text. */
 static struct mr_config small(const char *name, const char *given)
 {
@@ -46,7 +56,11 @@ static mr_tensor_file *list_of(const struct mr_config *cfg, int layout, const ch
         int64_t shape[4];
         assert_true(mr_layout_place(mr_layout_rules(layout, cfg), p->name, 0, &place));
         for (int d = 0; d < p->ndim; d++)
-            shape[d] = (int64_t)p->shape[place.change == MR_TRANSPOSED ? p->ndim - 1 - d : d];
+            shape[d] = (int64_t)p->shape[d];
+        if (place.change == MR_TRANSPOSED) {
+            shape[p->ndim - 1] = (int64_t)p->shape[p->ndim - 2];
+            shape[p->ndim - 2] = (int64_t)p->shape[p->ndim - 1];
+        }
         if (place.change == MR_JOINED)
             shape[0] = place.parts;
         snprintf(name, sizeof name, "%s%s", prefix, place.name);
@@ -135,8 +149,15 @@ static void test_our_families_follow_from_shapes(void **state)
 static void test_prefixes_of_training_programs_are_passed(void **state)
 {
     (void)state;
-    static const char *const prefixes[] = {"model.", "_orig_mod.", "module.", "model._orig_mod.",
-                                           "model.module._orig_mod."};
+    static const char *const prefixes[] = {"model.",
+                                           "_orig_mod.",
+                                           "module.",
+                                           "model._orig_mod.",
+                                           "model.module._orig_mod.",
+                                           "_forward_module.",
+                                           "_forward_module.model.",
+                                           "base_model.model.",
+                                           "gpt.0.student-1."};
     struct mr_config cfg =
         small("nanorwkv", "{\"n_layer\": 1, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
     for (size_t i = 0; i < COUNT(prefixes); i++) {
@@ -149,6 +170,51 @@ static void test_prefixes_of_training_programs_are_passed(void **state)
         add(file, "grad.transformer.wte.weight", 2, shape); /* none of its business */
         expect_recognised(file, &cfg, MR_LAYOUT_OWN, prefixes[i]);
     }
+}
+
+static void test_of_several_models_the_usual_one_is_read(void **state)
+{
+    (void)state;
+    static const char *const others[] = {"ema.", "teacher.model."};
+    struct mr_config cfg =
+        small("nanorwkv", "{\"n_layer\": 1, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
+    for (size_t i = 0; i < COUNT(others); i++) {
+        struct mr_naming naming;
+        struct mr_config got;
+        mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_OWN, others[i], NULL), *usual = list_of(&cfg, 0, "model.", NULL);
+        for (size_t k = 0; k < usual->count; k++)
+            add(file, usual->tensors[k].name, usual->tensors[k].ndim, usual->tensors[k].shape);
+        *warned = 0;
+        mr_set_log(keep_warning, NULL);
+        assert_ok(mr_recognise(file, NULL, &got, &naming));
+        mr_set_log(NULL, NULL);
+        assert_string_equal(naming.prefix, "model.");
+        assert_non_null(strstr(warned, others[i]));
+        mr_tensor_file_close(file);
+        mr_tensor_file_close(usual);
+    }
+}
+
+/* web-rwkv's names and forms; RWKV-4's are the official ones. */
+static void test_st_files_follow_from_names_and_shapes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(rwkvs); i++) {
+        struct mr_config cfg = small(rwkvs[i].name, rwkvs[i].given);
+        if (cfg.family != MR_RWKV4 && !cfg.rwkv51)
+            expect_recognised(list_of(&cfg, MR_LAYOUT_ST, "", NULL), &cfg, MR_LAYOUT_ST, "");
+    }
+    struct mr_config cfg = small("rwkv5", "{\"n_layer\": 1, \"n_embd\": 64, \"head_size\": 16, \"vocab_size\": 50, "
+                                          "\"rwkv51\": true}"),
+                     got;
+    struct mr_naming naming;
+    mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_OWN, "", NULL);
+    struct mr_file_tensor *decay = &file->tensors[mr_tensor_file_find(file, "blocks.0.att.time_decay")];
+    decay->ndim = 2;
+    decay->shape[0] = 4;
+    decay->shape[1] = 16;
+    assert_fails(MR_EFILE, "repeated for each channel", mr_recognise(file, NULL, &got, &naming));
+    mr_tensor_file_close(file);
 }
 
 static void test_transposed_gpt2_is_the_released_one(void **state)
@@ -260,6 +326,16 @@ static void test_hugging_face_settings_that_differ_are_refused(void **state)
         {"{\"layer_norm_epsilon\": 1e-6}", "layer_norm_epsilon"},
         {"{\"scale_attn_by_inverse_layer_idx\": true}", "scale_attn_by_inverse_layer_idx"},
         {"{\"n_head\": \"many\"}", "n_head"},
+        {"{\"num_attention_heads\": \"many\"}", "n_head"},
+        {"{\"n_head\": 1, \"num_attention_heads\": 2}", "n_head and num_attention_heads"},
+        {"{\"num_hidden_layers\": 3}", "3 blocks"},
+        {"{\"scale_attn_weights\": false}", "scale_attn_weights"},
+        {"{\"add_cross_attention\": true}", "add_cross_attention"},
+        {"{\"hidden_act\": \"quick_gelu\"}", "hidden_act is quick_gelu"},
+        {"{\"n_inner\": 128}", "its n_inner is 128: only 256"},
+        {"{\"intermediate_size\": 300}", "intermediate_size"},
+        {"{\"layer_norm_eps\": 1e-6}", "layer_norm_eps"},
+        {"{\"max_position_embeddings\": 8}", "max_position_embeddings is 8: only 9"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_GPT2, "", NULL);
@@ -273,6 +349,55 @@ static void test_hugging_face_settings_that_differ_are_refused(void **state)
     assert_int_equal(got.gelu, MR_GELU_ERF);
     assert_int_equal(got.n_head, 4);
     mr_tensor_file_close(file);
+}
+
+/* What is logged while a GPT-2 with this config.json is recognised. */
+static const char *warnings_of(const char *config, struct mr_config *got)
+{
+    struct mr_config cfg =
+        small("gpt2", "{\"n_layer\": 2, \"n_embd\": 64, \"n_head\": 4, \"vocab_size\": 50, \"block_size\": 9}");
+    struct mr_naming naming;
+    mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_HF_GPT2, "", NULL);
+    assert_non_null(file->config = json_loads(config, 0, NULL));
+    *warned = 0;
+    mr_set_log(keep_warning, NULL);
+    assert_ok(mr_recognise(file, NULL, got, &naming));
+    mr_set_log(NULL, NULL);
+    mr_tensor_file_close(file);
+    return warned;
+}
+
+static void test_keys_of_config_json_under_other_names(void **state)
+{
+    (void)state;
+    struct mr_config got;
+    static const char *const heads[] = {"num_attention_heads", "num_heads", "n_heads", "n_head"};
+    for (size_t i = 0; i < COUNT(heads); i++) {
+        char config[400];
+        snprintf(
+            config, sizeof config,
+            "{\"model_type\": \"gpt2\", \"%s\": 4, \"hidden_size\": 64, \"num_hidden_layers\": 2, \"vocab_size\": 50, "
+            "\"max_position_embeddings\": 9, \"hidden_act\": \"gelu\", \"n_inner\": null, \"layer_norm_eps\": 1e-05}",
+            heads[i]);
+        assert_string_equal(warnings_of(config, &got), "");
+        assert_int_equal(got.n_head, 4);
+        assert_int_equal(got.gelu, MR_GELU_ERF);
+    }
+}
+
+static void test_unknown_keys_of_config_json_are_named(void **state)
+{
+    (void)state;
+    struct mr_config got;
+    const char *text = warnings_of("{\"n_head\": 4, \"rotary_dim\": 16, \"alibi\": true, \"window_size\": null, "
+                                   "\"use_moe\": false, \"bos_token_id\": 7, \"_name_or_path\": \"x\", "
+                                   "\"summary_type\": \"cls_index\", \"torch_dtype\": \"float16\"}",
+                                   &got);
+    assert_string_equal(text, "config.json: 2 keys are not known here and change nothing: rotary_dim, alibi\n");
+    text = warnings_of("{\"n_head\": 4, \"model_type\": \"imagegpt\"}", &got);
+    assert_non_null(strstr(text, "its model_type is imagegpt"));
+    text = warnings_of("{}", &got);
+    assert_non_null(strstr(text, "nothing tells n_head: 1 heads of width 64"));
 }
 
 /* ---- numbered moments -------------------------------------------------------------------------------------------- */
@@ -351,12 +476,16 @@ int main(void)
         cmocka_unit_test(test_rwkv_versions_and_sizes_follow_from_shapes),
         cmocka_unit_test(test_our_families_follow_from_shapes),
         cmocka_unit_test(test_prefixes_of_training_programs_are_passed),
+        cmocka_unit_test(test_of_several_models_the_usual_one_is_read),
+        cmocka_unit_test(test_st_files_follow_from_names_and_shapes),
         cmocka_unit_test(test_transposed_gpt2_is_the_released_one),
         cmocka_unit_test(test_heads_are_asked_for_where_nothing_tells_them),
         cmocka_unit_test(test_missing_and_unknown_tensors_are_listed),
         cmocka_unit_test(test_unknown_models_are_named),
         cmocka_unit_test(test_what_a_file_says_must_fit_its_tensors),
         cmocka_unit_test(test_hugging_face_settings_that_differ_are_refused),
+        cmocka_unit_test(test_keys_of_config_json_under_other_names),
+        cmocka_unit_test(test_unknown_keys_of_config_json_are_named),
         cmocka_unit_test(test_moments_are_numbered_by_decay_then_order),
         cmocka_unit_test(test_moments_that_do_not_fit_are_not_guessed),
     };

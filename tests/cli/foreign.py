@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files as other programs write them: read as what they are, or named."""
+import json
+import os
+import struct
+
+import tiny
+from harness import PROGRAM, execute, main, run
+
+TOKENS = "1,2,3,39,5,0"
+RWKV = ["n_layer=2", "n_embd=64", "vocab_size=40", "head_size=16"]
+
+
+def make(out, name, *arguments):
+    run("new", name, *arguments, "--seed", 5, "--out", out).expect(0)
+    return out
+
+
+def gpt2(out, *arguments):
+    return make(out, "gpt2", "n_layer=2", "n_embd=32", "n_head=4", "vocab_size=40", "block_size=24", *arguments)
+
+
+def logits(model, folder, *arguments):
+    run("logits", model, "--tokens", TOKENS, "--out", folder / "l.safetensors", *arguments).expect(0)
+    return tiny.read_safetensors(folder / "l.safetensors")["logits"][1]
+
+
+def read(path):
+    """{name: [shape, numbers]} of any model, as f32."""
+    run("convert", path, path.parent / "read.safetensors", "--dtype", "f32").expect(0)
+    return {n: [list(s), x] for n, (s, x) in tiny.read_safetensors(path.parent / "read.safetensors").items()}
+
+
+def write(path, tensors):
+    path.parent.mkdir(exist_ok=True)
+    tiny.write_safetensors(path, {n: ("F32", *t) for n, t in tensors.items()})
+    return path
+
+
+def transposed(shape, numbers):
+    """The last two dimensions swapped."""
+    rows, columns = shape[-2:]
+    size = rows * columns
+    out = [numbers[m + r * columns + c] for m in range(0, len(numbers), size) for c in range(columns) for r in range(rows)]
+    return [*shape[:-2], columns, rows], out
+
+
+def converted_to_st(tensors):
+    """What the converters of .pth to .st do."""
+    flipped = ("time_mix_w1", "time_mix_w2", "time_decay_w1", "time_decay_w2", ".w1", ".w2", ".a1", ".a2", ".g1", ".g2",
+               ".v1", ".v2")
+    out = {}
+    for name, tensor in tensors.items():
+        name = name.replace("time_faaaa", "time_first").replace("time_maa", "time_mix").lower()
+        out[name] = transposed(*tensor) if any(name.endswith(f) for f in flipped) else tensor
+    return out
+
+
+def test_st_files_give_the_logits_of_the_pth(folder):
+    for name in ("rwkv4", "rwkv5", "rwkv6", "rwkv7"):
+        model = make(folder / f"{name}.pth", name, *(RWKV if name != "rwkv4" else RWKV[:3]))
+        st = write(folder / f"{name}.st", converted_to_st(read(model)))
+        assert logits(st, folder) == logits(model, folder), name
+        info = run("info", st, "--json").expect(0).json()[0]
+        assert info["family"] == name, info
+
+
+def test_st_files_are_written_as_their_converters_do(folder):
+    tiny.TYPES["F16"] = "H"
+    for name in ("rwkv4", "rwkv5", "rwkv6", "rwkv7"):
+        model = make(folder / f"{name}.pth", name, *(RWKV if name != "rwkv4" else RWKV[:3]))
+        run("convert", model, folder / f"{name}.st").expect(0)
+        wanted = converted_to_st(read(model))
+        raw = (folder / f"{name}.st").read_bytes()
+        header = json.loads(raw[8:8 + struct.unpack("<Q", raw[:8])[0]])
+        assert header.pop("__metadata__") == {"format": "pt"}
+        assert {n: e["shape"] for n, e in header.items()} == {n: list(t[0]) for n, t in wanted.items()}
+        assert {e["dtype"] for e in header.values()} == {"F16"}
+        assert tiny.largest_difference(logits(folder / f"{name}.st", folder), logits(model, folder)) < 1e-2
+
+
+def test_hugging_face_rwkv6_as_published(folder):
+    """Names, shards and config.json of the RWKV/v6-Finch models."""
+    hf = folder / "hf"
+    tensors = read(make(folder / "a.pth", "rwkv6", *RWKV))
+    renamed = {}
+    for name, tensor in tensors.items():
+        for a, b in (("emb.", "rwkv.embeddings."), ("blocks.", "rwkv.blocks."), (".att.", ".attention."),
+                     (".ffn.", ".feed_forward."), (".ln0.", ".pre_ln."), ("ln_out.", "rwkv.ln_out.")):
+            name = name.replace(a, b)
+        renamed[name] = tensor
+    names = sorted(renamed)
+    shards = {f"model-0000{i + 1}-of-00002.safetensors": names[i::2] for i in range(2)}
+    for shard, some in shards.items():
+        write(hf / shard, {n: renamed[n] for n in some})
+    (hf / "model.safetensors.index.json").write_text(json.dumps(
+        {"metadata": {"total_size": 1}, "weight_map": {n: s for s, some in shards.items() for n in some}}))
+    (hf / "config.json").write_text(json.dumps({
+        "architectures": ["Rwkv6ForCausalLM"], "attention_hidden_size": 64, "bos_token_id": 0, "eos_token_id": 0,
+        "auto_map": {"AutoConfig": "configuration_rwkv6.Rwkv6Config"}, "head_size": 16, "head_size_divisor": 8,
+        "hidden_size": 64, "intermediate_size": None, "layer_norm_epsilon": 1e-05, "model_type": "rwkv6",
+        "num_attention_heads": 16, "num_hidden_layers": 2, "rescale_every": 6, "tie_word_embeddings": False,
+        "transformers_version": "4.34.0", "use_cache": True, "vocab_size": 40}))
+    result = run("info", hf, "--json").expect(0)
+    assert b"warning" not in result.err, result.err
+    assert logits(hf, folder) == logits(folder / "a.pth", folder)
+
+
+def test_prefixes_of_any_program(folder):
+    model = gpt2(folder / "a.safetensors")
+    tensors = read(model)
+    for prefix in ("_forward_module.", "_forward_module.model.", "base_model.model.", "net.0."):
+        write(folder / "b.safetensors", {prefix + n: t for n, t in tensors.items()})
+        assert logits(folder / "b.safetensors", folder, "--config", "n_head=4") == logits(model, folder), prefix
+
+
+def test_config_json_with_the_names_of_others(folder):
+    model = gpt2(folder / "a.safetensors", "gelu=tanh")
+    run("convert", model, folder / "hf").expect(0)
+    (folder / "hf" / "config.json").write_text(json.dumps(
+        {"model_type": "gpt2", "num_attention_heads": 4, "num_hidden_layers": 2, "hidden_size": 32, "vocab_size": 40,
+         "max_position_embeddings": 24, "hidden_act": "gelu_new", "layer_norm_eps": 1e-5, "rotary_dim": 8}))
+    assert logits(folder / "hf", folder) == logits(model, folder)
+    run("info", folder / "hf").expect(0, err="1 keys are not known here and change nothing: rotary_dim$")
+
+
+def test_tanh_gelu_comes_back_from_nanogpt_files(folder):
+    model = gpt2(folder / "a.safetensors", "gelu=tanh")
+    run("convert", model, folder / "b.pt").expect(0)
+    assert run("info", folder / "b.pt", "--json").expect(0).json()[0]["config"]["gelu"] == "tanh"
+    assert logits(folder / "b.pt", folder) == logits(model, folder)
+
+
+def test_files_that_are_no_models_are_named(folder):
+    files = {"pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n", "Git LFS pointer"),
+             "page": (b"<!DOCTYPE html><html><body>Not found</body></html>", "HTML page"),
+             "GGUF": (b"GGUF\3\0\0\0" + bytes(24), "GGUF"), "parquet": (b"PAR1" + bytes(24), "Parquet"),
+             "7z": (b"7z\xbc\xaf\x27\x1c" + bytes(24), "7z archive"), "gzip": (b"\x1f\x8b\x08" + bytes(24), "gzip"),
+             "tar": (b"a" * 257 + b"ustar\0" + bytes(99), "tar archive"), "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(9), "HDF5"),
+             "xml": (b"<?xml version='1.0'?>\n<Error><Code>AccessDenied</Code></Error>", "server's error")}
+    for name, (content, kind) in files.items():
+        for ending in ("safetensors", "pth", "bin", "mrw"):
+            path = folder / f"{name}.{ending}"
+            path.write_bytes(content)
+            run("info", path).expect(1, err=f"{name}.{ending}.*{kind}")
+
+
+def test_pointers_in_the_place_of_shards_and_configs_are_named(folder):
+    model = gpt2(folder / "a.safetensors")
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n"
+    run("convert", model, folder / "hf").expect(0)
+    (folder / "hf" / "config.json").write_bytes(pointer)
+    run("info", folder / "hf").expect(1, err="config.json.*Git LFS pointer")
+    (folder / "s").mkdir()
+    (folder / "s" / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"transformer.wte.weight": "model-1.safetensors"}}))
+    (folder / "s" / "model-1.safetensors").write_bytes(pointer)
+    run("info", folder / "s").expect(1, err="model-1.safetensors.*Git LFS pointer")
+
+
+def test_an_unreadable_folder_is_not_an_empty_one(folder):
+    (folder / "hf").mkdir()
+    run("info", folder / "hf").expect(1, err="holds no model")
+    gpt2(folder / "hf" / "model.safetensors")
+    (folder / "hf").chmod(0)
+    drop = ["setpriv", "--reuid=65534", "--clear-groups", "--no-new-privs"] if os.getuid() == 0 else []
+    folder.chmod(0o755)
+    try:
+        execute([*drop, PROGRAM, "info", folder / "hf"]).expect(1, err="hf cannot be read: Permission denied")
+    finally:
+        (folder / "hf").chmod(0o755)
+
+
+main()
