@@ -12,7 +12,7 @@ int mr_make_folder(const char *folder, unsigned mode)
     char path[PATH_MAX];
     size_t size = strlen(folder);
     if (!size || size >= sizeof path)
-        return mr_fail(MR_EINVAL, "\"%s\" is no name for a folder", folder);
+        return mr_fail(MR_EINVAL, "\"%s\" is not a usable folder name", folder);
     memcpy(path, folder, size + 1);
     for (size_t i = 1; i <= size; i++) {
         if (path[i] != '/' && path[i])

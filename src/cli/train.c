@@ -141,7 +141,7 @@ int mr_command_train(int argc, char **argv)
     const struct mr_syntax syntax = {
         .name = "train",
         .words = "[CONFIG] [key=value ...]",
-        .about = "Trains a model; CONFIG is a file of assignments, and nanoGPT's own are read as they are.",
+        .about = "Trains a model. CONFIG is a file of assignments; nanoGPT's own can be used unchanged.",
         .example =
             "microrwkv train dataset=stories out_dir=out n_layer=4 n_head=4 n_embd=128 block_size=64 batch_size=12",
         .options = options,

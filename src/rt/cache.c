@@ -215,7 +215,7 @@ bool mr_cache_load(mr_runtime *rt, struct mr_program *p)
             good = !mr_program_launched(p, name, false);
     }
     if (!good)
-        mr_log(MR_LOG_INFO, "the cache's entry %s is broken or foreign: it is made anew", path.text);
+        mr_log(MR_LOG_INFO, "the cached kernel %s is damaged or from another version: it is compiled again", path.text);
 
 end:
     mr_str_free(&content);
@@ -292,7 +292,7 @@ void mr_cache_write(mr_runtime *rt)
             mr_log(MR_LOG_INFO, "keeping the compiled kernels, so that the next start is quick");
         said = true;
         if (write_entry(rt, p)) {
-            mr_log(MR_LOG_WARNING, "a compiled kernel is not kept: %s", mr_error_text());
+            mr_log(MR_LOG_WARNING, "compiled kernels were not cached: %s", mr_error_text());
             return; /* the next ones would fail likewise */
         }
         p->grown = false;

@@ -199,7 +199,7 @@ static int read_assignment(struct reader *r, const char *name)
     struct mr_expression *e = &r->e;
     size_t digits;
     if (is_ignored(name)) {
-        mr_log(MR_LOG_INFO, "%s is ignored: it means nothing here", name);
+        mr_log(MR_LOG_INFO, "%s is ignored: it has no effect here", name);
         skip_statement(e);
         return 0;
     }
@@ -248,7 +248,7 @@ static int read_statement(struct reader *r)
             return read_assignment(r, name);
         }
     }
-    return mr_fail(MR_EINVAL, "\"%.*s\" is no assignment", (int)strcspn(p, "\n"), p);
+    return mr_fail(MR_EINVAL, "\"%.*s\" is not an assignment", (int)strcspn(p, "\n"), p);
 }
 
 static int read_text(struct mr_train_config *cfg, const char *text, const char *path)
@@ -280,7 +280,7 @@ int mr_train_config_file(struct mr_train_config *cfg, const char *path)
     struct mr_str text = {0};
     int err = mr_file_read(path, LARGEST_FILE, &text);
     if (!err && text.size && strlen(text.text) != text.size)
-        err = mr_fail(MR_EINVAL, "%s is no configuration file: it holds zero bytes", path);
+        err = mr_fail(MR_EINVAL, "%s is not a configuration file: it contains zero bytes", path);
     if (!err && text.size)
         err = read_text(cfg, text.text, path);
     mr_str_free(&text);
@@ -301,7 +301,7 @@ int mr_train_config_assign(struct mr_train_config *cfg, const char *assignment)
         name[i] = assignment[i] == '-' ? '_' : assignment[i];
     name[equals - assignment] = 0;
     if (is_ignored(name)) {
-        mr_log(MR_LOG_INFO, "%s is ignored: it means nothing here", name);
+        mr_log(MR_LOG_INFO, "%s is ignored: it has no effect here", name);
         return 0;
     }
     const struct mr_train_key *k = mr_train_key_find(name);

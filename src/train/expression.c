@@ -41,7 +41,7 @@ static int read_escape(struct mr_expression *e, struct mr_str *text)
     static const char from[] = "ntr0\\'\"", to[] = "\n\t\r\0\\'\"";
     char c = e->text[e->at];
     if (!c)
-        return mr_fail(MR_EINVAL, "a string does not end");
+        return mr_fail(MR_EINVAL, "unterminated string");
     e->at++;
     if (c == '\n') {
         e->line++;
@@ -63,7 +63,7 @@ static int read_string(struct mr_expression *e, bool raw, struct mr_str *text)
     for (;;) {
         char c = e->text[e->at];
         if (!c || (c == '\n' && !triple))
-            return mr_fail(MR_EINVAL, "a string does not end");
+            return mr_fail(MR_EINVAL, "unterminated string");
         if (c == quote && (!triple || (e->text[e->at + 1] == quote && e->text[e->at + 2] == quote))) {
             e->at += triple ? 3 : 1;
             return 0;
@@ -179,7 +179,7 @@ static int read_name(struct mr_expression *e, json_t **value)
     } else {
         const json_t *known = e->lookup ? e->lookup(e->context, name) : NULL;
         if (!known)
-            return mr_fail(MR_EINVAL, "\"%s\" is no value and no key with one", name);
+            return mr_fail(MR_EINVAL, "\"%s\" is neither a value nor a key that has one", name);
         *value = json_deep_copy(known);
     }
     return *value ? 0 : mr_fail(MR_ENOMEM, "out of memory while a value is read");
@@ -238,7 +238,7 @@ static int compute(char op, const json_t *a, const json_t *b, json_t **value)
 {
     if (op == '+' && json_is_string(a) && json_is_string(b)) {
         if (json_string_length(a) + json_string_length(b) > LONGEST_SUM) /* a = a + a, line after line */
-            return mr_fail(MR_EINVAL, "strings together have more than %d bytes", LONGEST_SUM);
+            return mr_fail(MR_EINVAL, "joined strings are longer than %d bytes", LONGEST_SUM);
         *value = json_sprintf("%s%s", json_string_value(a), json_string_value(b));
         return *value ? 0 : mr_fail(MR_ENOMEM, "out of memory while strings are joined");
     }

@@ -23,14 +23,55 @@ static bool there(const char *folder, const char *name, struct stat *st)
     return (size_t)snprintf(path, sizeof path, "%s/%s", folder, name) < sizeof path && stat(path, st) == 0;
 }
 
+/* The iteration in a name like ckpt-500.mrw, or -1. */
+static int64_t number_of(const char *name)
+{
+    char *end;
+    if (strncmp(name, "ckpt-", 5) || name[5] < '0' || name[5] > '9')
+        return -1;
+    errno = 0;
+    long long n = strtoll(name + 5, &end, 10);
+    return errno || strcmp(end, ".mrw") ? -1 : n;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The numbers of the checkpoints that are kept in the folder, up to `iter`, ascending. */
+static int numbers_in(const char *folder, int64_t iter, int64_t **numbers, size_t *count)
+{
+    size_t room = 0;
+    DIR *dir = opendir(folder);
+    if (!dir)
+        return mr_fail(MR_EFILE, "%s cannot be read: %s", folder, strerror(errno));
+    int err = 0;
+    for (struct dirent *entry; !err && (entry = readdir(dir));) {
+        int64_t n = number_of(entry->d_name);
+        if (n < 0 || n > iter || (err = mr_grow(numbers, &room, *count + 1, sizeof **numbers)) < 0)
+            continue;
+        (*numbers)[(*count)++] = n;
+    }
+    closedir(dir);
+    if (*count)
+        qsort(*numbers, *count, sizeof **numbers, by_number);
+    return err;
+}
+
 /* A checkpoint in the folder, or NULL; a log alone is no run. */
 static const char *model_in(const char *folder)
 {
     struct stat st;
+    int64_t *numbers = NULL;
+    size_t count = 0;
     for (int i = 0; i < MODELS; i++)
         if (there(folder, run_files[i], &st))
             return run_files[i];
-    return NULL;
+    numbers_in(folder, INT64_MAX, &numbers, &count);
+    free(numbers);
+    return count ? "ckpt-ITERATION.mrw" : NULL;
 }
 
 /* What will be replaced must be a file now, not at the first save. */
@@ -112,14 +153,24 @@ static int move_aside(const char *folder, struct mr_str *aside)
     return mkdir(real, st.st_mode & 07777) ? mr_fail(MR_EFILE, "%s cannot be made: %s", real, strerror(errno)) : 0;
 }
 
+/* The log of a run that was killed before its first save. */
+static int remove_log(const char *folder)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/log.jsonl", folder);
+    return unlink(path) && errno != ENOENT ? mr_fail(MR_EFILE, "%s cannot be removed: %s", path, strerror(errno)) : 0;
+}
+
 int mr_run_folder_begin(struct mr_run_folder *f)
 {
     const char *folder = f->cfg->out_dir;
     struct mr_str aside = {0};
     struct mr_lock old = f->lock;
     int err;
-    if (f->cfg->eval_only || !f->cfg->overwrite || !model_in(folder))
+    if (f->cfg->eval_only || f->continues)
         return 0;
+    if (!model_in(folder))
+        return remove_log(folder);
     MR_GO(move_aside(folder, &aside));
     f->made = true;
     mr_log(MR_LOG_INFO, "the run that was in %s is now in %s", folder, aside.text);
@@ -137,45 +188,6 @@ void mr_run_folder_close(struct mr_run_folder *f)
     mr_lock_drop(&f->lock);
     if (f->made)
         rmdir(f->cfg->out_dir); /* fails where something was written, as it should */
-}
-
-/* ---- keep_checkpoints -------------------------------------------------------------------------------------- */
-
-/* The iteration in a name like ckpt-500.mrw, or -1. */
-static int64_t number_of(const char *name)
-{
-    char *end;
-    if (strncmp(name, "ckpt-", 5) || name[5] < '0' || name[5] > '9')
-        return -1;
-    errno = 0;
-    long long n = strtoll(name + 5, &end, 10);
-    return errno || strcmp(end, ".mrw") ? -1 : n;
-}
-
-static int by_number(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* The numbers of the checkpoints that are kept in the folder, up to `iter`, ascending. */
-static int numbers_in(const char *folder, int64_t iter, int64_t **numbers, size_t *count)
-{
-    size_t room = 0;
-    DIR *dir = opendir(folder);
-    if (!dir)
-        return mr_fail(MR_EFILE, "%s cannot be read: %s", folder, strerror(errno));
-    int err = 0;
-    for (struct dirent *entry; !err && (entry = readdir(dir));) {
-        int64_t n = number_of(entry->d_name);
-        if (n < 0 || n > iter || (err = mr_grow(numbers, &room, *count + 1, sizeof **numbers)) < 0)
-            continue;
-        (*numbers)[(*count)++] = n;
-    }
-    closedir(dir);
-    if (*count)
-        qsort(*numbers, *count, sizeof **numbers, by_number);
-    return err;
 }
 
 int mr_run_folder_keep(const struct mr_train_config *cfg, int64_t iter)

@@ -18,14 +18,13 @@ static int open_data(mr_trainer *t)
     const char *name = t->cfg->dataset;
     snprintf(folder, sizeof folder, mr_is_folder(name) ? "%s" : "data/%s", name);
     if (!mr_is_folder(folder))
-        return mr_fail(MR_EFILE,
-                       "there is no data set %s (nor data/%s): make one with `microrwkv prepare TEXT --out %s`", name,
+        return mr_fail(MR_EFILE, "no data set %s (nor data/%s): make one with `microrwkv prepare TEXT --out %s`", name,
                        name, folder);
     MR_TRY(mr_token_data_open(&t->data, folder));
     for (int split = 0; split < MR_SPLITS; split++)
         if (mr_token_data_count(t->data, split) <= (uint64_t)t->cfg->block_size)
             return mr_fail(MR_EFILE,
-                           "%s: %s has only %llu tokens, a block of %d needs one more than that: give more text or a "
+                           "%s: %s has only %llu tokens, and block_size %d needs at least one more: use more text or a "
                            "smaller block_size",
                            folder, split == MR_SPLIT_TRAIN ? "train.bin" : "val.bin",
                            (unsigned long long)mr_token_data_count(t->data, split), t->cfg->block_size);
@@ -92,6 +91,24 @@ static json_t *changes(const mr_trainer *t)
     return object;
 }
 
+/* Keys of the model that were given, but that a model which exists has otherwise. */
+static void warn_of_ignored(const mr_trainer *t, const char *path)
+{
+    json_t *has = mr_config_json(&t->model->cfg), *given, *value;
+    const char *key;
+    json_object_foreach(t->cfg->model, key, given) {
+        value = json_object_get(has, key);
+        if (!value || json_equal(value, given) || strcmp(key, "block_size") == 0 ||
+            (json_is_number(value) && json_is_number(given) && json_number_value(value) == json_number_value(given)) ||
+            (json_is_boolean(value) && json_is_integer(given) && json_is_true(value) == json_integer_value(given)))
+            continue;
+        char *text = json_dumps(value, JSON_ENCODE_ANY);
+        mr_log(MR_LOG_WARNING, "%s is ignored: the model of %s has %s", key, path, text ? text : "another one");
+        free(text);
+    }
+    json_decref(has);
+}
+
 /* A checkpoint with the optimizer's state goes on where it stopped; weights alone begin at iteration 0. */
 static bool goes_on(const struct mr_model_file *file)
 {
@@ -104,12 +121,15 @@ static int old_model(mr_trainer *t, const char *path, bool resume)
     json_t *overrides = changes(t);
     int err;
     MR_GO(mr_model_open(&t->model, t->rt, path, overrides, &file));
+    warn_of_ignored(t, path);
     MR_GO(check_tokenizer(t, file.tokenizer));
     MR_GO(open_optimizer(t));
     if (!t->cfg->eval_only)
         MR_GO(mr_model_read_moments(path, overrides, &t->moments[0], &t->moments[1]));
     if (resume && !file.training)
-        err = mr_fail(MR_EFILE, "%s says nothing of a training run that could go on: use init_from=%s", path, path);
+        err = mr_fail(MR_EFILE,
+                      "%s holds no training state, so it cannot be resumed: start a new run from it with init_from=%s",
+                      path, path);
     else if ((resume || goes_on(&file)) && (err = mr_trainer_resume(t, file.training)) < 0)
         err = mr_fail_in(err, "%s", path);
     if (!err && t->model->cfg.positions == MR_POSITIONS_LEARNED && t->cfg->block_size > t->model->cfg.block_size)

@@ -154,14 +154,14 @@ def test_a_run_goes_on_after_conversion(folder):
     (out / "ckpt.mrw").unlink()
     convert(folder / "c.pt", out / "ckpt.mrw").expect(0)
     for where in (out, folder / "whole"):
-        tiny.train(where, "init_from=resume", "lr_decay_iters=9", iterations=9).expect(0, err="going on at iteration 6")
+        tiny.train(where, "init_from=resume", "lr_decay_iters=9", iterations=9).expect(0, err="continuing at iteration 6")
     assert tiny.digest(out / "ckpt.mrw") == tiny.digest(folder / "whole" / "ckpt.mrw")
     (folder / "c.pt").rename(folder / "whole" / "ckpt.pt")
     (folder / "whole" / "ckpt.mrw").unlink()
-    tiny.train(folder / "whole", "init_from=resume", "lr_decay_iters=9", iterations=9).expect(0, err="going on at iteration 6")
+    tiny.train(folder / "whole", "init_from=resume", "lr_decay_iters=9", iterations=9).expect(0, err="continuing at iteration 6")
     assert tiny.digest(out / "ckpt.mrw") == tiny.digest(folder / "whole" / "ckpt.mrw")
     run("train", f"init_from={folder / 'whole' / 'ckpt.pt'}", f"dataset={tiny.data()}", f"out_dir={folder / 'third'}", "max_iters=8", "block_size=16",
-        *tiny.TRAINING).expect(0, err="going on at iteration 6")
+        *tiny.TRAINING).expect(0, err="continuing at iteration 6")
 
 
 def test_tokenizers_travel_where_they_can(folder):

@@ -128,6 +128,30 @@ def test_resume_never_continues_the_run_before(folder):
     tiny.train(out).expect(0)  # a log alone is no run
 
 
+def test_the_log_of_a_run_that_never_saved_is_dropped(folder):
+    """Also where the new run begins at a later iteration."""
+    out = folder / "out"
+    out.mkdir()
+    (out / "log.jsonl").write_text('{"iter":1,"loss":9.5}\n')
+    tiny.train(out, f"init_from={tiny.model() / 'ckpt.mrw'}", iterations=22).expect(0, err="continuing at iteration 20")
+    assert [line["iter"] for line in tiny.log_lines(out) if "lr" in line] == [20, 21]
+
+
+def test_a_kept_checkpoint_alone_is_a_run(folder):
+    out = folder / "out"
+    tiny.train(out, "keep_checkpoints=1").expect(0)
+    (out / "ckpt.mrw").unlink()
+    (out / "best.mrw").unlink()
+    tiny.train(out).expect(1, err="already holds a run")
+
+
+def test_keys_of_another_model_are_not_silently_dropped(folder):
+    out = folder / "out"
+    tiny.train(out).expect(0)
+    result = resume(out, "n_layer=3", "n_embd=16", "max_iters=5").expect(0, err=r"warning: n_layer is ignored: .*ckpt\.mrw has 2")
+    assert b"n_embd" not in result.err
+
+
 def test_data_are_not_moved_aside(folder):
     out = folder / "both"
     (folder / "a.txt").write_text(tiny.TEXT)
