@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/progress.h"
+#include "base/str.h"
 #include "cli/cli.h"
 #include "train/plot.h"
 #include "train/trainer.h"
@@ -128,7 +129,9 @@ static int run(struct mr_common *common, struct mr_train_config *cfg)
         fprintf(stderr, "%s\n", mr_error_text());
     else if (drawn)
         fprintf(stderr, "the loss curve is in %s/loss.svg\n", cfg->out_dir);
-    fprintf(stderr, "done: try `microrwkv generate %s --prompt \"Once\"`\n", cfg->out_dir);
+    char room[4100];
+    fprintf(stderr, "done: try `microrwkv generate %s --prompt \"Once\"`\n",
+            mr_shell_word(cfg->out_dir, room, sizeof room));
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "base/file_kind.h"
 #include "base/json.h"
 #include "base/progress.h"
+#include "base/str.h"
 #include "base/threads.h"
 #include "base/utf8.h"
 
@@ -270,6 +271,21 @@ static void test_sizes_and_times_for_people(void **state)
     assert_string_equal(mr_format_seconds(t, NAN), "forever");
 }
 
+static void test_suggested_commands_quote_odd_paths(void **state)
+{
+    (void)state;
+    static const char *const paths[][2] = {
+        {"out/a-1.b", "out/a-1.b"}, {"my out", "'my out'"}, {"it's", "'it'\\''s'"}, {"", "''"}, {"a;b", "'a;b'"}};
+    char room[32];
+    for (size_t i = 0; i < COUNT(paths); i++)
+        assert_string_equal(mr_shell_word(paths[i][0], room, sizeof room), paths[i][1]);
+    for (int i = 0; i < 100; i++) {
+        char path[101] = "";
+        memset(path, i % 2 ? '\'' : ' ', (size_t)i);
+        assert_true(strlen(mr_shell_word(path, room, sizeof room)) < sizeof room);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_an_error_kept_outlives_later_ones),
         cmocka_unit_test(test_progress_line_fits_its_width),
         cmocka_unit_test(test_progress_is_silent_where_there_is_no_terminal),
+        cmocka_unit_test(test_suggested_commands_quote_odd_paths),
         cmocka_unit_test(test_sizes_and_times_for_people),
     };
     return cmocka_run_group_tests(tests, NULL, test_cleanup);
