@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Sums and products element by element, and the sum over rows that ends the gradients of vectors.
  * No `restrict` where the result may take an operand's place. */
+#include "activation.cl"
 
 /* y = a + b, n floats; y may be a or b. */
 kernel void add_forward(global const float *a, global const float *b, global float *y, int n)
@@ -27,15 +28,6 @@ kernel void accumulate(global const float *restrict x, global float *restrict y,
         int i = block * VEC, left = n - i;
         store_some(load_some(y + i, left) + load_some(x + i, left), y + i, left);
     }
-}
-
-/* tanh(x) = (1 - e^-2|x|) / (1 + e^-2|x|) with the sign of x; near 0, where this would cancel, its series */
-static inline floatv tanh_of(floatv x)
-{
-    floatv e = exp_of(-2.0f * fabs(x)), s = x * x;
-    floatv far = copysign((1.0f - e) / (1.0f + e), x);
-    floatv near = x + x * s * (-0.333333333f + s * (0.133333333f + s * (-0.0539682540f + s * 0.0218694885f)));
-    return select(far, near, s < 0.0625f);
 }
 
 /* y = tanh(x), n floats; y may be x. */

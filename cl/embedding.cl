@@ -1,20 +1,31 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Rows of a table by token, plus rows of another by position. R = B*T rows of C floats. */
 
-/* y[b*T+t] = wte[tokens[b*T+t]] + wpe[pos+t]; wte [V,C], wpe [P,C] or NULL. A token outside 0..V-1 counts as
- * a row of zeros, so that no input reads outside the table. */
-kernel void embedding_forward(global const int *restrict tokens, global const float *restrict wte,
+#include "unpack.cl"
+
+/* y[b*T+t] = wte[tokens[b*T+t]] + wpe[pos+t]; wte [V,C] in any format, wpe [P,C] or NULL. A token outside 0..V-1 counts
+ * as a row of zeros, so that no input reads outside the table. */
+kernel void embedding_forward(global const int *restrict tokens, global const uchar *restrict wte,
                               global const float *restrict wpe, global float *restrict y, int R, int T, int C, int V,
                               int pos)
 {
     FOR_ROWS(row, R) {
         int token = tokens[row];
         int known = token >= 0 && token < V;
-        global const float *from = wte + (known ? token : 0) * C;
+#if FORMAT == F32
+        global const float *from = (global const float *)wte + (known ? token : 0) * C;
+#endif
         global const float *place = wpe ? wpe + (pos + row % T) * C : 0;
         global float *to = y + row * C;
         FOR_LANE_VECTORS(i, C) {
+#if FORMAT == F32
             floatv v = known ? load_some(from + i, C - i) : 0.0f;
+#else
+            float row[VEC];
+            for (int c = 0; c < VEC; c++)
+                row[c] = known && i + c < C ? weight_at(wte, V, C, token, i + c) : 0.0f;
+            floatv v = vloadv(0, row);
+#endif
             if (wpe)
                 v += load_some(place + i, C - i);
             store_some(v, to + i, C - i);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Matrix products C[m,n] = A[m,k] · B[k,n] (+ C) (+ bias [n] on every row), row-major. Element (i,p) of A is
  * a[i * row_a + p * col_a], so that transposition costs nothing; B is stored (k,n), or (n,k) if trans_b.
+ * In a format of weights B is all rows of (trans_b, k); offset_b is its first row, ldb its whole k.
  * The third dimension of the grid numbers products stride_* apart, or, if total > 0, slices of k positions of
  * one product of depth `total`, whose results gemm_add_parts adds up.
  *
@@ -9,7 +10,7 @@
  * TILE_M rows by the panel's width in registers: a row of the panel times TILE_M numbers of A, read in place.
  * On a GPU a group of SIDE x SIDE work-items computes a square tile, 4 x 4 elements each, SIDE apart. */
 
-#define INLINE static inline __attribute__((always_inline))
+#include "unpack.cl"
 
 #if LANES == 1
 #ifndef TILE_M
@@ -84,6 +85,40 @@ INLINE void pack_straight(local float *panel, global const float *b, int ldb, in
         for (int j = 0; j < width; j += VEC)
             vstorev(load_some(b + p * ldb + j, width - j), 0, panel + p * TILE_N + j);
 }
+
+#if FORMAT != F32
+/* panel[p][v] = element first + p of the rows of one panel of weights of h rows */
+INLINE void pack_rows(local float *panel, global const uchar *w, int h, int first, int depth)
+{
+#if QUANTISED
+    for (int p = 0; p < depth; p += BLOCK) {
+        struct scales scales = open_block(w + (first + p) / BLOCK * BLOCK_BYTES * h, h);
+        local float *to = panel + p * TILE_N;
+#pragma unroll 4
+        for (int i = 0; i < DIGITS; i++) {
+            vstorev(low_digit(&scales, h, i), 0, to + i * TILE_N);
+#if DIGITS < BLOCK
+            vstorev(high_digit(&scales, h, i), 0, to + (DIGITS + i) * TILE_N);
+#endif
+        }
+    }
+#else
+    w += 2 * h * first;
+    for (int p = 0; p < depth; p++, w += 2 * h)
+        vstorev(halves_of(w), 0, panel + p * TILE_N);
+#endif
+}
+
+/* panel[p][j] = element first + p of row j of w, of which `rows` follow and `width` count */
+INLINE void pack_weights(local float *panel, global const uchar *w, int rows, int k, int first, int depth, int width)
+{
+    for (int j = 0; j < width; j += VEC, w += VEC * ROW_BYTES(k))
+        if (rows - j >= VEC)
+            pack_rows(panel + j, w, VEC, first, depth);
+        else
+            pack_rows(panel + j, w, rows - j, first, depth);
+}
+#endif
 
 /* TILE_M rows by `vectors` (a constant) vectors of C; of the rows the first `rows` exist. Whole tiles are stored
  * to c; others go to `edge`, to be stored piece by piece. */
@@ -170,7 +205,7 @@ INLINE void multiply_panel(global const float *a, int row_a, int col_a, local co
     }
 }
 
-kernel void gemm_own(global const float *restrict a, global const float *restrict b, global float *restrict c,
+kernel void gemm_own(global const float *restrict a, global const uchar *restrict matrix, global float *restrict c,
                      global const float *restrict bias, ulong offset_a, ulong offset_b, ulong offset_c, ulong stride_a,
                      ulong stride_b, ulong stride_c, int m, int n, int k, int total, int row_a, int col_a, int ldb,
                      int trans_b, int ldc, int accumulate, int chunk, int panels)
@@ -178,21 +213,33 @@ kernel void gemm_own(global const float *restrict a, global const float *restric
     local float panel[DEPTH * TILE_N];
     int z = (int)get_group_id(2);
     a += offset_a + z * stride_a;
-    b += offset_b + z * stride_b;
     c += offset_c + z * stride_c;
+#if FORMAT == F32
+    global const float *b = (global const float *)matrix + offset_b + z * stride_b;
+#else
+    int first = z * (int)stride_b, all = trans_b - (int)offset_b;
+    matrix += offset_b * (ulong)ROW_BYTES(ldb);
+#endif
     if (total > 0)
         k = min(k, total - z * k);
     int i0 = (int)get_group_id(1) * chunk, i1 = min(m, i0 + chunk);
     int j0 = (int)get_group_id(0) * panels * TILE_N, j1 = min(n, j0 + panels * TILE_N);
     int blocks = (k + DEPTH - 1) / DEPTH, most = (k + blocks - 1) / blocks; /* of even depth */
+#if QUANTISED
+    most = (most + BLOCK - 1) / BLOCK * BLOCK;
+#endif
     for (int p = 0; p < k; p += most) {
         int depth = min(most, k - p);
         for (int j = j0; j < j1; j += TILE_N) {
             int width = min(TILE_N, j1 - j);
+#if FORMAT != F32
+            pack_weights(panel, matrix + (ulong)j * (ulong)ROW_BYTES(ldb), all - j, ldb, first + p, depth, width);
+#else
             if (trans_b)
                 pack_transposed(panel, b + j * ldb + p, ldb, depth, width);
             else
                 pack_straight(panel, b + p * ldb + j, ldb, depth, width);
+#endif
             floatv start[TILE_V];
 #pragma unroll
             for (int v = 0; v < TILE_V; v++)
@@ -220,7 +267,19 @@ INLINE void load_part(local float *part, global const float *from, int row, int 
     }
 }
 
-kernel void gemm_own(global const float *restrict a, global const float *restrict b, global float *restrict c,
+#if FORMAT != F32
+/* The same of rows from `row` on and elements from `first` on of weights. */
+INLINE void load_weights(local float *part, global const uchar *w, int all, int k, int row, int first, int rows,
+                         int depth, int item)
+{
+    for (int e = item; e < DEPTH * TILE; e += ITEMS) {
+        int p = e / TILE, i = e % TILE;
+        part[p * (TILE + 1) + i] = p < depth && i < rows ? weight_at(w, all, k, row + i, first + p) : 0.0f;
+    }
+}
+#endif
+
+kernel void gemm_own(global const float *restrict a, global const uchar *restrict matrix, global float *restrict c,
                      global const float *restrict bias, ulong offset_a, ulong offset_b, ulong offset_c, ulong stride_a,
                      ulong stride_b, ulong stride_c, int m, int n, int k, int total, int row_a, int col_a, int ldb,
                      int trans_b, int ldc, int accumulate, int chunk, int panels)
@@ -228,9 +287,11 @@ kernel void gemm_own(global const float *restrict a, global const float *restric
     local float part_a[DEPTH * (TILE + 1)], part_b[DEPTH * (TILE + 1)];
     int z = (int)get_group_id(2), item = (int)get_local_id(0), x = item % SIDE, y = item / SIDE;
     int i0 = (int)get_group_id(1) * TILE, j0 = (int)get_group_id(0) * TILE;
-    int row_b = trans_b ? ldb : 1, col_b = trans_b ? 1 : ldb; /* of B's transpose */
     a += offset_a + z * stride_a + i0 * row_a;
-    b += offset_b + z * stride_b + j0 * row_b;
+#if FORMAT == F32
+    int row_b = trans_b ? ldb : 1, col_b = trans_b ? 1 : ldb; /* of B's transpose */
+    global const float *b = (global const float *)matrix + offset_b + z * stride_b + j0 * row_b;
+#endif
     c += offset_c + z * stride_c;
     if (total > 0)
         k = min(k, total - z * k);
@@ -240,7 +301,11 @@ kernel void gemm_own(global const float *restrict a, global const float *restric
             sum[r][s] = 0.0f;
     for (int p0 = 0; p0 < k; p0 += DEPTH) {
         load_part(part_a, a + p0 * col_a, row_a, col_a, m - i0, k - p0, item);
+#if FORMAT == F32
         load_part(part_b, b + p0 * col_b, row_b, col_b, n - j0, k - p0, item);
+#else
+        load_weights(part_b, matrix, trans_b, ldb, (int)offset_b + j0, z * (int)stride_b + p0, n - j0, k - p0, item);
+#endif
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int p = 0; p < DEPTH; p++) {
             local const float *pa = part_a + p * (TILE + 1) + y, *pb = part_b + p * (TILE + 1) + x;
@@ -273,5 +338,13 @@ kernel void gemm_add_parts(global const float *restrict parts, global float *res
         for (int s = 0; s < count; s++)
             sum += parts[(ulong)s * (ulong)(m * n) + (ulong)e];
         c[i * ldc + j] = accumulate ? c[i * ldc + j] + sum : sum;
+    }
+}
+
+/* y [rows,k] = rows first .. first+rows-1 of the weights w [all,k] */
+kernel void gemm_widen(global const uchar *restrict w, global float *restrict y, int all, int k, int first, int rows)
+{
+    FOR_ITEMS(e, rows * k) {
+        y[e] = weight_at(w, all, k, first + e / k, e % k);
     }
 }

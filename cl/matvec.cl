@@ -4,28 +4,11 @@
  * ROWS, 1, 2, 4 or 8, is at least `rows`; what it is more computes the last row again. The third dimension of
  * the grid numbers products stride_* apart. */
 
-#define INLINE static inline __attribute__((always_inline))
 #ifndef ROWS
 #define ROWS 1
 #endif
 
-/* Asks for a line that is read much later; beyond the matrix this does nothing. */
-#if LANES == 1 && defined(__has_builtin)
-#if __has_builtin(__builtin_prefetch)
-#define FETCH(p) __builtin_prefetch((const void *)(size_t)(p))
-#endif
-#endif
-#ifndef FETCH
-#define FETCH(p)
-#endif
-
-/* Outputs that share the loads of x, and vectors in flight */
-#if ROWS == 1 || LANES > 1
-#define SHARE 4
-#else
-#define SHARE 2
-#endif
-#define AHEAD (ROWS > 1) /* one vector is simple enough for the processor to read ahead by itself */
+#include "dot.cl"
 
 INLINE void put(global float *y, global const float *bias, int bias_at, int at, int add, float value)
 {
@@ -58,56 +41,26 @@ kernel void matvec_rows(global const float *restrict w, global const float *rest
     int j1 = min(n, ((int)get_group_id(0) + 1) * block);
     for (int j = (int)get_group_id(0) * block; j < j1; j += SHARE) {
         global const float *from[SHARE], *with[ROWS];
-        floatv sum[SHARE][ROWS];
 #pragma unroll
         for (int r = 0; r < ROWS; r++)
             with[r] = x + min(r, rows - 1) * ldx;
 #pragma unroll
-        for (int s = 0; s < SHARE; s++) {
-            from[s] = w + min(j + s, j1 - 1) * ldw;
-#pragma unroll
-            for (int r = 0; r < ROWS; r++)
-                sum[s][r] = 0.0f;
-        }
-#pragma unroll 4
-        for (int p = LANE * VEC; p + VEC <= k; p += LANES * VEC) {
-            floatv xs[ROWS];
-#pragma unroll
-            for (int r = 0; r < ROWS; r++)
-                xs[r] = vloadv(0, with[r] + p);
-#pragma unroll
-            for (int s = 0; s < SHARE; s++) {
-                floatv ws = vloadv(0, from[s] + p);
-                if (AHEAD)
-                    FETCH(from[s] + SHARE * ldw + p);
-#pragma unroll
-                for (int r = 0; r < ROWS; r++)
-                    sum[s][r] = fma(ws, xs[r], sum[s][r]);
-            }
-        }
-        float total[SHARE][ROWS];
-#pragma unroll
         for (int s = 0; s < SHARE; s++)
-#pragma unroll
-            for (int r = 0; r < ROWS; r++)
-                total[s][r] = sum_of_vector(sum[s][r]);
-        for (int p = k / VEC * VEC + LANE; p < k; p += LANES)
-#pragma unroll
-            for (int s = 0; s < SHARE; s++)
-#pragma unroll
-                for (int r = 0; r < ROWS; r++)
-                    total[s][r] = fma(from[s][p], with[r][p], total[s][r]);
+            from[s] = w + min(j + s, j1 - 1) * ldw;
+        float total[SHARE * ROWS];
+        dots(from, with, k, SHARE * ldw, LANE, total);
 #if LANES == 1
 #pragma unroll
         for (int s = 0; s < SHARE; s++)
 #pragma unroll
             for (int r = 0; r < ROWS; r++)
                 if (j + s < j1 && r < rows)
-                    put(y, bias, r * row_bias + (j + s) * col_bias, r * row_y + (j + s) * col_y, add, total[s][r]);
+                    put(y, bias, r * row_bias + (j + s) * col_bias, r * row_y + (j + s) * col_y, add,
+                        total[s * ROWS + r]);
 #else
         for (int s = 0; s < SHARE; s++)
             for (int r = 0; r < ROWS; r++)
-                room[s * ROWS + r][LANE] = total[s][r];
+                room[s * ROWS + r][LANE] = total[s * ROWS + r];
         barrier(CLK_LOCAL_MEM_FENCE);
         FOR_LANE(e, SHARE * ROWS) {
             int s = e / ROWS, r = e % ROWS;

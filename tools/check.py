@@ -16,7 +16,8 @@ import fuzz
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LONGEST_FILE, LONGEST_FUNCTION = 500, 70
-SHARED_KERNEL_CODE = {"common", "head", "philox", "tile"}  # included by kernel files, no kernels of a family of their own
+# Included by kernel files, no kernels of a family of their own
+SHARED_KERNEL_CODE = {"activation", "common", "dot", "head", "philox", "tile", "unpack"}
 GEMM = {"gemm", "matvec"}  # behind rt/gemm.h, so without namesakes in ops; one reference serves both
 
 

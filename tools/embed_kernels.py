@@ -13,7 +13,8 @@ import sys
 
 POINTERS = {"float": "MR_POINTEE_F32", "int": "MR_POINTEE_I32", "uint": "MR_POINTEE_I32"}
 OTHER_POINTERS = {"half", "char", "uchar", "short", "ushort", "long", "ulong"}
-SCALARS = {"int": "MR_ARG_INT", "uint": "MR_ARG_UINT", "float": "MR_ARG_FLOAT", "ulong": "MR_ARG_ULONG"}
+SCALARS = {"int": "MR_ARG_INT", "uint": "MR_ARG_UINT", "float": "MR_ARG_FLOAT", "ulong": "MR_ARG_ULONG",
+           "int16": "MR_ARG_INT16"}
 KERNEL = re.compile(r"\b(?:__)?kernel\s+(?:__attribute__\s*\(\(.*?\)\)\s*)?void\s+(\w+)\s*\(([^()]*)\)", re.S)
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([\w./]+)"\s*$')
 DOUBLE = re.compile(r"(?<![\w.])(?:(?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+|0[xX][\da-fA-F.]+[pP][+-]?\d+)"
@@ -51,7 +52,7 @@ def parameter(place, text):
     elif len(kinds) == 1 and kinds[0] in SCALARS:
         return SCALARS[kinds[0]], "MR_POINTEE_ANY", name
     raise Wrong(f"{place}: parameter '{' '.join(text.split())}': only pointers to global float, int, uint, half, "
-                "char, short, long, and scalars int, uint, float, ulong can be passed")
+                "char, short, long, and scalars int, uint, float, ulong, int16 can be passed")
 
 
 def signatures(name, code):

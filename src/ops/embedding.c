@@ -21,14 +21,20 @@ int mr_embedding_forward(mr_runtime *rt, const mr_tensor *tokens, const mr_tenso
     if (pos < 0)
         return mr_fail(MR_EINVAL, "embedding: position %d is negative", pos);
     MR_TRY(mr_need_i32("embedding", "tokens", tokens, n / (size_t)C));
-    MR_TRY(mr_need_f32("embedding", "wte", wte, (size_t)C));
+    if (!mr_given(wte) || wte->dtype == MR_I32 || wte->count < (size_t)C ||
+        (mr_is_weights(wte->dtype) && (wte->count % (size_t)C || (size_t)C % mr_element_block(wte->dtype))))
+        return mr_fail(MR_EINVAL, "embedding: wte must hold rows of %d floats or weights", C);
     if (mr_given(wpe))
         MR_TRY(mr_need_f32("embedding", "wpe", wpe, ((size_t)pos + (size_t)T) * (size_t)C));
     MR_TRY(mr_need_f32("embedding", "y", y, n));
     mr_profile_note(rt, (mr_given(wpe) ? 12.0 : 8.0) * (double)n, 0);
-    return mr_launch(rt, "embedding_forward", mr_row_shares(rt, n / (size_t)C, (size_t)C), mr_in(tokens), mr_in(wte),
-                     mr_in(wpe), mr_out(y), mr_int(B * T), mr_int(T), mr_int(C), mr_int((int)(wte->count / (size_t)C)),
-                     mr_int(pos));
+    static const char *const formats[MR_ELEMENTS] = {
+        [MR_F16] = "-DFORMAT=2",  [MR_BF16] = "-DFORMAT=3", [MR_Q8_0] = "-DFORMAT=4", [MR_Q5_1] = "-DFORMAT=5",
+        [MR_Q5_0] = "-DFORMAT=6", [MR_Q4_1] = "-DFORMAT=7", [MR_Q4_0] = "-DFORMAT=8"};
+    struct mr_range range = mr_row_shares(rt, n / (size_t)C, (size_t)C);
+    range.defines = formats[wte->dtype];
+    return mr_launch(rt, "embedding_forward", range, mr_in(tokens), mr_in(wte), mr_in(wpe), mr_out(y), mr_int(B * T),
+                     mr_int(T), mr_int(C), mr_int((int)(wte->count / (size_t)C)), mr_int(pos));
 }
 
 static int by_token_and_row(const void *a, const void *b)

@@ -17,7 +17,8 @@ static int need(const char *op, const mr_tensor *x, const mr_tensor *w, const mr
         return mr_fail(MR_EINVAL, "%s: %d outputs do not fit rows that lie %d apart", op, out, ld);
     MR_TRY(mr_need_shape(op, rows, ld, &n_y));
     MR_TRY(mr_need_f32(op, "x", x, n_x));
-    MR_TRY(mr_need_f32(op, "w", w, n_w));
+    if (!mr_given(w) || !mr_is_weights(w->dtype)) /* mr_gemm checks the formats */
+        MR_TRY(mr_need_f32(op, "w", w, n_w));
     return mr_need_f32(op, "y", y, offset + n_y - (size_t)(ld - out));
 }
 

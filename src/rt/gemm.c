@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "rt/gemm_own.h"
 #include "rt/internal.h"
+#include "rt/products.h"
 
 extern const char mr_tune_cpu[], mr_tune_gpu[]; /* data/tune/ */
 
@@ -58,6 +59,7 @@ void mr_gemm_close(mr_runtime *rt)
     if (!rt->gemm)
         return;
     mr_tensor_free(rt, &rt->gemm->scratch);
+    mr_tensor_free(rt, &rt->gemm->widened);
     mr_gemm_table_free(&rt->gemm->table);
     free(rt->gemm);
     rt->gemm = NULL;
@@ -114,12 +116,27 @@ static int complete(const struct mr_gemm *given, struct mr_gemm *g)
     return 0;
 }
 
+static int check_weights(const struct mr_gemm *g, const mr_tensor *b)
+{
+    size_t n = (size_t)g->n, k = (size_t)g->k, together = k * MR_ROWS_TOGETHER;
+    if (!g->trans_b || g->batch > 1 || g->ldb != g->k)
+        return mr_fail(MR_EINVAL, "gemm: B in %s must be a single matrix, transposed and tight",
+                       mr_element_name(b->dtype));
+    if (k % mr_element_block(b->dtype) || b->count % k || g->offset_b % together || g->offset_b + n * k > b->count)
+        return mr_fail(MR_EINVAL, "gemm: B, %d rows of %d from element %zu on, is no part of a tensor of %zu in %s",
+                       g->n, g->k, g->offset_b, b->count, mr_element_name(b->dtype));
+    return 0;
+}
+
 static int check(const struct mr_gemm *g, const mr_tensor *a, const mr_tensor *b, const mr_tensor *c)
 {
     MR_TRY(check_matrix("A", g->trans_a ? g->k : g->m, g->trans_a ? g->m : g->k, g->lda, g->offset_a, g->stride_a,
                         g->batch, a));
-    MR_TRY(check_matrix("B", g->trans_b ? g->n : g->k, g->trans_b ? g->k : g->n, g->ldb, g->offset_b, g->stride_b,
-                        g->batch, b));
+    if (mr_is_weights(g->format))
+        MR_TRY(check_weights(g, b));
+    else
+        MR_TRY(check_matrix("B", g->trans_b ? g->n : g->k, g->trans_b ? g->k : g->n, g->ldb, g->offset_b, g->stride_b,
+                            g->batch, b));
     return check_matrix("C", g->m, g->n, g->ldc, g->offset_c, g->stride_c, g->batch, c);
 }
 
@@ -173,9 +190,8 @@ static CLBlastStatusCode clblast_product(mr_runtime *rt, const struct mr_gemm *g
                                       rt->gemm->scratch.mem);
 }
 
-static int need_scratch(mr_runtime *rt, size_t count)
+static int need_scratch(mr_runtime *rt, mr_tensor *scratch, size_t count)
 {
-    mr_tensor *scratch = &rt->gemm->scratch;
     if (count <= scratch->count)
         return 0;
     mr_tensor_free(rt, scratch); /* OpenCL keeps it until the commands that use it are done */
@@ -192,7 +208,7 @@ static int try_clblast(mr_runtime *rt, const struct mr_gemm *g, const mr_tensor 
     if (prepare_clblast(rt))
         status = clblast_scratch(rt, g, &bytes);
     if (status == CLBlastSuccess) {
-        MR_TRY(need_scratch(rt, (bytes + 3) / 4));
+        MR_TRY(need_scratch(rt, &rt->gemm->scratch, (bytes + 3) / 4));
         status = clblast_product(rt, g, a, b, c, mr_profile_slot(rt, &event));
     }
     if (status != CLBlastSuccess) {
@@ -209,29 +225,89 @@ static int try_clblast(mr_runtime *rt, const struct mr_gemm *g, const mr_tensor 
     return 1;
 }
 
+/* Weights that are widened at a time: rows of W. */
+static int widened_rows(const struct mr_gemm *g)
+{
+    enum { FLOATS = 1 << 23 };
+    int rows = FLOATS / g->k / MR_ROWS_TOGETHER * MR_ROWS_TOGETHER;
+    return rows < MR_ROWS_TOGETHER ? MR_ROWS_TOGETHER : rows < g->n ? rows : g->n;
+}
+
+/* The same for B in a format of weights: some of its rows at a time become floats. */
+static int try_clblast_widened(mr_runtime *rt, const struct mr_gemm *g, const mr_tensor *a, const mr_tensor *b,
+                               const mr_tensor *c)
+{
+    int most = widened_rows(g);
+    mr_tensor *widened = &rt->gemm->widened;
+    MR_TRY(need_scratch(rt, widened, (size_t)most * (size_t)g->k));
+    for (int j = 0; j < g->n; j += most) {
+        struct mr_gemm part = *g;
+        part.n = g->n - j < most ? g->n - j : most;
+        part.bias = NULL;
+        part.offset_b = 0;
+        part.offset_c = g->offset_c + (size_t)j;
+        MR_TRY(mr_gemm_widen(rt, b, g->k, g->offset_b / (size_t)g->k + (size_t)j, part.n, widened));
+        int done = try_clblast(rt, &part, a, widened, c);
+        if (done <= 0)
+            return j > 0 && !done ? mr_fail(MR_EDEVICE, "gemm: CLBlast stops amid a product") : done;
+    }
+    if (g->bias)
+        MR_TRY(mr_gemm_add_bias(rt, g, c));
+    return 1;
+}
+
 /* ---- the door ------------------------------------------------------------------------------------------ */
+
+/* Whether the product takes the kernels of cl/products.cl. */
+static bool is_few_rows(const struct mr_gemm *g)
+{
+    return mr_is_weights(g->format) && !g->trans_a && g->m <= MR_GEMM_ROWS;
+}
 
 static bool takes_clblast(const mr_runtime *rt, const struct mr_gemm *g, const struct mr_gemm_rule *rule)
 {
     const struct mr_gemm_state *state = rt->gemm;
-    return !state->failed && !mr_gemm_is_vectors(g) &&
+    return !state->failed && (mr_is_weights(g->format) || !mr_gemm_is_vectors(g)) && !is_few_rows(g) &&
            (state->override == 'c' || (rule->clblast && state->override != 'o'));
+}
+
+static int few_rows(mr_runtime *rt, const struct mr_gemm *g, const mr_tensor *a, const mr_tensor *b, const mr_tensor *c)
+{
+    struct mr_product p = {.x = a,
+                           .w = b,
+                           .bias = g->bias,
+                           .y = c,
+                           .add = g->beta != 0 ? c : NULL,
+                           .offset_x = g->offset_a,
+                           .offset_w = g->offset_b,
+                           .offset_y = g->offset_c,
+                           .offset_add = g->offset_c,
+                           .ldx = g->lda,
+                           .ldy = g->ldc,
+                           .ld_add = g->ldc,
+                           .n = g->n,
+                           .k = g->k};
+    return mr_products_launch(rt, &p, 1, g->m);
 }
 
 int mr_gemm(mr_runtime *rt, const struct mr_gemm *given, const mr_tensor *a, const mr_tensor *b, const mr_tensor *c)
 {
     struct mr_gemm g;
     MR_TRY(complete(given, &g));
+    g.format = b && b->mem ? b->dtype : MR_F32;
     MR_TRY(check(&g, a, b, c));
-    if (mr_gemm_is_vectors(&g))
+    if (is_few_rows(&g))
+        return few_rows(rt, &g, a, b, c);
+    bool weights = mr_is_weights(g.format);
+    if (!weights && mr_gemm_is_vectors(&g))
         return mr_gemm_vectors(rt, &g, a, b, c);
     const struct mr_gemm_rule *rule = mr_gemm_table_choose(&rt->gemm->table, &g);
     if (takes_clblast(rt, &g, rule)) {
-        int done = try_clblast(rt, &g, a, b, c);
+        int done = weights ? try_clblast_widened(rt, &g, a, b, c) : try_clblast(rt, &g, a, b, c);
         if (done)
             return done < 0 ? done : 0;
     }
-    MR_TRY(need_scratch(rt, mr_gemm_own_scratch(rt, &g, &rule->tiles)));
+    MR_TRY(need_scratch(rt, &rt->gemm->scratch, mr_gemm_own_scratch(rt, &g, &rule->tiles)));
     return mr_gemm_own(rt, &g, &rule->tiles, a, b, c, &rt->gemm->scratch);
 }
 
@@ -240,11 +316,19 @@ int mr_gemm_scratch(mr_runtime *rt, const struct mr_gemm *given, size_t *bytes)
     struct mr_gemm g;
     *bytes = 0;
     MR_TRY(complete(given, &g));
+    bool weights = mr_is_weights(g.format);
     const struct mr_gemm_rule *rule = mr_gemm_table_choose(&rt->gemm->table, &g);
-    if (mr_gemm_is_vectors(&g))
+    if (is_few_rows(&g) || (!weights && mr_gemm_is_vectors(&g)))
         return 0;
-    if (takes_clblast(rt, &g, rule) && prepare_clblast(rt) && clblast_scratch(rt, &g, bytes) == CLBlastSuccess)
-        return 0;
+    if (takes_clblast(rt, &g, rule) && prepare_clblast(rt)) {
+        size_t widened = weights ? (size_t)widened_rows(&g) * (size_t)g.k * sizeof(float) : 0;
+        if (weights)
+            g.n = widened_rows(&g);
+        if (clblast_scratch(rt, &g, bytes) == CLBlastSuccess) {
+            *bytes += widened;
+            return 0;
+        }
+    }
     *bytes = mr_gemm_own_scratch(rt, &g, &rule->tiles) * sizeof(float);
     return 0;
 }

@@ -9,7 +9,9 @@
 /* C[m,n] = op(A)[m,k] · op(B)[k,n] + beta · C (+ bias), row-major; op transposes where trans_* is set, so that A
  * is stored (k,m) and B (n,k). Leading dimensions in elements, 0: tight. Offsets are elements into the tensors.
  * batch (0 counts as 1) products lie stride_* elements apart. beta is 0 (C is not read) or 1. C's elements must
- * not be among A's or B's; all three may lie in one tensor. bias [n], NULL for none, is added to every row. */
+ * not be among A's or B's; all three may lie in one tensor. bias [n], NULL for none, is added to every row.
+ * B may be in a format of weights where trans_b is set: tight, no batch, beginning at a multiple of MR_ROWS_TOGETHER
+ * rows. Of such a product with up to MR_GEMM_ROWS rows, a row's bits do not depend on how many there are. */
 struct mr_gemm {
     int m, n, k;
     bool trans_a, trans_b;
@@ -19,7 +21,10 @@ struct mr_gemm {
     int batch;
     size_t stride_a, stride_b, stride_c;
     const mr_tensor *bias;
+    enum mr_element format; /* of B, for mr_gemm_scratch and mr_gemm_provider; mr_gemm takes B's own */
 };
+
+enum { MR_GEMM_ROWS = 64 };
 
 int mr_gemm(mr_runtime *rt, const struct mr_gemm *g, const mr_tensor *a, const mr_tensor *b, const mr_tensor *c);
 

@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/alloc.h"
 
@@ -81,7 +82,8 @@ bool mr_gemm_is_vectors(const struct mr_gemm *g)
 static void note(mr_runtime *rt, const struct mr_gemm *g)
 {
     double m = g->m, n = g->n, k = g->k, batch = g->batch;
-    mr_profile_note(rt, 4 * batch * (m * k + k * n + (g->beta != 0 ? 2 : 1) * m * n), 2 * batch * m * n * k);
+    double weight = (double)mr_element_block_bytes(g->format) / (double)mr_element_block(g->format);
+    mr_profile_note(rt, batch * (4 * m * k + weight * k * n + (g->beta != 0 ? 8 : 4) * m * n), 2 * batch * m * n * k);
 }
 
 /* Outputs that a group takes one after the other: some microseconds of reading. */
@@ -135,7 +137,7 @@ struct cut {
     int panels, groups;      /* per product or slice */
     int slices, slice_depth; /* of k; 1 slice: the sum is not cut */
     size_t local_size;
-    char defines[64];
+    char defines[80];
 };
 
 enum { GROUPS_A_UNIT = 4 };
@@ -146,8 +148,11 @@ static void cut_for_cpu(const struct mr_device_info *info, const struct mr_gemm 
 {
     enum { MOST_ROWS = 256, LEAST_TILES = 4, CACHED = 1 << 17 /* floats */, MOST_PANELS = 4 };
     int width = tiles->vectors * info->vec, depth = tiles->depth, wanted = GROUPS_A_UNIT * info->compute_units;
-    while (depth > 16 && (size_t)depth * (size_t)width * sizeof(float) > info->local_memory)
+    int block = at_least(16, (int)mr_element_block(g->format)); /* a panel's depth is in whole blocks */
+    while (depth > block && (size_t)depth * (size_t)width * sizeof(float) > info->local_memory)
         depth /= 2;
+    if (mr_is_weights(g->format))
+        depth = at_least(depth / block, 1) * block;
     int tall = parts(g->m, tiles->rows), wide = parts(g->n, width);
     int chunks = parts(g->m, MOST_ROWS);
     while ((double)wide * chunks * g->batch < wanted && tall / (chunks + 1) >= LEAST_TILES)
@@ -180,13 +185,13 @@ static void cut_for_gpu(const struct mr_device_info *info, const struct mr_gemm_
 static void cut_depth(const struct mr_device_info *info, const struct mr_gemm *g, struct cut *cut)
 {
     bool alone = info->lanes == 1;
-    int least = alone ? 512 : 64; /* positions of a slice */
+    int least = alone ? 512 : 64, step = at_least(16, (int)mr_element_block(g->format)); /* positions of a slice */
     int wanted = (alone ? 1 : GROUPS_A_UNIT) * info->compute_units;
     cut->groups = at_most(parts(g->m, cut->rows), 1 << 15) * at_most(parts(g->n, cut->columns), 1 << 15);
     cut->slices = 1;
     if (g->batch == 1 && cut->groups < wanted)
         cut->slices = at_least(1, at_most(parts(wanted, cut->groups), g->k / least));
-    cut->slice_depth = cut->slices > 1 ? parts(parts(g->k, cut->slices), 16) * 16 : g->k;
+    cut->slice_depth = cut->slices > 1 ? parts(parts(g->k, cut->slices), step) * step : g->k;
     cut->slices = parts(g->k, cut->slice_depth);
 }
 
@@ -198,6 +203,10 @@ static struct cut cut_product(const mr_runtime *rt, const struct mr_gemm *g, con
         cut_for_cpu(info, g, tiles, &cut);
     else
         cut_for_gpu(info, tiles, &cut);
+    if (mr_is_weights(g->format)) {
+        size_t used = strlen(cut.defines);
+        snprintf(cut.defines + used, sizeof cut.defines - used, " -DFORMAT=%d", (int)g->format);
+    }
     cut_depth(info, g, &cut);
     return cut;
 }
@@ -220,22 +229,32 @@ int mr_gemm_own(mr_runtime *rt, const struct mr_gemm *g, const struct mr_gemm_ti
                 const mr_tensor *b, const mr_tensor *c, const mr_tensor *scratch)
 {
     struct cut cut = cut_product(rt, g, tiles);
-    bool sliced = cut.slices > 1;
-    size_t depth = (size_t)cut.slice_depth;
+    bool sliced = cut.slices > 1, weights = mr_is_weights(g->format);
+    size_t depth = (size_t)cut.slice_depth, next_b = depth * (size_t)(g->trans_b ? 1 : g->ldb);
     struct mr_range range = {
         {(size_t)parts(g->n, cut.columns), (size_t)parts(g->m, cut.rows), (size_t)(sliced ? cut.slices : g->batch)},
         cut.local_size,
         cut.defines};
     note(rt, g);
-    MR_TRY(mr_launch(rt, "gemm_own", range, mr_in(a), mr_in(b), mr_out(sliced ? scratch : c),
-                     mr_in(sliced ? NULL : g->bias), mr_ulong(g->offset_a), mr_ulong(g->offset_b),
-                     mr_ulong(sliced ? 0 : g->offset_c), mr_ulong(sliced ? depth * (size_t)col_a(g) : g->stride_a),
-                     mr_ulong(sliced ? depth * (size_t)(g->trans_b ? 1 : g->ldb) : g->stride_b),
-                     mr_ulong(sliced ? (size_t)g->m * (size_t)g->n : g->stride_c), mr_int(g->m), mr_int(g->n),
-                     mr_int(cut.slice_depth), mr_int(sliced ? g->k : 0), mr_int(row_a(g)), mr_int(col_a(g)),
-                     mr_int(g->ldb), mr_int(g->trans_b), mr_int(sliced ? g->n : g->ldc),
-                     mr_int(!sliced && g->beta != 0), mr_int(cut.rows), mr_int(cut.panels)));
+    MR_TRY(mr_launch(
+        rt, "gemm_own", range, mr_in(a), mr_in(b), mr_out(sliced ? scratch : c), mr_in(sliced ? NULL : g->bias),
+        mr_ulong(g->offset_a), mr_ulong(weights ? g->offset_b / (size_t)g->k : g->offset_b),
+        mr_ulong(sliced ? 0 : g->offset_c), mr_ulong(sliced ? depth * (size_t)col_a(g) : g->stride_a),
+        mr_ulong(sliced ? next_b : g->stride_b), mr_ulong(sliced ? (size_t)g->m * (size_t)g->n : g->stride_c),
+        mr_int(g->m), mr_int(g->n), mr_int(cut.slice_depth), mr_int(sliced ? g->k : 0), mr_int(row_a(g)),
+        mr_int(col_a(g)), mr_int(g->ldb), mr_int(weights ? (int)(b->count / (size_t)g->k) : g->trans_b),
+        mr_int(sliced ? g->n : g->ldc), mr_int(!sliced && g->beta != 0), mr_int(cut.rows), mr_int(cut.panels)));
     return sliced ? add_parts(rt, g, scratch, cut.slices, g->beta != 0, g->offset_c, c) : 0;
+}
+
+int mr_gemm_widen(mr_runtime *rt, const mr_tensor *w, int k, size_t first, int rows, const mr_tensor *to)
+{
+    char defines[24];
+    snprintf(defines, sizeof defines, "-DFORMAT=%d", (int)w->dtype);
+    struct mr_range range = mr_items(rt, (size_t)rows * (size_t)k);
+    range.defines = defines;
+    return mr_launch(rt, "gemm_widen", range, mr_in(w), mr_out(to), mr_int((int)(w->count / (size_t)k)), mr_int(k),
+                     mr_int((int)first), mr_int(rows));
 }
 
 int mr_gemm_add_bias(mr_runtime *rt, const struct mr_gemm *g, const mr_tensor *c)

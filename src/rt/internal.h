@@ -127,6 +127,16 @@ bool mr_cache_load(mr_runtime *rt, struct mr_program *program);
 /* Writes the entries of programs that are new or have grown; what fails is logged only. */
 void mr_cache_write(mr_runtime *rt);
 
+/* ---- tensor.c, weights.c -------------------------------------------------------------------------------- */
+
+/* A view of some bytes of a tensor's memory as `count` elements of any kind. */
+int mr_tensor_window(mr_runtime *rt, mr_tensor *view, const mr_tensor *of, size_t start, enum mr_element dtype,
+                     size_t count);
+
+/* Bytes from `start` on, as they lie on the device. */
+int mr_write_bytes(mr_runtime *rt, const mr_tensor *t, size_t start, size_t bytes, const void *host);
+int mr_read_bytes(mr_runtime *rt, const mr_tensor *t, size_t start, size_t bytes, void *host);
+
 /* ---- gemm.c -------------------------------------------------------------------------------------------- */
 
 /* Reads the table of matrix products and MICRORWKV_GEMM. */

@@ -23,7 +23,7 @@ struct mr_range mr_items(const mr_runtime *rt, size_t items)
 
 static const char *passed(int kind)
 {
-    static const char *const words[] = {"mr_in", "mr_out", "mr_int", "mr_uint", "mr_float", "mr_ulong"};
+    static const char *const words[] = {"mr_in", "mr_out", "mr_int", "mr_uint", "mr_float", "mr_ulong", "mr_int16"};
     return words[kind];
 }
 
@@ -34,7 +34,7 @@ static const char *declared(const struct mr_parameter *p)
         {"global const float *", "global const int *", "global const ... *"},
         {"global float *", "global int *", "global ... *"},
     };
-    static const char *const scalars[] = {"int", "uint", "float", "ulong"};
+    static const char *const scalars[] = {"int", "uint", "float", "ulong", "int16"};
     return p->kind <= MR_ARG_OUT ? pointers[p->kind][p->pointee] : scalars[p->kind - MR_ARG_INT];
 }
 
@@ -46,9 +46,13 @@ static int check_argument(const struct mr_kernel *kernel, int i, const struct mr
                        declared(p), passed(p->kind), passed((int)arg->kind));
     if (arg->kind > MR_ARG_OUT || p->pointee == MR_POINTEE_ANY || !arg->as.tensor || !arg->as.tensor->mem)
         return 0;
-    if ((int)arg->as.tensor->dtype != (int)p->pointee)
+    enum mr_element dtype = arg->as.tensor->dtype;
+    if ((int)dtype != (int)p->pointee)
         return mr_fail(MR_EINVAL, "%s: argument %d '%s' is a `%s`, the tensor holds %s", kernel->name, i + 1, p->name,
-                       declared(p), arg->as.tensor->dtype == MR_F32 ? "floats" : "integers");
+                       declared(p),
+                       dtype == MR_F32   ? "floats"
+                       : dtype == MR_I32 ? "integers"
+                                         : mr_element_name(dtype));
     return 0;
 }
 
@@ -66,6 +70,10 @@ static int set_argument(const struct mr_variant *variant, int i, const struct mr
     case MR_ARG_ULONG:
         size = sizeof arg->as.ul;
         value = &arg->as.ul;
+        break;
+    case MR_ARG_INT16:
+        size = 16 * sizeof(cl_int);
+        value = arg->as.i16;
         break;
     default:
         size = sizeof arg->as.i;

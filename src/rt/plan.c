@@ -10,7 +10,7 @@
 #include "rt/host_memory.h"
 #include "rt/internal.h"
 
-enum { ELEMENT = 4, LEAST_ALIGNMENT = 256 };
+enum { ELEMENT = 4 /* bytes that places and limits are told in */, LEAST_ALIGNMENT = 256 };
 static const size_t largest_segment = ((size_t)1 << 30) * ELEMENT; /* bytes */
 
 /* The segments of one kind of memory, and where the next tensor goes. */
@@ -110,7 +110,7 @@ static int add_segment(struct layout *l)
 /* Both sizes are at most the limit, which is a multiple of the alignment: nothing overflows. */
 static int place(const mr_plan *plan, struct layout *l, struct item *item)
 {
-    size_t bytes = item->count * ELEMENT, start = mr_round_up(l->end, plan->alignment);
+    size_t bytes = mr_element_bytes(item->dtype, item->count), start = mr_round_up(l->end, plan->alignment);
     if (start + bytes > plan->limit) {
         l->segment++;
         start = 0;
@@ -134,7 +134,10 @@ int mr_plan_add(mr_plan *plan, enum mr_memory kind, mr_tensor *where, enum mr_el
         *where = (mr_tensor){0};
     if (count == 0)
         return 0;
-    if (count > plan->limit / ELEMENT)
+    if (count % mr_element_block(dtype))
+        return mr_fail(MR_EINVAL, "mr_plan_add: %zu elements of %s are no whole blocks of %zu", count,
+                       mr_element_name(dtype), mr_element_block(dtype));
+    if (count > largest_segment / ELEMENT || mr_element_bytes(dtype, count) > plan->limit)
         return mr_fail(MR_ENOMEM,
                        "a tensor of %zu elements (%s) is larger than one piece of memory, %zu elements at "
                        "most: take smaller sizes",
@@ -225,11 +228,11 @@ static int make_views(const mr_plan *plan, mr_runtime *rt, mr_arena *arena)
         if (!item->where)
             continue;
         mr_tensor view;
-        size_t offset = item->offset / ELEMENT;
-        MR_TRY(mr_tensor_view(rt, &view, &arena->segments[item->kind][item->segment], offset, item->count));
-        view.dtype = item->dtype;
+        const mr_tensor *segment = &arena->segments[item->kind][item->segment];
+        MR_TRY(mr_tensor_window(rt, &view, segment, item->offset, item->dtype, item->count));
         *item->where = view;
-        arena->tensors[arena->tensor_count++] = (struct placed){view.mem, item->where, offset, item->segment};
+        arena->tensors[arena->tensor_count++] =
+            (struct placed){view.mem, item->where, item->offset / ELEMENT, item->segment};
     }
     qsort(arena->tensors, arena->tensor_count, sizeof *arena->tensors, by_mem);
     return 0;

@@ -39,7 +39,9 @@ MR_API void mr_runtime_close(mr_runtime *rt);
 /* NULL: a middling CPU, to plan for where there is no device. */
 const struct mr_device_info *mr_runtime_info(const mr_runtime *rt);
 
-enum mr_element { MR_F32, MR_I32 }; /* on the device, 4 bytes each */
+/* From MR_F16 on: formats of weights, matrices [n,k] that products read (rt/gemm.h, ops/products.h). The quantised ones
+ * hold 32 numbers of a row in a block, so that k is a multiple of 32. */
+enum mr_element { MR_F32, MR_I32, MR_F16, MR_BF16, MR_Q8_0, MR_Q5_1, MR_Q5_0, MR_Q4_1, MR_Q4_0, MR_ELEMENTS };
 
 /* A piece of device memory; at most 2^30 elements. {0} is none. */
 typedef struct mr_tensor {
@@ -48,10 +50,23 @@ typedef struct mr_tensor {
     enum mr_element dtype;
 } mr_tensor;
 
+const char *mr_element_name(enum mr_element dtype); /* "f32", "q8_0" */
+/* Elements stored together, 1 or 32, and the bytes they take. */
+size_t mr_element_block(enum mr_element dtype);
+size_t mr_element_block_bytes(enum mr_element dtype);
+/* Device memory that `count` elements (whole blocks) take; a format of weights has a few bytes more than its blocks,
+ * so that its last rows can be read by whole vectors. */
+size_t mr_element_bytes(enum mr_element dtype, size_t count);
+static inline bool mr_is_weights(enum mr_element dtype)
+{
+    return dtype >= MR_F16;
+}
+
 /* New memory, not set. Counted in mr_device_bytes. */
 int mr_tensor_alloc(mr_runtime *rt, mr_tensor *t, enum mr_element dtype, size_t count);
 /* A view of count elements from `offset` on (a sub-buffer): offset * 4 must be a multiple of base_align.
- * Views are freed like tensors, before what they show. A view of a view is fine. */
+ * Views are freed like tensors, before what they show. A view of a view is fine. In a format of weights a tensor can
+ * only be viewed, copied, read or written whole, or row by row (below): its rows do not lie one behind the other. */
 int mr_tensor_view(mr_runtime *rt, mr_tensor *view, const mr_tensor *of, size_t offset, size_t count);
 /* Frees and zeroes; {0} is fine. */
 void mr_tensor_free(mr_runtime *rt, mr_tensor *t);
@@ -66,6 +81,14 @@ int mr_zero(mr_runtime *rt, const mr_tensor *t); /* all elements 0 */
  * where the device shares the host's memory. What `write` maps has no content before it is written. */
 int mr_tensor_map(mr_runtime *rt, const mr_tensor *t, size_t offset, size_t count, bool write, void **host);
 int mr_tensor_unmap(mr_runtime *rt, const mr_tensor *t, void *host);
+
+/* Rows first .. first+rows-1 of a matrix [t->count / k, k] in any format, from host memory and back, as files hold
+ * them: row after row, quantised ones in blocks of 32 (f16 d, then f16 m, u32 of fifth bits, digits). On the device the
+ * rows of a format of weights are interleaved: `first` is a multiple of MR_ROWS_TOGETHER, and so is `rows` unless the
+ * matrix ends there. MR_EINVAL otherwise, and if k is no multiple of the block. */
+enum { MR_ROWS_TOGETHER = 256 };
+int mr_write_rows(mr_runtime *rt, const mr_tensor *t, size_t k, size_t first, size_t rows, const void *host);
+int mr_read_rows(mr_runtime *rt, const mr_tensor *t, size_t k, size_t first, size_t rows, void *host);
 int mr_flush(mr_runtime *rt);  /* starts what is queued */
 int mr_finish(mr_runtime *rt); /* waits for it */
 
@@ -75,13 +98,14 @@ void mr_device_bytes(const mr_runtime *rt, size_t *now, size_t *peak);
 /* ---- launches ------------------------------------------------------------------------------------------ */
 
 struct mr_arg {
-    enum { MR_ARG_IN, MR_ARG_OUT, MR_ARG_INT, MR_ARG_UINT, MR_ARG_FLOAT, MR_ARG_ULONG } kind;
+    enum { MR_ARG_IN, MR_ARG_OUT, MR_ARG_INT, MR_ARG_UINT, MR_ARG_FLOAT, MR_ARG_ULONG, MR_ARG_INT16 } kind;
     union {
         const mr_tensor *tensor;
         int32_t i;
         uint32_t u;
         float f;
         uint64_t ul;
+        const int32_t *i16;
     } as;
 };
 
@@ -109,6 +133,10 @@ static inline struct mr_arg mr_float(float f)
 static inline struct mr_arg mr_ulong(uint64_t u)
 {
     return (struct mr_arg){MR_ARG_ULONG, {.ul = u}};
+}
+static inline struct mr_arg mr_int16(const int32_t sixteen[16]) /* an int16: many sizes in one argument */
+{
+    return (struct mr_arg){MR_ARG_INT16, {.i16 = sixteen}};
 }
 
 /* Work-groups in up to three dimensions (0 counts as 1) of local_size work-items (dimension 0 only).

@@ -6,7 +6,6 @@
 #include "base/alloc.h"
 #include "rt/internal.h"
 
-enum { ELEMENT = 4 };
 static const size_t largest_tensor = (size_t)1 << 30; /* elements */
 static const size_t largest_staged = (size_t)1 << 22; /* bytes: larger writes wait instead of being copied */
 
@@ -15,7 +14,10 @@ int mr_tensor_alloc(mr_runtime *rt, mr_tensor *t, enum mr_element dtype, size_t 
     *t = (mr_tensor){0};
     if (count == 0 || count > largest_tensor)
         return mr_fail(MR_EINVAL, "a tensor of %zu elements: allowed are 1 to %zu", count, largest_tensor);
-    size_t bytes = count * ELEMENT;
+    if (count % mr_element_block(dtype))
+        return mr_fail(MR_EINVAL, "a tensor of %zu elements in blocks of %zu: not a whole number of blocks", count,
+                       mr_element_block(dtype));
+    size_t bytes = mr_element_bytes(dtype, count);
     if (bytes > rt->info.max_alloc)
         return mr_fail(MR_ENOMEM, "a tensor of %.1f MiB is larger than the %.1f MiB that '%s' allocates at once",
                        (double)bytes / 0x1p20, (double)rt->info.max_alloc / 0x1p20, rt->info.name);
@@ -37,30 +39,40 @@ static int check_part(const char *what, const mr_tensor *t, size_t offset, size_
         return mr_fail(MR_EINVAL, "%s: the tensor has no memory", what);
     if (count > t->count || offset > t->count - count)
         return mr_fail(MR_EINVAL, "%s: elements %zu to %zu of a tensor of %zu", what, offset, offset + count, t->count);
+    if (mr_is_weights(t->dtype) && (offset > 0 || count < t->count))
+        return mr_fail(MR_EINVAL, "%s: elements %zu to %zu of %zu in %s, whose rows are interleaved: all or none", what,
+                       offset, offset + count, t->count, mr_element_name(t->dtype));
+    return 0;
+}
+
+int mr_tensor_window(mr_runtime *rt, mr_tensor *view, const mr_tensor *of, size_t start, enum mr_element dtype,
+                     size_t count)
+{
+    size_t bytes = mr_element_bytes(dtype, count);
+    if (count == 0 || start % rt->info.base_align)
+        return mr_fail(MR_EINVAL,
+                       "mr_tensor_view: %zu elements from byte %zu on: views begin at multiples of %zu bytes", count,
+                       start, rt->info.base_align);
+    /* OpenCL has no views of views: take the memory below */
+    cl_mem parent = NULL;
+    size_t below = 0;
+    cl_int status = clGetMemObjectInfo(of->mem, CL_MEM_ASSOCIATED_MEMOBJECT, sizeof parent, &parent, NULL);
+    if (!status && parent)
+        status = clGetMemObjectInfo(of->mem, CL_MEM_OFFSET, sizeof below, &below, NULL);
+    if (status)
+        return mr_cl_fail(status, "mr_tensor_view: the tensor cannot be asked for its place");
+    cl_buffer_region region = {below + start, bytes};
+    cl_mem mem = clCreateSubBuffer(parent ? parent : of->mem, 0, CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
+    if (!mem)
+        return mr_cl_fail(status, "mr_tensor_view: %zu elements from byte %zu on", count, start);
+    *view = (mr_tensor){mem, count, dtype};
     return 0;
 }
 
 int mr_tensor_view(mr_runtime *rt, mr_tensor *view, const mr_tensor *of, size_t offset, size_t count)
 {
     MR_TRY(check_part("mr_tensor_view", of, offset, count));
-    if (count == 0 || offset * ELEMENT % rt->info.base_align)
-        return mr_fail(MR_EINVAL, "mr_tensor_view: %zu elements from %zu on: views begin at multiples of %zu bytes",
-                       count, offset, rt->info.base_align);
-    /* OpenCL has no views of views: take the memory below */
-    cl_mem parent = NULL;
-    size_t start = 0;
-    cl_int status = clGetMemObjectInfo(of->mem, CL_MEM_ASSOCIATED_MEMOBJECT, sizeof parent, &parent, NULL);
-    if (!status && parent)
-        status = clGetMemObjectInfo(of->mem, CL_MEM_OFFSET, sizeof start, &start, NULL);
-    if (status)
-        return mr_cl_fail(status, "mr_tensor_view: the tensor cannot be asked for its place");
-    cl_buffer_region region = {start + offset * ELEMENT, count * ELEMENT};
-    enum mr_element dtype = of->dtype;
-    cl_mem mem = clCreateSubBuffer(parent ? parent : of->mem, 0, CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
-    if (!mem)
-        return mr_cl_fail(status, "mr_tensor_view: %zu elements from %zu on", count, offset);
-    *view = (mr_tensor){mem, count, dtype};
-    return 0;
+    return mr_tensor_window(rt, view, of, offset * mr_element_block_bytes(of->dtype), of->dtype, count);
 }
 
 void mr_tensor_free(mr_runtime *rt, mr_tensor *t)
@@ -69,7 +81,7 @@ void mr_tensor_free(mr_runtime *rt, mr_tensor *t)
         cl_mem parent = NULL;
         clGetMemObjectInfo(t->mem, CL_MEM_ASSOCIATED_MEMOBJECT, sizeof parent, &parent, NULL);
         if (!parent)
-            rt->bytes -= t->count * ELEMENT;
+            rt->bytes -= mr_element_bytes(t->dtype, t->count);
         clReleaseMemObject(t->mem);
     }
     *t = (mr_tensor){0};
@@ -117,33 +129,41 @@ static int write_staged(mr_runtime *rt, const mr_tensor *t, size_t offset, size_
     return mr_queued(rt, "(write)", event, (double)bytes);
 }
 
-int mr_write(mr_runtime *rt, const mr_tensor *t, size_t offset, size_t count, const void *host)
+int mr_write_bytes(mr_runtime *rt, const mr_tensor *t, size_t start, size_t bytes, const void *host)
 {
-    MR_TRY(check_part("mr_write", t, offset, count));
-    size_t bytes = count * ELEMENT;
-    if (bytes == 0)
-        return 0;
     if (bytes <= largest_staged)
-        return write_staged(rt, t, offset * ELEMENT, bytes, host);
+        return write_staged(rt, t, start, bytes, host);
     cl_event event;
-    cl_int status = clEnqueueWriteBuffer(rt->queue, t->mem, CL_TRUE, offset * ELEMENT, bytes, host, 0, NULL,
-                                         mr_profile_slot(rt, &event));
+    cl_int status =
+        clEnqueueWriteBuffer(rt->queue, t->mem, CL_TRUE, start, bytes, host, 0, NULL, mr_profile_slot(rt, &event));
     if (status)
         return mr_cl_fail(status, "%zu bytes cannot be written to the device", bytes);
     return mr_queued(rt, "(write)", event, (double)bytes);
 }
 
+int mr_read_bytes(mr_runtime *rt, const mr_tensor *t, size_t start, size_t bytes, void *host)
+{
+    cl_event event;
+    cl_int status =
+        clEnqueueReadBuffer(rt->queue, t->mem, CL_TRUE, start, bytes, host, 0, NULL, mr_profile_slot(rt, &event));
+    if (status)
+        return mr_cl_fail(status, "%zu bytes cannot be read from the device", bytes);
+    return mr_queued(rt, "(read)", event, (double)bytes);
+}
+
+/* Elements of 4 bytes, or all of a tensor as it lies there. */
+int mr_write(mr_runtime *rt, const mr_tensor *t, size_t offset, size_t count, const void *host)
+{
+    MR_TRY(check_part("mr_write", t, offset, count));
+    size_t size = mr_element_block_bytes(t->dtype);
+    return count ? mr_write_bytes(rt, t, offset * size, mr_element_bytes(t->dtype, count), host) : 0;
+}
+
 int mr_read(mr_runtime *rt, const mr_tensor *t, size_t offset, size_t count, void *host)
 {
     MR_TRY(check_part("mr_read", t, offset, count));
-    if (count == 0)
-        return 0;
-    cl_event event;
-    cl_int status = clEnqueueReadBuffer(rt->queue, t->mem, CL_TRUE, offset * ELEMENT, count * ELEMENT, host, 0, NULL,
-                                        mr_profile_slot(rt, &event));
-    if (status)
-        return mr_cl_fail(status, "%zu bytes cannot be read from the device", count * ELEMENT);
-    return mr_queued(rt, "(read)", event, (double)(count * ELEMENT));
+    size_t size = mr_element_block_bytes(t->dtype);
+    return count ? mr_read_bytes(rt, t, offset * size, mr_element_bytes(t->dtype, count), host) : 0;
 }
 
 int mr_copy(mr_runtime *rt, const mr_tensor *from, size_t from_offset, const mr_tensor *to, size_t to_offset,
@@ -151,27 +171,31 @@ int mr_copy(mr_runtime *rt, const mr_tensor *from, size_t from_offset, const mr_
 {
     MR_TRY(check_part("mr_copy from", from, from_offset, count));
     MR_TRY(check_part("mr_copy to", to, to_offset, count));
+    size_t bytes = mr_element_bytes(from->dtype, count), size = mr_element_block_bytes(from->dtype);
+    if (size != mr_element_block_bytes(to->dtype) || mr_is_weights(from->dtype) != mr_is_weights(to->dtype))
+        return mr_fail(MR_EINVAL, "mr_copy: from %s to %s", mr_element_name(from->dtype), mr_element_name(to->dtype));
     if (count == 0)
         return 0;
     cl_event event;
-    cl_int status = clEnqueueCopyBuffer(rt->queue, from->mem, to->mem, from_offset * ELEMENT, to_offset * ELEMENT,
-                                        count * ELEMENT, 0, NULL, mr_profile_slot(rt, &event));
+    cl_int status = clEnqueueCopyBuffer(rt->queue, from->mem, to->mem, from_offset * size, to_offset * size, bytes, 0,
+                                        NULL, mr_profile_slot(rt, &event));
     if (status)
-        return mr_cl_fail(status, "%zu bytes cannot be copied on the device", count * ELEMENT);
-    return mr_queued(rt, "(copy)", event, 2.0 * (double)(count * ELEMENT));
+        return mr_cl_fail(status, "%zu bytes cannot be copied on the device", bytes);
+    return mr_queued(rt, "(copy)", event, 2.0 * (double)bytes);
 }
 
 int mr_zero(mr_runtime *rt, const mr_tensor *t)
 {
     MR_TRY(check_part("mr_zero", t, 0, t->count));
     const cl_uint zero = 0;
-    size_t pattern = rt->info.is_cpu ? 1 : sizeof zero; /* PoCL: one byte becomes a memset, else a slow loop */
+    size_t bytes = mr_element_bytes(t->dtype, t->count);
+    size_t pattern = rt->info.is_cpu || bytes % sizeof zero ? 1 : sizeof zero; /* PoCL: one byte becomes a memset */
     cl_event event;
-    cl_int status = clEnqueueFillBuffer(rt->queue, t->mem, &zero, pattern, 0, t->count * ELEMENT, 0, NULL,
-                                        mr_profile_slot(rt, &event));
+    cl_int status =
+        clEnqueueFillBuffer(rt->queue, t->mem, &zero, pattern, 0, bytes, 0, NULL, mr_profile_slot(rt, &event));
     if (status)
-        return mr_cl_fail(status, "%zu bytes cannot be zeroed on the device", t->count * ELEMENT);
-    return mr_queued(rt, "(zero)", event, (double)(t->count * ELEMENT));
+        return mr_cl_fail(status, "%zu bytes cannot be zeroed on the device", bytes);
+    return mr_queued(rt, "(zero)", event, (double)bytes);
 }
 
 int mr_tensor_map(mr_runtime *rt, const mr_tensor *t, size_t offset, size_t count, bool write, void **host)
@@ -180,10 +204,11 @@ int mr_tensor_map(mr_runtime *rt, const mr_tensor *t, size_t offset, size_t coun
     MR_TRY(check_part("mr_tensor_map", t, offset, count));
     if (count == 0)
         return mr_fail(MR_EINVAL, "mr_tensor_map: no elements are asked for");
+    size_t size = mr_element_block_bytes(t->dtype), bytes = mr_element_bytes(t->dtype, count);
     cl_int status;
     *host = clEnqueueMapBuffer(rt->queue, t->mem, CL_TRUE, write ? CL_MAP_WRITE_INVALIDATE_REGION : CL_MAP_READ,
-                               offset * ELEMENT, count * ELEMENT, 0, NULL, NULL, &status);
-    return *host ? 0 : mr_cl_fail(status, "%zu bytes cannot be mapped from the device", count * ELEMENT);
+                               offset * size, bytes, 0, NULL, NULL, &status);
+    return *host ? 0 : mr_cl_fail(status, "%zu bytes cannot be mapped from the device", bytes);
 }
 
 int mr_tensor_unmap(mr_runtime *rt, const mr_tensor *t, void *host)

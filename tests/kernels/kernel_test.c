@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/philox.h"
+#include "io/numbers.h"
 
 static mr_runtime *runtime;
 static char case_text[512] = "(no case named)";
@@ -146,6 +147,23 @@ mr_tensor empty_i32(size_t n)
     int32_t *a = random_integers(0, n, -123456789, -123456789);
     mr_tensor t = upload_i32(a, n);
     free(a);
+    return t;
+}
+
+mr_tensor upload_weights(enum mr_element format, double *w, size_t n, size_t k)
+{
+    enum mr_dtype dtype = (enum mr_dtype)mr_dtype_from_name(mr_element_name(format));
+    float *f = must_have(malloc(n * k * sizeof *f));
+    void *stored = must_have(malloc(n * k * sizeof *f));
+    for (size_t i = 0; i < n * k; i++)
+        f[i] = (float)w[i];
+    mr_from_f32(dtype, f, stored, n * k);
+    mr_to_f32(dtype, stored, f, n * k);
+    for (size_t i = 0; i < n * k; i++)
+        w[i] = (double)f[i];
+    mr_tensor t = allocate(format, n * k);
+    must(mr_write_rows(test_runtime(), &t, k, 0, n, stored));
+    free(f), free(stored);
     return t;
 }
 

@@ -50,6 +50,8 @@ mr_tensor upload_i32(const int32_t *a, size_t n);
 mr_tensor empty(size_t n);     /* filled with NaN: what a kernel leaves out shows */
 mr_tensor empty_i32(size_t n); /* filled with -123456789 */
 mr_tensor zeroed(size_t n);
+/* w [n,k] in a format; w itself becomes what the device holds. */
+mr_tensor upload_weights(enum mr_element format, double *w, size_t n, size_t k);
 void release(mr_tensor *t);
 double *download(const mr_tensor *t, size_t n);      /* freed by the caller */
 int32_t *download_i32(const mr_tensor *t, size_t n); /* freed by the caller */
