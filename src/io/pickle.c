@@ -47,6 +47,8 @@ void mr_pickle_free(struct mr_pickle *pickle)
             struct mr_pickled *v = &block->values[i];
             if (v->kind == MR_PICKLED_LIST || v->kind == MR_PICKLED_TUPLE || v->kind == MR_PICKLED_DICT)
                 free(v->items);
+            else if (v->kind == MR_PICKLED_OBJECT)
+                free(v->object);
             else if (v->kind == MR_PICKLED_TENSOR)
                 free(v->tensor);
             else if (v->kind == MR_PICKLED_STORAGE)
@@ -141,8 +143,8 @@ static int close_mark(struct mr_pickle_machine *m, uint64_t kind)
         m->stack.count--;
         return make_tuple(m, (size_t)n);
     }
-    struct mr_pickled *into = mr_pickle_peek(m, (size_t)n + 1);
-    if (!into || into->kind != kind || (kind == MR_PICKLED_DICT && n % 2))
+    struct mr_pickled *into = mr_pickle_container(m, mr_pickle_peek(m, (size_t)n + 1), kind);
+    if (!into || (kind == MR_PICKLED_DICT && n % 2))
         return mr_pickle_fail(m, "items that belong to no list or dictionary");
     MR_TRY(take(m, into, (size_t)n));
     m->stack.count--;
@@ -153,8 +155,8 @@ static int close_mark(struct mr_pickle_machine *m, uint64_t kind)
 static int append_item(struct mr_pickle_machine *m, uint64_t kind)
 {
     size_t n = kind == MR_PICKLED_DICT ? 2 : 1;
-    struct mr_pickled *into = mr_pickle_peek(m, n);
-    if (!into || into->kind != kind || !mr_pickle_peek(m, 0) || !mr_pickle_peek(m, n - 1))
+    struct mr_pickled *into = mr_pickle_container(m, mr_pickle_peek(m, n), kind);
+    if (!into || !mr_pickle_peek(m, 0) || !mr_pickle_peek(m, n - 1))
         return mr_pickle_fail(m, "an item that belongs to no list or dictionary");
     return take(m, into, n);
 }
@@ -311,6 +313,19 @@ static int pop_mark(struct mr_pickle_machine *m)
     return n < 0 ? mr_pickle_fail(m, "a mark is missing") : 0;
 }
 
+static int duplicate(struct mr_pickle_machine *m)
+{
+    struct mr_pickled *top = mr_pickle_peek(m, 0);
+    return top ? mr_pickle_push(m, top) : mr_pickle_fail(m, "its stack is empty");
+}
+
+/* Its items as a tuple. */
+static int frozen_set(struct mr_pickle_machine *m, uint64_t unused)
+{
+    (void)unused;
+    return close_mark(m, MR_PICKLED_TUPLE);
+}
+
 static int memoize(struct mr_pickle_machine *m)
 {
     return remember(m, m->memo.count);
@@ -358,6 +373,12 @@ static const struct operation {
     ['s'] = {NULL, append_item, 0, MR_PICKLED_DICT}, /* SETITEM */
     ['u'] = {NULL, close_mark, 0, MR_PICKLED_DICT},  /* SETITEMS */
     ['c'] = {mr_pickle_global, NULL, 0, 0},          /* GLOBAL */
+    [0x81] = {NULL, mr_pickle_new_object, 0, 1},     /* NEWOBJ */
+    [0x92] = {NULL, mr_pickle_new_object, 0, 2},     /* NEWOBJ_EX */
+    [0x8f] = {NULL, push_new, 0, MR_PICKLED_LIST},   /* EMPTY_SET */
+    [0x90] = {NULL, close_mark, 0, MR_PICKLED_LIST}, /* ADDITEMS */
+    [0x91] = {NULL, frozen_set, 0, 0},               /* FROZENSET */
+    ['2'] = {duplicate, NULL, 0, 0},                 /* DUP */
     [0x93] = {mr_pickle_stack_global, NULL, 0, 0},   /* STACK_GLOBAL */
     ['R'] = {mr_pickle_reduce, NULL, 0, 0},          /* REDUCE */
     ['b'] = {mr_pickle_build, NULL, 0, 0},           /* BUILD */
@@ -420,9 +441,15 @@ int mr_pickle_read(struct mr_pickle *pickle, const uint8_t *bytes, size_t size, 
     return err;
 }
 
+const struct mr_pickled *mr_pickled_plain(const struct mr_pickled *value)
+{
+    return value->kind == MR_PICKLED_OBJECT && value->object->content ? value->object->content : value;
+}
+
 const struct mr_pickled *mr_pickled_get(const struct mr_pickled *dict, const char *key)
 {
     const struct mr_pickled *found = NULL;
+    dict = mr_pickled_plain(dict);
     for (uint32_t i = 0; dict->kind == MR_PICKLED_DICT && i + 1 < dict->count; i += 2) {
         const struct mr_pickled *k = dict->items[i];
         if (k->kind == MR_PICKLED_TEXT && k->size == strlen(key) && !memcmp(k->text, key, k->size))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Python's pickle, as torch and plain data need it: a stack machine that builds values and never imports or
- * calls anything. What a pickle may ask for by name is a fixed list (tensors and their storages, OrderedDict,
- * torch.Size); every other name is refused, with the name. */
+ * calls anything. Names that have a meaning here are a fixed list (tensors and their storages, OrderedDict,
+ * torch.Size, numpy's scalars); what other names make are objects that nobody looks into, but for the members that
+ * the pickle gives them. Names that only an attack asks for are refused. */
 #ifndef MR_IO_PICKLE_H
 #define MR_IO_PICKLE_H
 
@@ -25,6 +26,7 @@ enum mr_pickled_kind {
     MR_PICKLED_TENSOR,
     MR_PICKLED_STORAGE,
     MR_PICKLED_NAME, /* one of the list above, not yet used */
+    MR_PICKLED_OBJECT,
     MR_PICKLED_MARK,
 };
 
@@ -52,9 +54,17 @@ struct mr_pickled {
             struct mr_pickled **items;
             uint32_t count, capacity;
         };
+        struct mr_pickled_object *object;
         struct mr_pickled_tensor *tensor;
         struct mr_pickled_storage *storage;
     };
+};
+
+/* A class or function, and what is made by calling it. */
+struct mr_pickled_object {
+    const struct mr_pickled *module, *name; /* texts */
+    const struct mr_pickled *args;          /* a tuple; NULL: it was not called */
+    struct mr_pickled *content;             /* its members (a dictionary) or items, or NULL */
 };
 
 struct mr_pickled_storage {
@@ -80,8 +90,14 @@ struct mr_pickle {
 int mr_pickle_read(struct mr_pickle *pickle, const uint8_t *bytes, size_t size, const char *what);
 void mr_pickle_free(struct mr_pickle *pickle); /* {0} is fine */
 
+/* What an object holds, if it is known; of others the value itself. */
+const struct mr_pickled *mr_pickled_plain(const struct mr_pickled *value);
+
 /* The value of a text key of a dictionary, or NULL. */
 const struct mr_pickled *mr_pickled_get(const struct mr_pickled *dict, const char *key);
+
+/* "module.name" of a class or function in printable ASCII, cut where it is long. */
+void mr_pickle_full_name(const struct mr_pickled *module, const struct mr_pickled *name, char full[256]);
 
 /* The storage class of a number format (as in "torch FloatStorage"), or NULL where torch has none. */
 const char *mr_pickle_storage_name(enum mr_dtype dtype);

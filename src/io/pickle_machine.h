@@ -32,11 +32,15 @@ int mr_pickle_push(struct mr_pickle_machine *m, struct mr_pickled *value);
 /* The value `depth` below the top, or NULL when there is none (a mark is none). */
 struct mr_pickled *mr_pickle_peek(const struct mr_pickle_machine *m, size_t depth);
 
-/* The operations GLOBAL, STACK_GLOBAL, BINPERSID, REDUCE, BUILD. */
+/* The list or dictionary (by kind) that takes items: the value, or what an object holds. NULL: none. */
+struct mr_pickled *mr_pickle_container(struct mr_pickle_machine *m, struct mr_pickled *value, uint64_t kind);
+
+/* The operations GLOBAL, STACK_GLOBAL, BINPERSID, REDUCE, NEWOBJ (with so many tuples of arguments), BUILD. */
 int mr_pickle_global(struct mr_pickle_machine *m);
 int mr_pickle_stack_global(struct mr_pickle_machine *m);
 int mr_pickle_persistent(struct mr_pickle_machine *m);
 int mr_pickle_reduce(struct mr_pickle_machine *m);
+int mr_pickle_new_object(struct mr_pickle_machine *m, uint64_t arguments);
 int mr_pickle_build(struct mr_pickle_machine *m);
 
 #endif

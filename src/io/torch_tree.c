@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "io/torch_tree.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "base/utf8.h"
 
 /* Values may be shared or contain themselves: an honest walk visits each byte's worth of values a few times.
  */
@@ -16,6 +18,8 @@ struct walk {
     struct mr_str name; /* of the present value: keys joined by dots */
     size_t steps, text; /* values and bytes of text that may still come */
     int depth;
+    char others[400]; /* names of the objects that nobody looks into */
+    int odd_keys;     /* entries that are left out because of their keys */
 };
 
 static int visit(struct walk *w, const struct mr_pickled *v, json_t **json);
@@ -70,6 +74,26 @@ static int add_view(struct walk *w, const struct mr_pickled_tensor *tensor)
     return 0;
 }
 
+/* Enters the name of an object's class into the list. */
+static void note(struct walk *w, const struct mr_pickled_object *object)
+{
+    char full[256];
+    size_t used = strlen(w->others);
+    mr_pickle_full_name(object->module, object->name, full);
+    if (!strstr(w->others, full) && used + strlen(full) + 3 <= sizeof w->others)
+        snprintf(w->others + used, sizeof w->others - used, "%s%s", used ? ", " : "", full);
+}
+
+/* What a torch.nn.Module keeps its parts in: their names are not in those of a state dictionary either. */
+static bool is_part(const struct mr_pickled *key)
+{
+    static const char *const parts[] = {"_modules", "_parameters", "_buffers"};
+    for (int i = 0; key->kind == MR_PICKLED_TEXT && i < 3; i++)
+        if (key->size == strlen(parts[i]) && !memcmp(key->text, parts[i], key->size))
+            return true;
+    return false;
+}
+
 /* A dictionary's key as text: texts, whole numbers, and what Python prints for the other simple ones. */
 static int key_text(struct walk *w, const struct mr_pickled *key, struct mr_str *text)
 {
@@ -108,7 +132,7 @@ static int visit_item(struct walk *w, const struct mr_pickled *item, size_t from
     return 0;
 }
 
-static int visit_items(struct walk *w, const struct mr_pickled *v, json_t **json)
+static int visit_items(struct walk *w, const struct mr_pickled *v, bool object, json_t **json)
 {
     bool dict = v->kind == MR_PICKLED_DICT;
     size_t before = w->name.size;
@@ -116,13 +140,19 @@ static int visit_items(struct walk *w, const struct mr_pickled *v, json_t **json
     int err = into ? 0 : MR_ENOMEM;
     for (uint32_t i = 0; i < v->count && !err; i += dict ? 2 : 1) {
         const struct mr_pickled *item = v->items[dict ? i + 1 : i];
+        bool part = object && dict && is_part(v->items[i]);
         w->name.size = before;
-        if (before)
+        if (dict && (v->items[i]->kind == MR_PICKLED_TUPLE || v->items[i]->kind == MR_PICKLED_OBJECT ||
+                     v->items[i]->kind == MR_PICKLED_BYTES)) {
+            w->odd_keys++;
+            continue;
+        }
+        if (before && !part)
             err = mr_str_append(&w->name, ".", 1);
         size_t from = w->name.size;
         if (!err && dict && v->items[i]->kind == MR_PICKLED_TEXT)
             err = spend(w, 0, v->items[i]->size);
-        if (!err)
+        if (!err && !part)
             err = dict ? key_text(w, v->items[i], &w->name) : mr_str_printf(&w->name, "%u", i);
         if (!err && w->name.size == from)
             err = mr_str_append(&w->name, "", 0); /* an empty key: the text must still end */
@@ -142,11 +172,24 @@ static int visit_items(struct walk *w, const struct mr_pickled *v, json_t **json
     return 0;
 }
 
+/* What is no UTF-8, such as half of a surrogate pair, becomes U+FFFD. */
+static int visit_text(struct walk *w, const struct mr_pickled *v, json_t **json)
+{
+    struct mr_str text = {0};
+    int err = mr_utf8_repair(v->text, v->size, &text, NULL);
+    if (!err && !(*json = json_stringn(text.text ? text.text : "", text.size)))
+        err = mr_fail(MR_ENOMEM, "%s: out of memory", w->path);
+    mr_str_free(&text);
+    return err;
+}
+
 /* The value's JSON, or NULL where only tensors are. */
 static int visit(struct walk *w, const struct mr_pickled *v, json_t **json)
 {
     if (w->depth > MR_PICKLE_DEPTH)
         return mr_fail(MR_EFILE, "%s: its values are nested more than %d deep", w->path, MR_PICKLE_DEPTH);
+    const struct mr_pickled *whole = v;
+    v = mr_pickled_plain(v);
     MR_TRY(spend(w, 1, v->kind == MR_PICKLED_TEXT ? v->size : v->kind == MR_PICKLED_TENSOR ? w->name.size : 0));
     switch (v->kind) {
     case MR_PICKLED_NONE:
@@ -163,18 +206,24 @@ static int visit(struct walk *w, const struct mr_pickled *v, json_t **json)
         *json = mr_json_real(v->real);
         break;
     case MR_PICKLED_TEXT:
-        if (!(*json = json_stringn(v->text, v->size)))
-            return mr_fail(MR_EFILE, "%s: the text at \"%s\" is not UTF-8", w->path, w->name.text ? w->name.text : "");
-        break;
+        return visit_text(w, v, json);
     case MR_PICKLED_LIST:
     case MR_PICKLED_TUPLE:
     case MR_PICKLED_DICT:
-        return visit_items(w, v, json);
+        return visit_items(w, v, whole != v, json);
     case MR_PICKLED_TENSOR:
         MR_TRY(add_view(w, v->tensor));
         if (w->depth > 1 || v->tensor->ndim)
             return 0;
         *json = json_null(); /* its place among the others; the reader sets the number */
+        break;
+    case MR_PICKLED_OBJECT:
+        note(w, v->object);
+        *json = json_null();
+        break;
+    case MR_PICKLED_NAME:
+    case MR_PICKLED_STORAGE:
+        *json = json_null();
         break;
     default:
         return mr_fail(MR_EFILE, "%s: the value at \"%s\" is neither plain data nor a tensor", w->path,
@@ -192,12 +241,17 @@ int mr_torch_tree_read(struct mr_torch_tree *tree, size_t size, const char *path
 {
     json_t *json = NULL;
     MR_TRY(mr_pickle_read(&tree->pickle, tree->bytes, size, path));
-    if (tree->pickle.root->kind != MR_PICKLED_DICT)
+    bool object = tree->pickle.root->kind == MR_PICKLED_OBJECT; /* a whole model: what it says is not ours */
+    if (mr_pickled_plain(tree->pickle.root)->kind != MR_PICKLED_DICT)
         return mr_fail(MR_EFILE, "%s does not hold a dictionary, as checkpoints do", path);
     struct walk w = begin(tree, &tree->pickle, path);
     int err = visit(&w, tree->pickle.root, &json);
-    if (!err && json_object_update(metadata, json))
+    if (!err && !object && json_object_update(metadata, json))
         err = mr_fail(MR_ENOMEM, "%s: out of memory", path);
+    if (!err && *w.others)
+        mr_log(MR_LOG_WARNING, "%s: objects of these kinds are left out, and nothing was run: %s", path, w.others);
+    if (!err && w.odd_keys)
+        mr_log(MR_LOG_WARNING, "%s: %d entries whose keys are no texts are left out", path, w.odd_keys);
     json_decref(json);
     mr_str_free(&w.name);
     return err;

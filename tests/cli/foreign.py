@@ -1,8 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files as other programs write them: read as what they are, or named."""
+import collections
+import datetime
+import decimal
+import io
 import json
 import os
+import pathlib
+import pickle
 import struct
+import sys
+import types
+import zipfile
 
 import tiny
 from harness import PROGRAM, execute, main, run
@@ -129,6 +138,150 @@ def test_tanh_gelu_comes_back_from_nanogpt_files(folder):
     run("convert", model, folder / "b.pt").expect(0)
     assert run("info", folder / "b.pt", "--json").expect(0).json()[0]["config"]["gelu"] == "tanh"
     assert logits(folder / "b.pt", folder) == logits(model, folder)
+
+
+def fake(name, **members):
+    """A class or function as the program that wrote the file had it."""
+    module, _, last = name.rpartition(".")
+    here = sys.modules.setdefault(module, types.ModuleType(module))
+    thing = members.pop("function", None) or type(last, (members.pop("base", object),), members)
+    thing.__module__, thing.__qualname__, thing.__name__ = module, last, last
+    setattr(here, last, thing)
+    return thing
+
+
+class Tensor:
+    def __init__(self, key, shape, subclass=False):
+        self.key, self.shape, self.subclass = key, shape, subclass
+
+    def __reduce__(self):
+        strides = [1]
+        for n in reversed(self.shape[1:]):
+            strides.insert(0, strides[0] * n)
+        arguments = (Storage(self.key, self.shape), 0, tuple(self.shape), tuple(strides), False, collections.OrderedDict())
+        if self.subclass:
+            return REBUILD_TYPE, (REBUILD, SUBCLASS, arguments, {})
+        return REBUILD, arguments
+
+
+class Storage:
+    def __init__(self, key, shape):
+        self.key, self.count = key, 1
+        for n in shape:
+            self.count *= n
+
+
+REBUILD = fake("torch._utils._rebuild_tensor_v2", function=lambda *a: None)
+REBUILD_TYPE = fake("torch._tensor._rebuild_from_type_v2", function=lambda *a: None)
+SUBCLASS = fake("mylib.MyParameter")
+FLOATS = fake("torch.FloatStorage")
+
+
+class Pickler(pickle.Pickler):
+    def persistent_id(self, thing):
+        if isinstance(thing, Storage):
+            return "storage", FLOATS, thing.key, "cpu", thing.count
+        return None
+
+
+def save(path, tensors, wrap, subclass=False, protocol=2):
+    """A file as torch.save writes it, of what wrap makes of the dictionary of tensors."""
+    stream = io.BytesIO()
+    state = collections.OrderedDict((n, Tensor(str(i), t[0], subclass)) for i, (n, t) in enumerate(tensors.items()))
+    Pickler(stream, protocol).dump(wrap(state))
+    with zipfile.ZipFile(path, "w") as z:
+        z.writestr("archive/data.pkl", stream.getvalue())
+        for i, (_, numbers) in enumerate(tensors.values()):
+            z.writestr(f"archive/data/{i}", numbers.tobytes())
+    return path
+
+
+def with_members(cls, **members):
+    thing = object.__new__(cls)
+    thing.__dict__.update(members)
+    return thing
+
+
+def test_objects_beside_the_weights_do_not_stop_them(folder):
+    model = make(folder / "a.safetensors", "rwkv4", *RWKV[:3])
+    tensors, want = read(model), logits(model, folder)
+    namespace = with_members(fake("argparse.Namespace2"), lr=0.1, nested=with_members(fake("my.Config"), n=3))
+    slots = fake("my.Slots", __slots__=("a",))()
+    slots.a = 1
+    others = {
+        "namespace": namespace, "slots": slots, "path": pathlib.PurePosixPath("/tmp/x"), "set": {1, 2},
+        "frozen": frozenset("ab"), "complex": 1j, "range": range(3), "class": collections.OrderedDict,
+        "function": fake("my.functions.step", function=lambda: None), "date": datetime.datetime(2020, 1, 1),
+        "counter": collections.Counter("aab"), "default": collections.defaultdict(list, {"k": [1]}),
+        "deque": collections.deque([1, 2]), "keys": {(1, 2): 3, b"x": 4}, "list": fake("my.List", base=list)([1, 2]),
+        "bytes": b"xyz", "decimal": decimal.Decimal("1.5"), "surrogate": "a\ud800",
+    }
+    for protocol in (2, 3, 4, 5):
+        for name, thing in others.items():
+            if name == "surrogate" and protocol < 2:
+                continue
+            save(folder / "b.pth", tensors, lambda state: {"other": thing, "state_dict": state, "after": [thing, thing]},
+                 protocol=protocol)
+            assert logits(folder / "b.pth", folder) == want, (name, protocol)
+    result = run("info", save(folder / "b.pth", tensors, lambda s: {"state_dict": s, "p": others["path"]}))
+    result.expect(0, err=r"left out, and nothing was run: pathlib\.PurePosixPath")
+
+
+def test_numpy_scalars_beside_the_weights_are_numbers(folder):
+    dtype = fake("numpy.dtype", __init__=lambda self, *a: None,
+                 __reduce__=lambda self: (sys.modules["numpy"].dtype, ("f8", False, True), (3, "<", None, None, None, -1, -1, 0)))
+    scalar = fake("numpy.core.multiarray.scalar", function=lambda *a: None)
+    number = type("Scalar", (), {"__reduce__": lambda self: (scalar, (dtype(), struct.pack("<d", 1.25)))})
+    model = gpt2(folder / "a.safetensors")
+    arguments = {"n_layer": 2, "n_head": 4, "n_embd": 32, "block_size": 24, "bias": True, "vocab_size": 40, "dropout": 0.0}
+    for protocol in (2, 4):
+        save(folder / "b.pt", read(model), lambda s: {"model": s, "model_args": arguments, "iter_num": 7, "loss": number()},
+             protocol=protocol)
+        assert logits(folder / "b.pt", folder) == logits(model, folder)
+        run("convert", folder / "b.pt", folder / "c.mrw").expect(0)
+        run("convert", folder / "c.mrw", folder / "d.pt").expect(0)
+        with zipfile.ZipFile(folder / "d.pt") as z:
+            name = next(n for n in z.namelist() if n.endswith("data.pkl"))
+            assert struct.pack(">d", 1.25) in z.read(name)
+
+
+def test_configurations_that_are_objects_are_read(folder):
+    model = gpt2(folder / "a.safetensors")
+    config = with_members(fake("model.GPTConfig"), n_layer=2, n_head=4, n_embd=32, block_size=24, bias=True, vocab_size=40,
+                          dropout=0.0)
+    save(folder / "b.pt", read(model), lambda s: {"model": s, "model_args": config})
+    assert logits(folder / "b.pt", folder) == logits(model, folder)
+
+
+def test_whole_modules_are_read(folder):
+    """torch.save(model, path)"""
+    model = make(folder / "a.safetensors", "rwkv4", *RWKV[:3])
+    module = fake("my.model.Module")
+
+    def tree(state):
+        root = with_members(module, training=True, _parameters={}, _buffers={}, _modules={}, args=with_members(module, n=1))
+        for name, tensor in state.items():
+            at, *path, last = [root, *name.split(".")]
+            for part in path:
+                at = at._modules.setdefault(part, with_members(module, training=True, _parameters={}, _modules={}))
+            at._parameters[last] = tensor
+        return root
+
+    save(folder / "b.pth", read(model), tree)
+    assert logits(folder / "b.pth", folder) == logits(model, folder)
+
+
+def test_tensors_of_a_subclass_are_tensors(folder):
+    model = make(folder / "a.safetensors", "rwkv4", *RWKV[:3])
+    save(folder / "b.pth", read(model), lambda state: state, subclass=True)
+    assert logits(folder / "b.pth", folder) == logits(model, folder)
+
+
+def test_attacks_are_refused(folder):
+    model = make(folder / "a.safetensors", "rwkv4", *RWKV[:3])
+    attack = type("Attack", (), {"__reduce__": lambda self: (os.system, ("touch /tmp/attacked",))})
+    save(folder / "b.pth", read(model), lambda state: {"state_dict": state, "x": attack()})
+    run("info", folder / "b.pth").expect(1, err="asks for 'posix.system', which no model needs; refused, nothing was run")
 
 
 def test_files_that_are_no_models_are_named(folder):

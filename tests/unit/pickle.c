@@ -130,7 +130,7 @@ static void test_altered_pickles_are_survived(void **state)
             }
 }
 
-static void test_every_other_name_is_refused_by_name(void **state)
+static void test_names_that_only_an_attack_asks_for_are_refused(void **state)
 {
     (void)state;
     assert_fails(MR_EFILE, "'posix.system'",
@@ -152,31 +152,24 @@ static void test_every_other_name_is_refused_by_name(void **state)
     assert_fails(MR_EFILE, "'builtins.getattr'",
                  PARSE("\x80\x03"
                        "cbuiltins\ngetattr\nccollections\nOrderedDict\nX\x08\0\0\0__init__\x86R."));
-    assert_fails(MR_EFILE, "'_codecs.encode'",
-                 PARSE("\x80\x02"
-                       "c_codecs\nencode\nX\x01\0\0\0xX\x06\0\0\0latin1\x86R."));
+    assert_ok(PARSE("\x80\x02"
+                    "c_codecs\nencode\nX\x01\0\0\0xX\x06\0\0\0latin1\x86R."));
     assert_fails(MR_EFILE, "'builtins.eval'",
                  PARSE("\x80\x04\x8c\x08"
                        "builtins\x8c\x04"
                        "eval\x93)R."));
-    assert_fails(MR_EFILE, "'__builtin__.set'",
-                 PARSE("\x80\x02"
-                       "c__builtin__\nset\n]\x85R."));
-    assert_fails(MR_EFILE, "'torch.load'",
-                 PARSE("\x80\x02"
-                       "ctorch\nload\nX\x01\0\0\0x\x85R."));
-    assert_fails(MR_EFILE, "'torch._utils._rebuild_qtensor'",
-                 PARSE("\x80\x02"
-                       "ctorch._utils\n_rebuild_qtensor\n)R."));
-    assert_fails(MR_EFILE, "'torch.FloatStorage.x'",
-                 PARSE("\x80\x02"
-                       "ctorch.FloatStorage\nx\n."));
-    /* the dot is no way around: the name is compared with its module */
-    assert_fails(MR_EFILE, "'torch._utils._rebuild_tensor_v2.x'",
-                 PARSE("\x80\x02"
-                       "ctorch\n_utils._rebuild_tensor_v2.x\n."));
+    assert_ok(PARSE("\x80\x02"
+                    "c__builtin__\nset\n]\x85R."));
+    assert_ok(PARSE("\x80\x02"
+                    "ctorch\nload\nX\x01\0\0\0x\x85R."));
+    assert_ok(PARSE("\x80\x02"
+                    "ctorch._utils\n_rebuild_qtensor\n)R."));
+    assert_ok(PARSE("\x80\x02"
+                    "ctorch.FloatStorage\nx\n."));
+    assert_ok(PARSE("\x80\x02"
+                    "ctorch\n_utils._rebuild_tensor_v2.x\n."));
     assert_fails(MR_EFILE, "?[31m", PARSE("cos\n\x1b[31m\n."));
-    assert_fails(MR_EFILE, "'.'", PARSE("c\n\n."));
+    assert_ok(PARSE("c\n\n."));
     char name[5000] = "cos\n";
     memset(name + 4, 'n', sizeof name - 4);
     memcpy(name + sizeof name - 3, "\n.", 3);
@@ -197,17 +190,16 @@ static void test_names_are_used_as_torch_uses_them(void **state)
     assert_fails(MR_EFILE, "not a name",
                  PARSE("\x80\x02"
                        "ccollections\nOrderedDict\n]R."));
-    assert_fails(MR_EFILE, "neither plain data nor a tensor",
-                 PARSE("\x80\x02"
-                       "ccollections\nOrderedDict\n."));
+    assert_ok(PARSE("\x80\x02"
+                    "ccollections\nOrderedDict\n."));
     assert_fails(MR_EFILE, "'torch.FloatStorage' in a way",
                  PARSE("\x80\x02"
                        "ctorch\nFloatStorage\n)R."));
-    assert_fails(MR_EFILE, "no dictionary", PARSE("\x80\x02]}b."));
+    assert_fails(MR_EFILE, "no object", PARSE("\x80\x02]}b."));
     assert_ok(PARSE("\x80\x02}}b."));
-    /* operations that import, make objects or need extensions: NEWOBJ, NEWOBJ_EX, INST, OBJ, EXT1, PERSID,
-     * NEXT_BUFFER, and the reading of text by Python's rules */
-    static const uint8_t others[] = {0x81, 0x92, 'i', 'o', 0x82, 0x83, 0x84, 'P', 0x97, 0x98, 'S', 'V', 'I'};
+    /* operations that import or need extensions: INST, OBJ, EXT1, PERSID, NEXT_BUFFER, and the reading of text by
+     * Python's rules */
+    static const uint8_t others[] = {'i', 'o', 0x82, 0x83, 0x84, 'P', 0x97, 0x98, 'S', 'V', 'I'};
     for (size_t i = 0; i < sizeof others; i++) {
         uint8_t bytes[] = {0x80, 2, '(', ')', others[i], '.'};
         assert_fails(MR_EFILE, "is not one that plain data", parse(bytes, sizeof bytes, NULL));
@@ -242,7 +234,7 @@ static void test_wrong_stacks_and_memos_are_refused(void **state)
                  PARSE("\x8d\xff\xff\xff\xff\xff\xff\xff\xff"
                        "abc."));
     assert_fails(MR_EFILE, "ends within a number", PARSE("\x8b\xff\xff\xff\xff."));
-    assert_fails(MR_EFILE, "not UTF-8", PARSE("X\x02\0\0\0\xff\xfe."));
+    assert_ok(PARSE("X\x02\0\0\0\xff\xfe.")); /* as U+FFFD */
     assert_fails(MR_EFILE, "not a simple one", PARSE("}]Ns."));
     assert_fails(MR_EFILE, "not a simple one", PARSE("}X\x02\0\0\0a\0Ns."));
 }
@@ -386,7 +378,7 @@ int main(void)
         cmocka_unit_test(test_plain_data_of_every_protocol),
         cmocka_unit_test(test_a_pickle_cut_short_anywhere_is_refused),
         cmocka_unit_test(test_altered_pickles_are_survived),
-        cmocka_unit_test(test_every_other_name_is_refused_by_name),
+        cmocka_unit_test(test_names_that_only_an_attack_asks_for_are_refused),
         cmocka_unit_test(test_names_are_used_as_torch_uses_them),
         cmocka_unit_test(test_wrong_stacks_and_memos_are_refused),
         cmocka_unit_test(test_endless_values_are_refused),
