@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 import arrows
+import faults
 import fuzz
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -109,6 +110,14 @@ def check_fuzzers():
         print(f"   {missing}: left out")
     else:
         yield from fuzz.fuzz(fuzz.names(), fuzz.SECONDS)
+
+
+def check_faults():
+    """Training loses nothing when files, disks and processes fail, tried for MICRORWKV_FAULT_SECONDS (120)."""
+    if not faults.PROGRAM.exists():
+        print(f"   {faults.PROGRAM} is not built: left out")
+    elif subprocess.run([sys.executable, ROOT / "tools" / "faults.py"], check=False).returncode:
+        yield "tools/faults.py: something was lost or told wrongly"
 
 
 def main():

@@ -114,7 +114,8 @@ static int save(mr_trainer *t, const struct mr_train_events *events)
     if (t->iter > t->saved)
         t->rolled_back = 0;
     t->saved = t->iter;
-    MR_TRY(mr_run_folder_keep(t->cfg, t->iter));
+    if (mr_run_folder_keep(t->cfg, t->iter) < 0)
+        mr_log(MR_LOG_WARNING, "%s", mr_error_text());
     if (events->saved)
         events->saved(events->context, t->cfg->out_dir, t->iter);
     return 0;
