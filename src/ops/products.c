@@ -51,7 +51,7 @@ int mr_products(mr_runtime *rt, const struct mr_product *list, int count, int ro
             MR_TRY(need_rows("gate", p->gate, p->offset_gate, p->ld_gate, rows, p->n));
         if (mr_given(p->add))
             MR_TRY(need_rows("add", p->add, p->offset_add, p->ld_add, rows, p->n));
-        if ((unsigned)p->act >= MR_ACTIVATIONS)
+        if ((unsigned)p->act >= MR_ACTS)
             return mr_fail(MR_EINVAL, "%s: there is no activation %d", op, (int)p->act);
     }
     return mr_products_launch(rt, list, count, rows);

@@ -6,14 +6,14 @@
 #include "rt/rt.h"
 
 enum mr_activation {
-    MR_NO_ACTIVATION,
-    MR_SIGMOID,
-    MR_SILU,
-    MR_TANH,
-    MR_SQUARED_RELU,
-    MR_GELU_ERF,
-    MR_GELU_TANH,
-    MR_ACTIVATIONS
+    MR_ACT_NONE,
+    MR_ACT_SIGMOID,
+    MR_ACT_SILU,
+    MR_ACT_TANH,
+    MR_ACT_SQUARED_RELU,
+    MR_ACT_GELU_ERF,
+    MR_ACT_GELU_TANH,
+    MR_ACTS
 };
 
 /* y = act(x W^T + bias) * gate + add, row by row. W [n,k] is in any format, its rows begin at element offset_w (in a

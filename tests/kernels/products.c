@@ -109,7 +109,7 @@ static void test_one_product_in_every_format(void **state)
             int n = random_int(seed, 1, 200), k = whole(format, random_int(seed + 1, 1, 150)), extra = (int)i * 3 % 16;
             test_case("one product, %s, %d rows, %d x %d, extra %d, seed %llu", mr_element_name(format), rows[i], n, k,
                       extra, (unsigned long long)test_seed());
-            struct one *o = make(seed + 2, format, rows[i], n, k, extra, (int)(i + format) % MR_ACTIVATIONS);
+            struct one *o = make(seed + 2, format, rows[i], n, k, extra, (int)(i + format) % MR_ACTS);
             must(mr_products(test_runtime(), &o->p, 1, rows[i]));
             check(o);
         }
@@ -118,7 +118,7 @@ static void test_one_product_in_every_format(void **state)
 static void test_every_activation_and_epilogue(void **state)
 {
     (void)state;
-    for (int act = 0; act < MR_ACTIVATIONS; act++)
+    for (int act = 0; act < MR_ACTS; act++)
         for (int extra = 0; extra < 16; extra++) {
             test_case("activation %d, extra %d", act, extra);
             struct one *o = make(7, MR_Q8_0, 3, 50, 64, extra, act);
@@ -136,7 +136,7 @@ static void test_transposed_matrices(void **state)
             test_case("transposed, %d rows, %d x %d", rows, sizes[i][0], sizes[i][1]);
             if (rows > MR_MOST_PRODUCT_ROWS)
                 break;
-            struct one *o = make(9, MR_F32, rows, sizes[i][0], sizes[i][1], TRANSPOSED | (int)i * 5 % 16, MR_TANH);
+            struct one *o = make(9, MR_F32, rows, sizes[i][0], sizes[i][1], TRANSPOSED | (int)i * 5 % 16, MR_ACT_TANH);
             must(mr_products(test_runtime(), &o->p, 1, rows));
             check(o);
         }
@@ -157,7 +157,7 @@ static void test_lists(void **state)
             enum mr_element format = round % 8 < 6 ? MR_Q5_1 : i % 3 == 1 ? MR_F16 : i % 3 == 2 ? MR_F32 : MR_Q4_0;
             int extra = random_int(seed, 0, 15) | (i % 4 == 3 ? TRANSPOSED : 0);
             o[i] = make(seed + 1, format, rows, random_int(seed + 2, 1, 300), 32 * random_int(seed + 3, 1, 5), extra,
-                        random_int(seed + 4, 0, MR_ACTIVATIONS - 1));
+                        random_int(seed + 4, 0, MR_ACTS - 1));
             list[i] = o[i]->p;
         }
         must(mr_products(test_runtime(), list, count, rows));
@@ -229,7 +229,7 @@ static void test_what_does_not_fit_is_refused(void **state)
     p[2].offset_x = 1;
     p[3].ldy = 39;
     p[4].transposed = true;
-    p[5].act = MR_ACTIVATIONS;
+    p[5].act = MR_ACTS;
     p[6].ld_gate = 41;
     p[7].offset_w = 64;
     p[8].w = NULL;
