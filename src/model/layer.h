@@ -4,9 +4,18 @@
 #define MR_MODEL_LAYER_H
 
 #include "model/params.h"
+#include "ops/norm_shift.h"
+#include "ops/products.h"
 
 typedef struct mr_workspace mr_workspace;
 struct mr_node;
+
+/* A norm that the next layer applies to its input. */
+struct mr_norm {
+    enum mr_norm_kind kind;
+    const mr_tensor *weight, *bias; /* [C] or NULL */
+    float eps;
+};
 
 /* What a layer may ask for while the memory of a workspace is planned. */
 struct mr_planner {
@@ -17,6 +26,7 @@ struct mr_planner {
     mr_workspace *ws;
     int batch, time; /* B, T: the largest batch without slots, the longest piece */
     size_t rows;     /* R, the most rows of one group: B*T, or more for steps */
+    size_t steps;    /* S, the most rows of a step */
     bool training;   /* a backward will follow */
 };
 
@@ -35,6 +45,14 @@ struct mr_layer {
     /* y = layer(x); x, y [B*T, C], rows of batch item b at b*T. Reads and advances the state where the group has one
      * (then B is 1). May add to the loss. */
     int (*forward)(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *y);
+    /* The same for one token each of R texts with slots, in few launches: y = add + layer(norm(x)); x, y [R,C], y may
+     * be add. norm and add may be NULL. A row's numbers do not depend on the other rows. */
+    int (*step)(struct mr_node *node, mr_workspace *ws, const struct mr_norm *norm, const mr_tensor *x,
+                const mr_tensor *add, const mr_tensor *y);
+    /* Whether step serves this configuration; NULL: every one. */
+    bool (*steps)(const struct mr_config *cfg);
+    /* A norm says what it is, and leaves its step to the layer behind it. */
+    void (*norm)(const struct mr_node *node, struct mr_norm *norm);
     /* dx = d loss / dx (written) from dy, after forward with the same x; parameter gradients are added. */
     int (*backward)(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *dy,
                     const mr_tensor *dx);
@@ -133,5 +151,19 @@ int mr_linear_run(mr_workspace *ws, const struct mr_linear *linear, const mr_ten
 /* dx (NULL: not wanted) is written, or added to; the parameters' gradients are added to. */
 int mr_linear_backward(mr_workspace *ws, const struct mr_linear *linear, const mr_tensor *x, const mr_tensor *dy,
                        const mr_tensor *dx, bool accumulate);
+
+/* ---- for steps ---------------------------------------------------------------------------------------------- */
+
+/* The node's i-th state tensor, with the slots of the step's rows. */
+struct mr_slots mr_slots_of(const mr_workspace *ws, const struct mr_node *node, int i);
+/* y = linear(x), x from element offset on: to be completed and run by mr_products. */
+struct mr_product mr_linear_product(const struct mr_linear *linear, const mr_tensor *x, size_t offset,
+                                    const mr_tensor *y);
+/* count mixtures of norm(x) and the row before, which lies in the node's state 0: ws->mixes [count,R,C], with `rest` of
+ * mr_norm_shift_step. keeps: as there. */
+int mr_step_shift(struct mr_node *node, mr_workspace *ws, const struct mr_norm *norm, const mr_tensor *x,
+                  struct mr_param *const *share, int count, bool keeps, bool rest);
+/* norm(x) in ws->mixes for layers that do not shift, or x itself where there is none. */
+int mr_step_norm(mr_workspace *ws, const struct mr_norm *norm, const mr_tensor *x, const mr_tensor **normed);
 
 #endif

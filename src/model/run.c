@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * One call runs pieces of several texts. They are cut into groups that run through all layers one after the other: the
  * pieces without slots as one batch, each longer piece with a slot by itself, those of one token together. */
-#include "model/workspace.h"
+#include "model/step.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -50,8 +50,8 @@ int mr_drop_backward(mr_workspace *ws, uint32_t site, const mr_tensor **dy, cons
 
 /* ---- a group through all layers --------------------------------------------------------------------------------- */
 
-static int norm_forward(mr_workspace *ws, struct mr_param *weight, struct mr_param *bias, const mr_tensor *x,
-                        const mr_tensor *y, const mr_tensor *mean, const mr_tensor *rstd)
+int mr_norm_forward(mr_workspace *ws, struct mr_param *weight, struct mr_param *bias, const mr_tensor *x,
+                    const mr_tensor *y, const mr_tensor *mean, const mr_tensor *rstd)
 {
     return mr_layer_norm_forward(ws->rt, x, &weight->value, bias ? &bias->value : NULL, y, mean, rstd, ws->rows,
                                  ws->cfg->n_embd, LAYER_NORM_EPS);
@@ -86,8 +86,8 @@ static int embed(mr_workspace *ws)
     MR_TRY(mr_drop(ws, EMBEDDING_SITE, to, (size_t)ws->rows * (size_t)cfg->n_embd));
     if (!ws->own.first_weight)
         return 0;
-    return norm_forward(ws, ws->own.first_weight, ws->own.first_bias, &ws->embedded, &ws->x[0], &ws->first_mean,
-                        &ws->first_rstd);
+    return mr_norm_forward(ws, ws->own.first_weight, ws->own.first_bias, &ws->embedded, &ws->x[0], &ws->first_mean,
+                           &ws->first_rstd);
 }
 
 /* Output of link i of a branch: between the links `mid`, after the last one y. */
@@ -106,8 +106,7 @@ static int chain_length(const struct mr_branch *branch)
     return n;
 }
 
-/* Notes the first place whose rows [R,C] hold something that is no finite number. */
-static int look(mr_workspace *ws, const mr_tensor *x, const char *place)
+int mr_look(mr_workspace *ws, const mr_tensor *x, const char *place)
 {
     size_t n = (size_t)ws->rows * (size_t)ws->cfg->n_embd;
     if (!ws->first_bad || *ws->first_bad)
@@ -130,7 +129,7 @@ static int forward(mr_workspace *ws)
     if (ws->training)
         MR_TRY(mr_zero(ws->rt, &ws->aux));
     MR_TRY(embed(ws));
-    MR_TRY(look(ws, ws->x, ws->own.embedding->name));
+    MR_TRY(mr_look(ws, ws->x, ws->own.embedding->name));
     size_t n = (size_t)ws->rows * (size_t)ws->cfg->n_embd;
     const struct mr_branch *block = mr_family_branches(ws->cfg);
     struct mr_node *node = ws->nodes;
@@ -141,14 +140,15 @@ static int forward(mr_workspace *ws)
         for (int i = 0; i < links; i++, node++) {
             const mr_tensor *out = link_output(ws, b, i, links);
             MR_TRY(node->layer->forward(node, ws, in, out));
-            MR_TRY(look(ws, out, node->prefix));
+            MR_TRY(mr_look(ws, out, node->prefix));
             in = out;
         }
         mr_tensor *next = ws->training ? x + 1 : x;
         MR_TRY(mr_add_forward(ws->rt, x, &ws->y, next, n));
         x = next;
     }
-    return norm_forward(ws, ws->own.final_weight, ws->own.final_bias, x, &ws->final, &ws->final_mean, &ws->final_rstd);
+    return mr_norm_forward(ws, ws->own.final_weight, ws->own.final_bias, x, &ws->final, &ws->final_mean,
+                           &ws->final_rstd);
 }
 
 int mr_backward(mr_workspace *ws)
@@ -191,7 +191,7 @@ int mr_first_not_finite(mr_workspace *ws, char place[MR_NAME])
 {
     *place = 0;
     ws->first_bad = place;
-    int err = forward(ws);
+    int err = ws->stepping ? mr_step_forward(ws) : forward(ws);
     ws->first_bad = NULL;
     if (!err && !*place)
         snprintf(place, MR_NAME, "%s", ws->own.head->name);
@@ -316,6 +316,71 @@ static int run_group(mr_workspace *ws, mr_states *states, const struct group *g)
     return group_logits(ws, g);
 }
 
+/* A position as kernels take it, which look at its place in a ring and at whether the ring is full. */
+static int32_t step_position(const struct mr_config *cfg, int64_t position)
+{
+    int64_t window = mr_family(cfg)->whole_block ? cfg->block_size : cfg->window;
+    return (int32_t)(position < 1 << 30 ? position : window + position % window);
+}
+
+/* Up to MR_MOST_PRODUCT_ROWS pieces of one token from `first` on; *end is behind the last one. */
+static int run_step(mr_workspace *ws, mr_states *states, const struct mr_piece *pieces, int count, int first, int *end)
+{
+    size_t room = ws->slots.count, vocab = (size_t)ws->cfg->vocab_size;
+    int at[MR_MOST_PRODUCT_ROWS], rows = 0, logits = 0;
+    for (int i = 0; i < first; i++)
+        logits += wanted(&pieces[i]);
+    for (*end = first; *end < count && rows < MR_MOST_PRODUCT_ROWS; ++*end) {
+        const struct mr_piece *p = &pieces[*end];
+        if (p->slot >= 0 && p->count == 1) {
+            ws->host[rows] = *p->tokens;
+            ws->host[room + (size_t)rows] = p->slot;
+            ws->host[2 * room + (size_t)rows] = step_position(ws->cfg, states->position[p->slot]);
+            at[rows++] = wanted(p) ? logits : -1;
+        }
+        logits += wanted(p);
+    }
+    ws->batch = ws->rows = rows;
+    ws->time = 1;
+    ws->states = states;
+    MR_TRY(mr_step_forward(ws));
+    for (int row = 0, n; row < rows; row += n) { /* rows whose logits lie together */
+        for (n = 1; row + n < rows && at[row] >= 0 && at[row + n] == at[row] + n; n++)
+            ;
+        if (at[row] >= 0)
+            MR_TRY(mr_head_forward(ws, row, n, &ws->logits, (size_t)at[row] * vocab));
+    }
+    return 0;
+}
+
+/* All pieces of one token that have a slot. */
+static int run_steps(mr_workspace *ws, mr_states *states, const struct mr_piece *pieces, int count)
+{
+    ws->stepping = true;
+    for (int first = 0, end = 0; first < count; first = end) {
+        for (; first < count && (pieces[first].slot < 0 || pieces[first].count > 1); first++)
+            ;
+        if (first == count)
+            break;
+        int err = run_step(ws, states, pieces, count, first, &end);
+        for (int i = first; i < end; i++)
+            if (pieces[i].slot >= 0 && pieces[i].count == 1)
+                states->position[pieces[i].slot] = err ? -1 : states->position[pieces[i].slot] + 1;
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
+/* A piece with a slot, by itself. */
+static int run_alone(mr_workspace *ws, mr_states *states, const struct mr_piece *pieces, int i)
+{
+    int64_t *position = &states->position[pieces[i].slot], before = *position;
+    int err = run_group(ws, states, &(struct group){pieces, i, i + 1, true});
+    *position = err ? -1 : before + pieces[i].count;
+    return err;
+}
+
 int mr_run(mr_workspace *ws, mr_states *states, const struct mr_piece *pieces, int count)
 {
     if (ws->backward && !ws->training)
@@ -324,16 +389,10 @@ int mr_run(mr_workspace *ws, mr_states *states, const struct mr_piece *pieces, i
     ws->logit_rows = 0;
     for (int i = 0; i < count; i++)
         ws->logit_rows += wanted(&pieces[i]);
+    ws->stepping = false;
     MR_TRY(run_group(ws, states, &(struct group){pieces, 0, count, false}));
-    for (int i = 0; i < count; i++) {
-        int64_t *position = pieces[i].slot >= 0 ? &states->position[pieces[i].slot] : NULL, before;
-        if (!position)
-            continue;
-        before = *position;
-        int err = run_group(ws, states, &(struct group){pieces, i, i + 1, true});
-        *position = err ? -1 : before + pieces[i].count;
-        if (err)
-            return err;
-    }
-    return 0;
+    for (int i = 0; i < count; i++)
+        if (pieces[i].slot >= 0 && (pieces[i].count > 1 || !ws->can_step))
+            MR_TRY(run_alone(ws, states, pieces, i));
+    return ws->can_step ? run_steps(ws, states, pieces, count) : 0;
 }

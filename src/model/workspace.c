@@ -124,6 +124,32 @@ static int plan_head(mr_workspace *ws, mr_plan *plan, const struct mr_params *pa
     return ws->training ? add(plan, MR_BUFFERS, &ws->reduce, reduce_scratch(ws, params, rt, (int)rows)) : 0;
 }
 
+static bool can_step(const mr_workspace *ws)
+{
+    for (int i = 0; i < ws->node_count; i++) {
+        const struct mr_layer *layer = ws->nodes[i].layer;
+        if (!layer->norm && (!layer->step || (layer->steps && !layer->steps(ws->cfg))))
+            return false;
+    }
+    return true;
+}
+
+/* Rows of a part of step_numbers: parts begin at multiples of the alignment. */
+static size_t step_room(const mr_workspace *ws, const mr_runtime *rt)
+{
+    size_t align = mr_runtime_info(rt)->base_align / sizeof(int32_t);
+    return mr_round_up((size_t)ws->options.steps, align ? align : 1);
+}
+
+static int plan_steps(mr_workspace *ws, mr_plan *plan, const mr_runtime *rt)
+{
+    ws->can_step = !ws->training && ws->options.logits && can_step(ws);
+    if (!ws->can_step)
+        return 0;
+    MR_TRY(mr_plan_add(plan, MR_BUFFERS, &ws->step_numbers, MR_I32, 3 * step_room(ws, rt)));
+    return add(plan, MR_BUFFERS, &ws->mixes, MR_STEP_MIXES * (size_t)ws->options.steps * (size_t)ws->cfg->n_embd);
+}
+
 static int check_options(const mr_workspace *ws, size_t *rows, size_t *rows_dim)
 {
     const struct mr_workspace_options *o = &ws->options;
@@ -154,6 +180,7 @@ int mr_workspace_plan(mr_workspace *ws, mr_plan *plan, const struct mr_params *p
     }
     MR_TRY(plan_stream(ws, plan, rows_dim));
     MR_TRY(plan_head(ws, plan, params, rt, rows));
+    MR_TRY(plan_steps(ws, plan, rt));
     struct mr_planner planner = {.plan = plan,
                                  .params = params,
                                  .cfg = ws->cfg,
@@ -162,6 +189,7 @@ int mr_workspace_plan(mr_workspace *ws, mr_plan *plan, const struct mr_params *p
                                  .batch = o->batch,
                                  .time = o->time,
                                  .rows = rows,
+                                 .steps = ws->can_step ? (size_t)o->steps : 0,
                                  .training = o->training};
     for (int i = 0; i < ws->node_count; i++) {
         mr_plan_scratch_reset(plan);
@@ -170,9 +198,18 @@ int mr_workspace_plan(mr_workspace *ws, mr_plan *plan, const struct mr_params *p
     return 0;
 }
 
+static int step_views(mr_workspace *ws)
+{
+    mr_tensor *parts[] = {&ws->step_tokens, &ws->slots, &ws->positions};
+    size_t room = step_room(ws, ws->rt);
+    for (size_t i = 0; i < 3 && ws->can_step; i++)
+        MR_TRY(mr_tensor_view(ws->rt, parts[i], &ws->step_numbers, i * room, room));
+    return 0;
+}
+
 static int host_memory(mr_workspace *ws)
 {
-    size_t rows = ws->tokens.count;
+    size_t rows = ws->tokens.count + ws->step_numbers.count;
     ws->host = mr_alloc(rows, sizeof *ws->host);
     if (ws->training)
         ws->order_host = mr_alloc(2 * rows + 1, sizeof *ws->order_host);
@@ -193,6 +230,7 @@ int mr_workspace_create(mr_workspace **out, mr_model *model, const struct mr_wor
     MR_GO(mr_workspace_plan(ws, plan, &model->params, model->rt));
     MR_GO(mr_plan_allocate(plan, model->rt, options->force, &ws->arena));
     MR_GO(host_memory(ws));
+    MR_GO(step_views(ws));
     mr_plan_free(plan);
     *out = ws;
     return 0;
@@ -206,6 +244,11 @@ void mr_workspace_free(mr_workspace *ws)
 {
     if (!ws)
         return;
+    if (ws->arena) {
+        mr_tensor_free(ws->rt, &ws->step_tokens);
+        mr_tensor_free(ws->rt, &ws->slots);
+        mr_tensor_free(ws->rt, &ws->positions);
+    }
     mr_arena_free(ws->rt, ws->arena);
     mr_nodes_free(ws->nodes, ws->node_count);
     free(ws->x);

@@ -18,6 +18,9 @@ struct mr_workspace_options {
     bool force;                           /* see mr_plan_allocate */
 };
 
+/* Mixtures of one layer at most, with a step's rest. */
+enum { MR_STEP_MIXES = 8 };
+
 enum mr_logits { MR_LOGITS_NONE, MR_LOGITS_LAST, MR_LOGITS_ALL };
 
 /* Some tokens of one text. */
@@ -88,6 +91,7 @@ struct mr_workspace {
     float loss_scale; /* 1, or 1 / gradient_accumulation_steps */
     uint64_t seed, micro_step;
     int unique_tokens, valid_targets;
+    bool stepping;   /* the last group was a step */
     char *first_bad; /* [MR_NAME], see mr_first_not_finite; NULL: do not look */
 
     struct mr_node *nodes; /* blocks * links of a block */
@@ -97,9 +101,13 @@ struct mr_workspace {
         struct mr_param *final_weight, *final_bias, *first_weight, *first_bias;
     } own;
 
+    bool can_step;       /* every layer has a step */
     int32_t *host;       /* [R] tokens of a group, gathered */
     int32_t *order_host; /* [2R+1] */
     /* On the device. */
+    mr_tensor step_numbers;                  /* i32 [3,S]: tokens, slots, positions of a step's rows */
+    mr_tensor step_tokens, slots, positions; /* its parts */
+    mr_tensor mixes;                         /* [MR_STEP_MIXES,S,C]: what a step's layer mixes from its input */
     mr_tensor tokens, order, first;          /* i32 [R], [R], [R+1] */
     mr_tensor targets;                       /* i32 [R] */
     mr_tensor embedded;                      /* [R,C], before first_norm */

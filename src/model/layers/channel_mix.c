@@ -106,5 +106,30 @@ static int backward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, 
     return mr_token_shift_backward(rt, &shift, x, maa, dout, dx, false, dmaa, &own->shift_scratch);
 }
 
-const struct mr_layer mr_layer_channel_mix = {"channel_mix", sizeof(struct cmix), declare, states, plan, forward,
-                                              backward};
+static int step(struct mr_node *node, mr_workspace *ws, const struct mr_norm *norm, const mr_tensor *x,
+                const mr_tensor *add, const mr_tensor *y)
+{
+    struct cmix *own = node->own;
+    size_t n = (size_t)ws->rows * (size_t)ws->cfg->n_embd;
+    MR_TRY(mr_step_shift(node, ws, norm, x, own->maa, 2, false, false));
+    struct mr_product in[] = {mr_linear_product(&own->key, &ws->mixes, 0, &own->squared),
+                              mr_linear_product(&own->receptance, &ws->mixes, n, &own->r)};
+    in[0].act = MR_ACT_SQUARED_RELU;
+    in[1].act = MR_ACT_SIGMOID;
+    MR_TRY(mr_products(ws->rt, in, 2, ws->rows));
+    struct mr_product out = mr_linear_product(&own->value, &own->squared, 0, y);
+    out.gate = &own->r;
+    out.add = add;
+    return mr_products(ws->rt, &out, 1, ws->rows);
+}
+
+const struct mr_layer mr_layer_channel_mix = {
+    .name = "channel_mix",
+    .own = sizeof(struct cmix),
+    .declare = declare,
+    .states = states,
+    .plan = plan,
+    .forward = forward,
+    .step = step,
+    .backward = backward,
+};

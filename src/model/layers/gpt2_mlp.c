@@ -52,4 +52,26 @@ static int backward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, 
     return mr_linear_backward(ws, &own->fc, x, &own->dwide, dx, false);
 }
 
-const struct mr_layer mr_layer_gpt2_mlp = {"gpt2_mlp", sizeof(struct mlp), declare, NULL, plan, forward, backward};
+static int step(struct mr_node *node, mr_workspace *ws, const struct mr_norm *norm, const mr_tensor *x,
+                const mr_tensor *add, const mr_tensor *y)
+{
+    struct mlp *own = node->own;
+    const mr_tensor *in;
+    MR_TRY(mr_step_norm(ws, norm, x, &in));
+    struct mr_product wide = mr_linear_product(&own->fc, in, 0, &own->wide);
+    wide.act = ws->cfg->gelu == MR_GELU_TANH ? MR_ACT_GELU_TANH : MR_ACT_GELU_ERF;
+    MR_TRY(mr_products(ws->rt, &wide, 1, ws->rows));
+    struct mr_product out = mr_linear_product(&own->proj, &own->wide, 0, y);
+    out.add = add;
+    return mr_products(ws->rt, &out, 1, ws->rows);
+}
+
+const struct mr_layer mr_layer_gpt2_mlp = {
+    .name = "gpt2_mlp",
+    .own = sizeof(struct mlp),
+    .declare = declare,
+    .plan = plan,
+    .forward = forward,
+    .step = step,
+    .backward = backward,
+};

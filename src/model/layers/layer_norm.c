@@ -41,4 +41,18 @@ static int backward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, 
                                   ws->cfg->n_embd);
 }
 
-const struct mr_layer mr_layer_layer_norm = {"layer_norm", sizeof(struct norm), declare, NULL, plan, forward, backward};
+static void norm(const struct mr_node *node, struct mr_norm *norm)
+{
+    const struct norm *own = node->own;
+    *norm = (struct mr_norm){MR_NORM_LAYER, &own->weight->value, own->bias ? &own->bias->value : NULL, 1e-5f};
+}
+
+const struct mr_layer mr_layer_layer_norm = {
+    .name = "layer_norm",
+    .own = sizeof(struct norm),
+    .declare = declare,
+    .plan = plan,
+    .forward = forward,
+    .norm = norm,
+    .backward = backward,
+};

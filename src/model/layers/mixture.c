@@ -9,6 +9,7 @@
 #include "model/layers/experts.h"
 #include "model/workspace.h"
 #include "ops/linear.h"
+#include "ops/mixture_step.h"
 
 struct mixture {
     struct mr_linear gate, expert[MR_MAX_EXPERTS], fc;
@@ -42,6 +43,25 @@ int mr_experts_find(const struct mr_params *params, const struct mr_config *cfg,
         MR_TRY(mr_linear_find(&experts[e], params, prefix, name));
     }
     return mr_linear_find(fc, params, prefix, "fc");
+}
+
+int mr_experts_step(mr_workspace *ws, const struct mr_linear *gate, const struct mr_linear *experts, int count,
+                    const mr_tensor *x, const mr_tensor *scores, const mr_tensor *o)
+{
+    struct mr_product list[MR_MOST_PRODUCTS];
+    int n = 0;
+    if (gate)
+        list[n++] = mr_linear_product(gate, x, 0, scores);
+    for (int e = 0; e < count; e++) {
+        list[n] = mr_linear_product(&experts[e], x, 0, o);
+        list[n].ldy = count * experts[e].out;
+        list[n++].offset_y = (size_t)e * (size_t)experts[e].out;
+        if (n == MR_MOST_PRODUCTS || e == count - 1) {
+            MR_TRY(mr_products(ws->rt, list, n, ws->rows));
+            n = 0;
+        }
+    }
+    return 0;
 }
 
 static int plan(struct mr_node *node, struct mr_planner *p)
@@ -121,5 +141,27 @@ static int backward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, 
     return 0;
 }
 
-const struct mr_layer mr_layer_mixture = {"mixture", sizeof(struct mixture), mr_experts_declare, NULL, plan, forward,
-                                          backward};
+static int step(struct mr_node *node, mr_workspace *ws, const struct mr_norm *norm, const mr_tensor *x,
+                const mr_tensor *add, const mr_tensor *y)
+{
+    struct mixture *own = node->own;
+    const struct mr_config *cfg = ws->cfg;
+    const mr_tensor *in;
+    int A = mr_expert_count(cfg), D = mr_expert_width(cfg);
+    MR_TRY(mr_step_norm(ws, norm, x, &in));
+    MR_TRY(mr_experts_step(ws, &own->gate, own->expert, A, in, &own->scores, &own->o));
+    MR_TRY(mr_mixture_step(ws->rt, &own->scores, &own->o, &own->h, ws->rows, cfg->num_experts, A, D));
+    struct mr_product out = mr_linear_product(&own->fc, &own->h, 0, y);
+    out.add = add;
+    return mr_products(ws->rt, &out, 1, ws->rows);
+}
+
+const struct mr_layer mr_layer_mixture = {
+    .name = "mixture",
+    .own = sizeof(struct mixture),
+    .declare = mr_experts_declare,
+    .plan = plan,
+    .forward = forward,
+    .step = step,
+    .backward = backward,
+};

@@ -8,6 +8,7 @@
 #include "model/workspace.h"
 #include "ops/expert_linear.h"
 #include "ops/mixture.h"
+#include "ops/mixture_step.h"
 
 struct mixture_topk {
     struct mr_linear gate, expert[MR_MAX_EXPERTS], fc;
@@ -18,6 +19,7 @@ struct mixture_topk {
     mr_tensor dscores, dweights; /* scratch [R,E], [R,A] */
     mr_tensor d_o, dh;           /* scratch [R,A,D], [R,D] */
     mr_tensor route_scratch, linear_scratch;
+    mr_tensor step_weights, step_o; /* scratch [S,E], [S,E,D] */
 };
 
 static struct mr_expert_linear experts_of(const struct mr_config *cfg, int rows)
@@ -45,6 +47,8 @@ static int plan(struct mr_node *node, struct mr_planner *p)
     MR_TRY(mr_keep(p, &own->h, rows * D));
     MR_TRY(mr_scratch(p, &own->route_scratch, mr_topk_scratch(&experts.topk)));
     MR_TRY(mr_scratch(p, &own->linear_scratch, p->training && backward > forward ? backward : forward));
+    MR_TRY(mr_scratch(p, &own->step_weights, p->steps * E));
+    MR_TRY(mr_scratch(p, &own->step_o, p->steps * E * D));
     if (!p->training)
         return 0;
     MR_TRY(mr_scratch(p, &own->dscores, rows * E));
@@ -114,5 +118,27 @@ static int backward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, 
     return mr_expert_linear_backward_weight(rt, &experts, x, &own->d_o, &own->routes, dw, db);
 }
 
+static int step(struct mr_node *node, mr_workspace *ws, const struct mr_norm *norm, const mr_tensor *x,
+                const mr_tensor *add, const mr_tensor *y)
+{
+    struct mixture_topk *own = node->own;
+    const mr_tensor *in;
+    int E = ws->cfg->num_experts, A = ws->cfg->num_active_experts, D = mr_expert_width(ws->cfg);
+    MR_TRY(mr_step_norm(ws, norm, x, &in));
+    MR_TRY(mr_experts_step(ws, &own->gate, own->expert, E, in, &own->scores, &own->step_o));
+    MR_TRY(mr_topk_step_weights(ws->rt, &own->scores, &own->step_weights, ws->rows, E, A));
+    MR_TRY(mr_topk_step(ws->rt, &own->step_weights, &own->step_o, &own->h, ws->rows, E, D));
+    struct mr_product out = mr_linear_product(&own->fc, &own->h, 0, y);
+    out.add = add;
+    return mr_products(ws->rt, &out, 1, ws->rows);
+}
+
 const struct mr_layer mr_layer_mixture_topk = {
-    "mixture_topk", sizeof(struct mixture_topk), mr_experts_declare, NULL, plan, forward, backward};
+    .name = "mixture_topk",
+    .own = sizeof(struct mixture_topk),
+    .declare = mr_experts_declare,
+    .plan = plan,
+    .forward = forward,
+    .step = step,
+    .backward = backward,
+};

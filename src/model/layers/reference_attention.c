@@ -102,8 +102,20 @@ static int backward_grouped(struct mr_node *node, mr_workspace *ws, const mr_ten
 }
 
 const struct mr_layer mr_layer_reference_sliding = {
-    "reference_sliding", sizeof(struct attention), declare_sliding, states,
-    plan_sliding,        forward_sliding,          backward_sliding};
+    .name = "reference_sliding",
+    .own = sizeof(struct attention),
+    .declare = declare_sliding,
+    .states = states,
+    .plan = plan_sliding,
+    .forward = forward_sliding,
+    .backward = backward_sliding,
+};
 const struct mr_layer mr_layer_reference_grouped = {
-    "reference_grouped", sizeof(struct attention), declare_grouped, states,
-    plan_grouped,        forward_grouped,          backward_grouped};
+    .name = "reference_grouped",
+    .own = sizeof(struct attention),
+    .declare = declare_grouped,
+    .states = states,
+    .plan = plan_grouped,
+    .forward = forward_grouped,
+    .backward = backward_grouped,
+};

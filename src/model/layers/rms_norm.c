@@ -30,4 +30,17 @@ static int backward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, 
     return mr_rms_norm_backward(ws->rt, &own->y, &own->rstd, dy, dx, ws->rows, ws->cfg->n_embd, false);
 }
 
-const struct mr_layer mr_layer_rms_norm = {"rms_norm", sizeof(struct rms), NULL, NULL, plan, forward, backward};
+static void norm(const struct mr_node *node, struct mr_norm *norm)
+{
+    (void)node;
+    *norm = (struct mr_norm){.kind = MR_NORM_RMS, .eps = 1e-8f};
+}
+
+const struct mr_layer mr_layer_rms_norm = {
+    .name = "rms_norm",
+    .own = sizeof(struct rms),
+    .plan = plan,
+    .forward = forward,
+    .norm = norm,
+    .backward = backward,
+};

@@ -96,5 +96,36 @@ static int forward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, c
     return mr_linear_run(ws, &own->output, &own->wkv, y);
 }
 
+static int step(struct mr_node *node, mr_workspace *ws, const struct mr_norm *norm, const mr_tensor *x,
+                const mr_tensor *add, const mr_tensor *y)
+{
+    struct tmix *own = node->own;
+    struct mr_product in[INPUTS];
+    size_t n = (size_t)ws->rows * (size_t)ws->cfg->n_embd;
+    MR_TRY(mr_step_shift(node, ws, norm, x, own->share, INPUTS, true, false));
+    for (int i = 0; i < INPUTS; i++)
+        in[i] = mr_linear_product(&own->input[i], &ws->mixes, (size_t)i * n, &own->in[i]);
+    MR_TRY(mr_products(ws->rt, in, INPUTS, ws->rows));
+    const struct mr_wkv4_step s = {.rows = ws->rows,
+                                   .dim = ws->cfg->n_embd,
+                                   .slots = mr_slots_of(ws, node, 1),
+                                   .k = &own->in[0],
+                                   .v = &own->in[1],
+                                   .r = &own->in[2],
+                                   .decay = &own->decay->value,
+                                   .first = &own->first->value};
+    MR_TRY(mr_wkv4_step(ws->rt, &s, &own->wkv));
+    struct mr_product out = mr_linear_product(&own->output, &own->wkv, 0, y);
+    out.add = add;
+    return mr_products(ws->rt, &out, 1, ws->rows);
+}
+
 const struct mr_layer mr_layer_rwkv4_time_mix = {
-    "rwkv4_time_mix", sizeof(struct tmix), declare, states, plan, forward, NULL};
+    .name = "rwkv4_time_mix",
+    .own = sizeof(struct tmix),
+    .declare = declare,
+    .states = states,
+    .plan = plan,
+    .forward = forward,
+    .step = step,
+};

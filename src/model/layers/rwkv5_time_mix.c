@@ -83,5 +83,32 @@ static int forward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, c
     return mr_wkv6_core_forward(core, node, ws, false, &own->change, &own->bonus->value, y);
 }
 
+static int step(struct mr_node *node, mr_workspace *ws, const struct mr_norm *norm, const mr_tensor *x,
+                const mr_tensor *add, const mr_tensor *y)
+{
+    struct tmix *own = node->own;
+    struct mr_wkv6_core *core = &own->core;
+    struct mr_product in[MR_WKV6_INPUTS];
+    size_t n = (size_t)ws->rows * (size_t)ws->cfg->n_embd;
+    MR_TRY(mr_step_shift(node, ws, norm, x, own->share, core->inputs, true, false));
+    for (int i = 0; i < core->inputs; i++)
+        in[i] = mr_linear_product(&core->linear[i], &ws->mixes, (size_t)i * n, &core->in[i]);
+    MR_TRY(mr_products(ws->rt, in, core->inputs, ws->rows));
+    return mr_wkv6_core_step(core, node, ws,
+                             (struct mr_wkv6_step){
+                                 .decays = ws->cfg->rwkv51 ? MR_DECAY_HEAD_FIRST : MR_DECAY_CHANNEL,
+                                 .decay = &own->decay->value,
+                                 .u = &own->bonus->value,
+                             },
+                             add, y);
+}
+
 const struct mr_layer mr_layer_rwkv5_time_mix = {
-    "rwkv5_time_mix", sizeof(struct tmix), declare, mr_wkv6_core_states, plan, forward, NULL};
+    .name = "rwkv5_time_mix",
+    .own = sizeof(struct tmix),
+    .declare = declare,
+    .states = mr_wkv6_core_states,
+    .plan = plan,
+    .forward = forward,
+    .step = step,
+};

@@ -22,6 +22,9 @@ struct tmix {
     mr_tensor decay_low, change;          /* [R,E]; [R,C] */
 };
 
+/* of r, k, v, gate */
+static const int mixture_of[MR_WKV6_INPUTS] = {R, K, V, G};
+
 static const char *const maa_names[MIXTURES] = {"time_maa_w", "time_maa_k", "time_maa_v", "time_maa_r", "time_maa_g"};
 
 static int declare_pair(struct mr_params *params, const char *prefix, const char *name, const size_t *shape, double std)
@@ -115,17 +118,70 @@ static int decay(struct tmix *own, mr_workspace *ws)
     return mr_wkv6_change(ws->rt, &s, &own->decay->value, &own->change, &own->change);
 }
 
+/* What forward does before its recurrence, in five launches. */
+static int step_inputs(struct mr_node *node, mr_workspace *ws, const struct mr_norm *norm, const mr_tensor *x)
+{
+    struct tmix *own = node->own;
+    int C = ws->cfg->n_embd, rows = ws->rows, D = (int)own->maa_w2->shape[1], E = (int)own->decay_w1->shape[1];
+    size_t n = (size_t)rows * (size_t)C;
+    const mr_tensor *maa[MIXTURES];
+    for (int i = 0; i < MIXTURES; i++)
+        maa[i] = &own->maa[i]->value;
+    MR_TRY(mr_step_shift(node, ws, norm, x, &own->maa_x, 1, false, true));
+    const struct mr_product low = {.x = &ws->mixes,
+                                   .w = &own->maa_w1->value,
+                                   .y = &own->low,
+                                   .n = MIXTURES * D,
+                                   .k = C,
+                                   .transposed = true,
+                                   .act = MR_ACT_TANH};
+    MR_TRY(mr_products(ws->rt, &low, 1, rows));
+    MR_TRY(mr_dynamic_shift_step(ws->rt, &ws->mixes, &own->low, &own->maa_w2->value, maa, &own->mixed, rows, D, C));
+    struct mr_product in[MR_WKV6_INPUTS + 1];
+    for (int i = 0; i < MR_WKV6_INPUTS; i++)
+        in[i] = mr_linear_product(&own->core.linear[i], &own->mixed, (size_t)mixture_of[i] * n, &own->core.in[i]);
+    in[MR_WKV6_INPUTS] = (struct mr_product){.x = &own->mixed, /* xw is the first mixture */
+                                             .w = &own->decay_w1->value,
+                                             .y = &own->decay_low,
+                                             .n = E,
+                                             .k = C,
+                                             .transposed = true,
+                                             .act = MR_ACT_TANH};
+    MR_TRY(mr_products(ws->rt, in, MR_WKV6_INPUTS + 1, rows));
+    const struct mr_product change = {
+        .x = &own->decay_low, .w = &own->decay_w2->value, .y = &own->change, .n = C, .k = E, .transposed = true};
+    return mr_products(ws->rt, &change, 1, rows);
+}
+
+static int step(struct mr_node *node, mr_workspace *ws, const struct mr_norm *norm, const mr_tensor *x,
+                const mr_tensor *add, const mr_tensor *y)
+{
+    struct tmix *own = node->own;
+    MR_TRY(step_inputs(node, ws, norm, x));
+    return mr_wkv6_core_step(
+        &own->core, node, ws,
+        (struct mr_wkv6_step){
+            .decays = MR_DECAY_ROW, .decay = &own->decay->value, .u = &own->faaaa->value, .x = &own->change},
+        add, y);
+}
+
 static int forward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *y)
 {
-    static const int mixtures[MR_WKV6_INPUTS] = {R, K, V, G}; /* of r, k, v, gate */
     struct tmix *own = node->own;
     size_t n = (size_t)ws->rows * (size_t)ws->cfg->n_embd;
     MR_TRY(mix(node, ws, x));
     for (int i = 0; i < MR_WKV6_INPUTS; i++)
-        MR_TRY(mr_wkv6_core_input(&own->core, ws, i, &own->mixed, (size_t)mixtures[i] * n));
+        MR_TRY(mr_wkv6_core_input(&own->core, ws, i, &own->mixed, (size_t)mixture_of[i] * n));
     MR_TRY(decay(own, ws));
     return mr_wkv6_core_forward(&own->core, node, ws, true, &own->change, &own->faaaa->value, y);
 }
 
 const struct mr_layer mr_layer_rwkv6_time_mix = {
-    "rwkv6_time_mix", sizeof(struct tmix), declare, mr_wkv6_core_states, plan, forward, NULL};
+    .name = "rwkv6_time_mix",
+    .own = sizeof(struct tmix),
+    .declare = declare,
+    .states = mr_wkv6_core_states,
+    .plan = plan,
+    .forward = forward,
+    .step = step,
+};

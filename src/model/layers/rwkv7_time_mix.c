@@ -10,6 +10,7 @@
 #include "ops/group_norm.h"
 #include "ops/token_shift.h"
 #include "ops/wkv7.h"
+#include "ops/wkv7_step.h"
 #include "rt/gemm.h"
 
 /* Linear layers, and by what the token shift mixes their inputs: r, k, v; then the pairs w, a, v, g. v's share the
@@ -31,6 +32,7 @@ struct tmix {
     mr_tensor mixed[MIXTURES];  /* [R,C] */
     mr_tensor in[LINEARS];      /* r, k, v [R,C]; v of block 0 is v_first */
     mr_tensor low;              /* [R, the widest pair] */
+    mr_tensor lows;             /* [PAIRS, S, the widest pair]: of a step */
     mr_tensor kappa, y, normed; /* [R,C] */
     mr_tensor mean, rstd;       /* [R,H] */
     const mr_tensor *v_first;   /* [R,C], of all blocks: 0 writes it, the others read it */
@@ -149,6 +151,7 @@ static int plan(struct mr_node *node, struct mr_planner *p)
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         MR_TRY(mr_scratch(p, all[i], rows * C));
     MR_TRY(mr_scratch(p, &own->low, rows * (size_t)widest));
+    MR_TRY(mr_scratch(p, &own->lows, PAIRS * p->steps * (size_t)widest));
     MR_TRY(mr_scratch(p, &own->mean, rows * H));
     MR_TRY(mr_scratch(p, &own->rstd, rows * H));
     MR_TRY(mr_shared(p, &own->v_first, "v_first", rows * C));
@@ -213,5 +216,86 @@ static int forward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, c
     return mr_linear_run(ws, &own->output, &own->normed, y);
 }
 
+/* A pair's narrow side of one token each, and its wide one. */
+static struct mr_product pair_down(const struct tmix *own, const mr_workspace *ws, int i)
+{
+    const struct pair *pair = &own->pair[i];
+    static const enum mr_activation acts[PAIRS] = {[PAIR_W] = MR_ACT_TANH, [PAIR_G] = MR_ACT_SIGMOID};
+    return (struct mr_product){.x = &ws->mixes,
+                               .offset_x = (size_t)pair_mix[i] * (size_t)ws->rows * (size_t)ws->cfg->n_embd,
+                               .w = &pair->down->value,
+                               .y = &own->lows,
+                               .offset_y = (size_t)i * own->lows.count / PAIRS,
+                               .n = pair->width,
+                               .k = ws->cfg->n_embd,
+                               .transposed = true,
+                               .act = acts[i]};
+}
+
+static struct mr_product pair_up(const struct tmix *own, const mr_workspace *ws, int i)
+{
+    const struct pair *pair = &own->pair[i];
+    return (struct mr_product){.x = &own->lows,
+                               .offset_x = (size_t)i * own->lows.count / PAIRS,
+                               .w = &pair->up->value,
+                               .bias = pair->base ? &pair->base->value : NULL,
+                               .y = &pair->out,
+                               .n = ws->cfg->n_embd,
+                               .k = pair->width,
+                               .transposed = true};
+}
+
+static int step(struct mr_node *node, mr_workspace *ws, const struct mr_norm *norm, const mr_tensor *x,
+                const mr_tensor *add, const mr_tensor *y)
+{
+    struct tmix *own = node->own;
+    bool first = node->block == 0;
+    const mr_tensor *v = first ? own->v_first : &own->in[V];
+    size_t n = (size_t)ws->rows * (size_t)ws->cfg->n_embd;
+    struct mr_product down[LINEARS + PAIRS], up[PAIRS];
+    int downs = 0, ups = 0;
+    MR_TRY(mr_step_shift(node, ws, norm, x, own->mix, MIXTURES, false, false));
+    for (int i = 0; i < LINEARS; i++)
+        down[downs++] =
+            mr_linear_product(&own->linear[i], &ws->mixes, (size_t)linear_mix[i] * n, i == V ? v : &own->in[i]);
+    for (int i = 0; i < PAIRS; i++) {
+        if (i == PAIR_V && first)
+            continue;
+        down[downs++] = pair_down(own, ws, i);
+        up[ups++] = pair_up(own, ws, i);
+    }
+    MR_TRY(mr_products(ws->rt, down, downs, ws->rows));
+    MR_TRY(mr_products(ws->rt, up, ups, ws->rows));
+    const struct mr_wkv7_step s = {.rows = ws->rows,
+                                   .heads = mr_head_count(ws->cfg),
+                                   .width = ws->cfg->head_size,
+                                   .slots = mr_slots_of(ws, node, 1),
+                                   .r = &own->in[R],
+                                   .k = &own->in[K],
+                                   .v = v,
+                                   .w = &own->pair[PAIR_W].out,
+                                   .a = &own->pair[PAIR_A].out,
+                                   .g = &own->pair[PAIR_G].out,
+                                   .v_first = first ? NULL : own->v_first,
+                                   .share = first ? NULL : &own->pair[PAIR_V].out,
+                                   .k_k = &own->k_k->value,
+                                   .k_a = &own->k_a->value,
+                                   .r_k = &own->r_k->value,
+                                   .weight = &own->ln_weight->value,
+                                   .bias = &own->ln_bias->value,
+                                   .eps = (float)ws->cfg->ln_x_eps};
+    MR_TRY(mr_wkv7_step(ws->rt, &s, &own->normed));
+    struct mr_product out = mr_linear_product(&own->output, &own->normed, 0, y);
+    out.add = add;
+    return mr_products(ws->rt, &out, 1, ws->rows);
+}
+
 const struct mr_layer mr_layer_rwkv7_time_mix = {
-    "rwkv7_time_mix", sizeof(struct tmix), declare, states, plan, forward, NULL};
+    .name = "rwkv7_time_mix",
+    .own = sizeof(struct tmix),
+    .declare = declare,
+    .states = states,
+    .plan = plan,
+    .forward = forward,
+    .step = step,
+};

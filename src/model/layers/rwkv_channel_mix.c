@@ -98,5 +98,32 @@ static int forward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, c
     return mr_sigmoid_gate_forward(ws->rt, &own->r, &own->v, y, rows * (size_t)ws->cfg->n_embd);
 }
 
+static int step(struct mr_node *node, mr_workspace *ws, const struct mr_norm *norm, const mr_tensor *x,
+                const mr_tensor *add, const mr_tensor *y)
+{
+    struct cmix *own = node->own;
+    size_t n = (size_t)ws->rows * (size_t)ws->cfg->n_embd;
+    int count = mixtures(ws->cfg);
+    MR_TRY(mr_step_shift(node, ws, norm, x, own->share, count, keeps(ws->cfg), false));
+    struct mr_product in[2] = {mr_linear_product(&own->key, &ws->mixes, 0, &own->k)};
+    in[0].act = MR_ACT_SQUARED_RELU;
+    if (count > 1) {
+        in[1] = mr_linear_product(&own->receptance, &ws->mixes, n, &own->r);
+        in[1].act = MR_ACT_SIGMOID;
+    }
+    MR_TRY(mr_products(ws->rt, in, count, ws->rows));
+    struct mr_product out = mr_linear_product(&own->value, &own->k, 0, y);
+    out.gate = count > 1 ? &own->r : NULL;
+    out.add = add;
+    return mr_products(ws->rt, &out, 1, ws->rows);
+}
+
 const struct mr_layer mr_layer_rwkv_channel_mix = {
-    "rwkv_channel_mix", sizeof(struct cmix), declare, states, plan, forward, NULL};
+    .name = "rwkv_channel_mix",
+    .own = sizeof(struct cmix),
+    .declare = declare,
+    .states = states,
+    .plan = plan,
+    .forward = forward,
+    .step = step,
+};

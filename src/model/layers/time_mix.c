@@ -9,6 +9,7 @@
 #include "ops/group_norm.h"
 #include "ops/silu_gate.h"
 #include "ops/token_shift.h"
+#include "ops/wkv6_step.h"
 
 enum { K, V, R, G, INPUTS };
 
@@ -185,5 +186,50 @@ static int backward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, 
     return mr_token_shift_backward(rt, &shift, x, maa, dmixed, dx, false, dmaa, &own->shift_scratch);
 }
 
-const struct mr_layer mr_layer_time_mix_x051a = {"time_mix_x051a", sizeof(struct tmix), declare, states, plan, forward,
-                                                 backward};
+static int step(struct mr_node *node, mr_workspace *ws, const struct mr_norm *norm, const mr_tensor *x,
+                const mr_tensor *add, const mr_tensor *y)
+{
+    struct tmix *own = node->own;
+    const struct mr_config *cfg = ws->cfg;
+    struct mr_product in[INPUTS];
+    size_t n = (size_t)ws->rows * (size_t)cfg->n_embd;
+    MR_TRY(mr_step_shift(node, ws, norm, x, own->maa, INPUTS, false, false));
+    for (int i = 0; i < INPUTS; i++)
+        in[i] = mr_linear_product(&own->linear[i], &ws->mixes, (size_t)i * n, &own->out[i]);
+    MR_TRY(mr_products(ws->rt, in, INPUTS, ws->rows));
+    const struct mr_wkv6_step s = {.rows = ws->rows,
+                                   .heads = cfg->n_head,
+                                   .width = cfg->n_embd / cfg->n_head,
+                                   .decays = MR_DECAY_HEAD,
+                                   .slots = mr_slots_of(ws, node, 1),
+                                   .r = &own->out[R],
+                                   .k = &own->out[K],
+                                   .v = &own->out[V],
+                                   .gate = &own->out[G],
+                                   .decay = &own->decay->value,
+                                   .u = &own->faaaa->value,
+                                   .weight = &own->ln_weight->value,
+                                   .bias = &own->ln_bias->value,
+                                   .eps = (float)cfg->ln_x_eps};
+    MR_TRY(mr_wkv6_step(ws->rt, &s, &own->gated));
+    struct mr_product out = mr_linear_product(&own->output, &own->gated, 0, y);
+    out.add = add;
+    return mr_products(ws->rt, &out, 1, ws->rows);
+}
+
+static bool steps(const struct mr_config *cfg)
+{
+    return cfg->n_embd / cfg->n_head <= MR_WKV6_STEP_WIDTH;
+}
+
+const struct mr_layer mr_layer_time_mix_x051a = {
+    .name = "time_mix_x051a",
+    .own = sizeof(struct tmix),
+    .declare = declare,
+    .states = states,
+    .plan = plan,
+    .forward = forward,
+    .step = step,
+    .steps = steps,
+    .backward = backward,
+};

@@ -3,6 +3,8 @@
  * of H heads, the output multiplied by w before out), and GPT-2's over all of the block. */
 #include "ops/window_attention.h"
 
+#include "ops/attention_step.h"
+
 #include <math.h>
 
 #include "model/layer.h"
@@ -217,11 +219,83 @@ static int backward_gpt2(struct mr_node *node, mr_workspace *ws, const mr_tensor
     return backward_with(node, ws, d.p > 0 ? &d : NULL, x, dy, dx);
 }
 
+/* gate: the first of the columns of qkv that multiply the output, or -1. */
+static int step_with(struct mr_node *node, mr_workspace *ws, const struct mr_window_attention *shape, int gate,
+                     const struct mr_norm *norm, const mr_tensor *x, const mr_tensor *add, const mr_tensor *y)
+{
+    struct attention *own = node->own;
+    const mr_tensor *in;
+    MR_TRY(mr_step_norm(ws, norm, x, &in));
+    struct mr_product qkv = mr_linear_product(&own->in, in, 0, &own->qkv);
+    struct mr_product out = mr_linear_product(&own->out, &own->y, 0, y);
+    const struct mr_attention_step s = {.rows = ws->rows,
+                                        .heads = shape->heads,
+                                        .width = shape->width,
+                                        .window = shape->window,
+                                        .scale = shape->scale,
+                                        .stride = shape->stride,
+                                        .q = shape->q,
+                                        .k = shape->k,
+                                        .v = shape->v,
+                                        .gate = gate,
+                                        .keys = mr_slots_of(ws, node, 0),
+                                        .values = mr_slots_of(ws, node, 1).state,
+                                        .positions = &ws->positions};
+    MR_TRY(mr_products(ws->rt, &qkv, 1, ws->rows));
+    MR_TRY(mr_attention_step(ws->rt, &s, &own->qkv, &own->y));
+    out.add = add;
+    return mr_products(ws->rt, &out, 1, ws->rows);
+}
+
+static int step(struct mr_node *node, mr_workspace *ws, const struct mr_norm *norm, const mr_tensor *x,
+                const mr_tensor *add, const mr_tensor *y)
+{
+    struct mr_window_attention shape = shape_of(ws->rows, 1, 0, ws->cfg, false);
+    return step_with(node, ws, &shape, -1, norm, x, add, y);
+}
+
+static int step_grouped(struct mr_node *node, mr_workspace *ws, const struct mr_norm *norm, const mr_tensor *x,
+                        const mr_tensor *add, const mr_tensor *y)
+{
+    struct mr_window_attention shape = shape_of(ws->rows, 1, 0, ws->cfg, true);
+    return step_with(node, ws, &shape, 3 * ws->cfg->n_embd, norm, x, add, y);
+}
+
+static bool steps(const struct mr_config *cfg)
+{
+    return cfg->n_embd / cfg->n_head <= MR_ATTENTION_STEP_WIDTH;
+}
+
 const struct mr_layer mr_layer_gpt2_attention = {
-    "gpt2_attention", sizeof(struct attention), declare_gpt2, states, plan_gpt2, forward_gpt2, backward_gpt2};
+    .name = "gpt2_attention",
+    .own = sizeof(struct attention),
+    .declare = declare_gpt2,
+    .states = states,
+    .plan = plan_gpt2,
+    .forward = forward_gpt2,
+    .step = step,
+    .steps = steps,
+    .backward = backward_gpt2,
+};
 const struct mr_layer mr_layer_window_attention = {
-    "window_attention", sizeof(struct attention), declare_sliding, states,
-    plan_sliding,       forward_sliding,          backward_sliding};
+    .name = "window_attention",
+    .own = sizeof(struct attention),
+    .declare = declare_sliding,
+    .states = states,
+    .plan = plan_sliding,
+    .forward = forward_sliding,
+    .step = step,
+    .steps = steps,
+    .backward = backward_sliding,
+};
 const struct mr_layer mr_layer_grouped_attention = {
-    "grouped_attention", sizeof(struct attention), declare_grouped, states,
-    plan_grouped,        forward_grouped,          backward_grouped};
+    .name = "grouped_attention",
+    .own = sizeof(struct attention),
+    .declare = declare_grouped,
+    .states = states,
+    .plan = plan_grouped,
+    .forward = forward_grouped,
+    .step = step_grouped,
+    .steps = steps,
+    .backward = backward_grouped,
+};

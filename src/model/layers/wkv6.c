@@ -87,3 +87,24 @@ int mr_wkv6_core_forward(struct mr_wkv6_core *core, struct mr_node *node, mr_wor
         MR_TRY(mr_silu_gate_forward(ws->rt, normed, &in[MR_WKV6_G], normed, n));
     return mr_linear_run(ws, &core->output, normed, y);
 }
+
+int mr_wkv6_core_step(struct mr_wkv6_core *core, struct mr_node *node, mr_workspace *ws, struct mr_wkv6_step s,
+                      const mr_tensor *add, const mr_tensor *y)
+{
+    const struct mr_config *cfg = ws->cfg;
+    s.rows = ws->rows;
+    s.heads = mr_head_count(cfg);
+    s.width = cfg->head_size;
+    s.slots = mr_slots_of(ws, node, 1);
+    s.r = &core->in[MR_WKV6_R];
+    s.k = &core->in[MR_WKV6_K];
+    s.v = &core->in[MR_WKV6_V];
+    s.gate = core->inputs > MR_WKV6_G ? &core->in[MR_WKV6_G] : NULL;
+    s.weight = &core->ln_weight->value;
+    s.bias = &core->ln_bias->value;
+    s.eps = (float)cfg->ln_x_eps;
+    MR_TRY(mr_wkv6_step(ws->rt, &s, &core->normed));
+    struct mr_product out = mr_linear_product(&core->output, &core->normed, 0, y);
+    out.add = add;
+    return mr_products(ws->rt, &out, 1, ws->rows);
+}

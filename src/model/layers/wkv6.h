@@ -5,6 +5,7 @@
 
 #include "model/layers/init.h"
 #include "ops/wkv6.h"
+#include "ops/wkv6_step.h"
 
 enum { MR_WKV6_R, MR_WKV6_K, MR_WKV6_V, MR_WKV6_G, MR_WKV6_INPUTS };
 
@@ -32,5 +33,9 @@ int mr_wkv6_core_input(struct mr_wkv6_core *core, mr_workspace *ws, int i, const
 /* y [R,C] from core->in, the decay and u. */
 int mr_wkv6_core_forward(struct mr_wkv6_core *core, struct mr_node *node, mr_workspace *ws, bool varies,
                          const mr_tensor *change, const mr_tensor *u, const mr_tensor *y);
+
+/* A step's recurrence, norm and gate, then y = add + output(...). step says the decays alone. */
+int mr_wkv6_core_step(struct mr_wkv6_core *core, struct mr_node *node, mr_workspace *ws, struct mr_wkv6_step step,
+                      const mr_tensor *add, const mr_tensor *y);
 
 #endif
