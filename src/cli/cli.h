@@ -27,6 +27,7 @@ struct mr_common {
     {                                                                                                    \
         "profile", MR_OPTION_FLAG, &(common)->profile, NULL, "print the time of every kernel at the end" \
     }
+#define MR_PRECISION_HELP "how weights are held: f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0 (as in the file)"
 #define MR_COMMON_OPTIONS(common) MR_DEVICE_OPTION(common), MR_JSON_OPTION(common), MR_PROFILE_OPTION(common)
 
 /* Opens the device that --device names, with the profile started if asked for. */

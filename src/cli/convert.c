@@ -79,7 +79,8 @@ int mr_command_convert(int argc, char **argv)
         .words = "IN OUT",
         .about = "Writes a model into another kind of file: .mrw, .safetensors, a Hugging Face folder (no ending), "
                  ".pth (official\n"
-                 "RWKV), .pt (nanoGPT), .bin or .st (RWKV, f16). What cannot be kept is said first. Models may be larger than memory.",
+                 "RWKV), .pt (nanoGPT), .bin or .st (RWKV, f16). What cannot be kept is said first. Models may be "
+                 "larger than memory.",
         .example = "microrwkv convert ckpt.pt out/ckpt.mrw",
         .options = options,
         .option_count = MR_COUNT(options),

@@ -13,7 +13,7 @@
 
 struct request {
     struct mr_common common;
-    const char *data, *split;
+    const char *data, *split, *precision;
     int64_t iters, batch, block;
     uint64_t seed;
     bool stream;
@@ -57,9 +57,11 @@ static int run(struct request *r, const char *path, const json_t *overrides)
     struct mr_model_file file = {0};
     struct mr_evaluated result;
     int err;
+    int precision;
+    MR_GO(mr_precision_by_name(r->precision, &precision));
     MR_GO(mr_token_data_open(&data, r->data));
     MR_GO(mr_common_open(&r->common, &rt));
-    MR_GO(mr_model_open(&model, rt, path, overrides, &file));
+    MR_GO(mr_model_open(&model, rt, path, overrides, precision, &file));
     MR_GO(check_tokenizer(data, &file, r->data));
     MR_GO(mr_token_data_find_bytes(data, file.tokenizer));
     struct mr_evaluation how = {.split = strcmp(r->split, "train") == 0 ? MR_SPLIT_TRAIN : MR_SPLIT_VAL,
@@ -100,6 +102,7 @@ int mr_command_eval(int argc, char **argv)
         {"block", MR_OPTION_INT, &r.block, "T", "positions of a window (the model's block_size)"},
         {"stream", MR_OPTION_FLAG, &r.stream, NULL, "all as one text, the state carried on"},
         {"seed", MR_OPTION_SEED, &r.seed, "S", "of the draws of --iters (1337)"},
+        {"precision", MR_OPTION_TEXT, &r.precision, "P", MR_PRECISION_HELP},
         {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
         MR_COMMON_OPTIONS(&r.common),
     };

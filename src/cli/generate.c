@@ -16,7 +16,7 @@
 struct request {
     struct mr_common common;
     const volatile sig_atomic_t *stopped;
-    const char *model, *model_name, *prompt, *stop, *state_in, *state_out, *tokenizer;
+    const char *model, *model_name, *prompt, *stop, *state_in, *state_out, *tokenizer, *precision;
     int64_t max_tokens, top_k;
     double temperature, top_p, repetition_penalty;
     struct mr_sampling sampling;
@@ -167,6 +167,7 @@ static int run(const struct request *r, const json_t *overrides)
     MR_GO(mr_common_open(&r->common, &rt));
     mr_lm_defaults(&options);
     options.tokenizer = r->tokenizer;
+    options.precision = r->precision;
     MR_GO(mr_lm_open_with(&lm, rt, path, overrides, &options));
     MR_GO(mr_sequence_open(&s, lm));
     if (r->state_in)
@@ -210,6 +211,7 @@ int mr_command_generate(int argc, char **argv)
         {"state-out", MR_OPTION_TEXT, &r.state_out, "F", "saves the state at the end"},
         {"model-name", MR_OPTION_TEXT, &r.model_name, "NAME", "instead of MODEL: out/NAME.mrw, .pt or .pth"},
         {"tokenizer", MR_OPTION_TEXT, &r.tokenizer, "T", "for models that do not carry one"},
+        {"precision", MR_OPTION_TEXT, &r.precision, "P", MR_PRECISION_HELP},
         {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
         MR_COMMON_OPTIONS(&r.common),
     };

@@ -18,7 +18,7 @@
 
 struct request {
     struct mr_common common;
-    const char *model, *tokens, *batch, *out;
+    const char *model, *tokens, *batch, *out, *precision;
     bool step;
     json_t *overrides;
 };
@@ -124,10 +124,11 @@ static int run_logits(const struct request *r)
     mr_model *model = NULL;
     mr_tensor_writer *writer = NULL;
     int32_t *tokens = NULL;
-    int count, err;
+    int count, precision, err;
+    MR_GO(mr_precision_by_name(r->precision, &precision));
     MR_GO(parse_tokens(r->tokens, &tokens, &count));
     MR_GO(mr_common_open(&r->common, &rt));
-    MR_GO(mr_model_open(&model, rt, r->model, r->overrides, NULL));
+    MR_GO(mr_model_open(&model, rt, r->model, r->overrides, precision, NULL));
     MR_GO(check_request(&model->cfg, tokens, count, r->step));
     struct mr_file_tensor out = {
         .name = "logits", .dtype = MR_DTYPE_F32, .ndim = 2, .shape = {count, model->cfg.vocab_size}, .shares = -1};
@@ -241,7 +242,7 @@ static int run_grad(const struct request *r)
     int err;
     MR_GO(read_batch(r->batch, &b));
     MR_GO(mr_common_open(&r->common, &rt));
-    MR_GO(mr_model_open(&model, rt, r->model, r->overrides, NULL));
+    MR_GO(mr_model_open(&model, rt, r->model, r->overrides, MR_F32, NULL));
     MR_GO(check_request(&model->cfg, b.tokens, b.time, false));
     model->cfg.dropout = 0;
     MR_GO(mr_model_check_trainable(&model->cfg));
@@ -304,6 +305,7 @@ int mr_command_logits(int argc, char **argv)
         {"tokens", MR_OPTION_TEXT, &r.tokens, "IDS", "1,2,3, or @FILE that holds them"},
         {"out", MR_OPTION_TEXT, &r.out, "F", "the .safetensors file to write: logits (T,V)"},
         {"step", MR_OPTION_FLAG, &r.step, NULL, "feed one token at a time through the recurrent form"},
+        {"precision", MR_OPTION_TEXT, &r.precision, "P", MR_PRECISION_HELP},
         {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
         MR_COMMON_OPTIONS(&r.common),
     };

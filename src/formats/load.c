@@ -3,12 +3,12 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "io/tensor_source.h"
 #include "formats/names.h"
 #include "formats/recipe.h"
 #include "formats/training.h"
+#include "formats/upload.h"
 
 void mr_model_file_free(struct mr_model_file *file)
 {
@@ -98,30 +98,34 @@ int mr_model_read_config(const char *path, const json_t *overrides, struct mr_co
 
 /* ---- reading parameters ------------------------------------------------------------------------------------- */
 
-struct destination {
-    mr_runtime *rt;
-    const mr_tensor *to;
-    size_t done;
-    uint64_t *digest; /* of the bytes, or NULL */
-};
-
-static int write_piece(void *context, const void *bytes, size_t count)
-{
-    struct destination *d = context;
-    size_t at = d->done;
-    d->done += count;
-    if (d->digest)
-        *d->digest = XXH3_64bits_withSeed(bytes, count * sizeof(float), *d->digest);
-    return mr_write(d->rt, d->to, at, count, bytes);
-}
-
 static int read_tensor(mr_runtime *rt, mr_tensor_file *source, size_t i, const struct mr_place *place,
                        const struct mr_param *p, const mr_tensor *to, uint64_t *digest)
 {
-    struct destination d = {rt, to, 0, digest};
     struct mr_recipe recipe;
     MR_TRY(mr_recipe_of(&recipe, source, i, place, p));
-    return mr_recipe_run(source, &recipe, false, write_piece, &d);
+    return mr_upload(rt, source, &recipe, p, to, digest);
+}
+
+/* What decides about the format of a parameter on the device. */
+struct precision {
+    mr_tensor_file *source;
+    const struct mr_naming *naming;
+    int wanted; /* enum mr_element, or MR_PRECISION_OF_FILE */
+};
+
+/* Matrices have the wanted format, or the file's; rows that are no whole blocks are kept in 16 bits. */
+static int choose(void *context, struct mr_param *p)
+{
+    const struct precision *precision = context;
+    if (!p->matrix)
+        return 0;
+    int format = precision->wanted;
+    if (format == MR_PRECISION_OF_FILE) {
+        int64_t at = mr_naming_find(precision->source, precision->naming, p->name, NULL);
+        format = at < 0 ? MR_F32 : mr_element_of(precision->source->tensors[at].dtype);
+    }
+    p->format = p->shape[1] % mr_element_block((enum mr_element)format) ? MR_F16 : (enum mr_element)format;
+    return 0;
 }
 
 static int read_parameters(mr_model *model, mr_tensor_file *source, const struct mr_naming *naming)
@@ -137,7 +141,21 @@ static int read_parameters(mr_model *model, mr_tensor_file *source, const struct
     return 0;
 }
 
-int mr_model_open(mr_model **out, mr_runtime *rt, const char *path, const json_t *overrides, struct mr_model_file *file)
+int mr_precision_by_name(const char *name, int *precision)
+{
+    *precision = MR_PRECISION_OF_FILE;
+    if (!name)
+        return 0;
+    int dtype = mr_dtype_from_name(name);
+    if (dtype < 0 || (dtype != MR_DTYPE_F32 && mr_element_of((enum mr_dtype)dtype) == MR_F32))
+        return mr_fail(MR_EINVAL, "unknown precision '%s': it is one of f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0",
+                       name);
+    *precision = mr_element_of((enum mr_dtype)dtype);
+    return 0;
+}
+
+int mr_model_open(mr_model **out, mr_runtime *rt, const char *path, const json_t *overrides, int precision,
+                  struct mr_model_file *file)
 {
     mr_tensor_file *source = NULL;
     mr_model *model = NULL;
@@ -145,7 +163,8 @@ int mr_model_open(mr_model **out, mr_runtime *rt, const char *path, const json_t
     struct mr_naming naming;
     int err;
     MR_TRY(mr_model_open_file(&source, path, overrides, &cfg, &naming, file));
-    MR_GO(mr_model_create(&model, rt, &cfg, NULL, NULL, false));
+    struct precision how = {source, &naming, precision};
+    MR_GO(mr_model_create(&model, rt, &cfg, choose, &how, false));
     if ((err = read_parameters(model, source, &naming)) < 0) {
         err = mr_fail_in(err, "%s", path);
         goto fail;

@@ -28,8 +28,13 @@ int mr_model_open_file(mr_tensor_file **source, const char *path, const json_t *
  * `overrides` (an object of configuration keys, or NULL) laid over them. file may be NULL. */
 int mr_model_read_config(const char *path, const json_t *overrides, struct mr_config *cfg, struct mr_model_file *file);
 
-/* The model itself on a device, weights read. */
-int mr_model_open(mr_model **model, mr_runtime *rt, const char *path, const json_t *overrides,
+/* How the matrices of a model are held on the device: an enum mr_element, or as the file has them. */
+enum { MR_PRECISION_OF_FILE = -1 };
+/* "f16", …; NULL is MR_PRECISION_OF_FILE. */
+int mr_precision_by_name(const char *name, int *precision);
+
+/* The model itself on a device, weights read. Models that train are opened in MR_F32. */
+int mr_model_open(mr_model **model, mr_runtime *rt, const char *path, const json_t *overrides, int precision,
                   struct mr_model_file *file);
 /* The optimizer's moments (of gradients, of their squares) that the file at `path` has beside the model's weights;
  * those that it lacks stay 0. */

@@ -73,13 +73,14 @@ int mr_lm_open_with(mr_lm **out, mr_runtime *rt, const char *path, const json_t 
                     const struct mr_lm_options *options)
 {
     struct mr_model_file file = {0};
-    int err;
+    int precision, err;
     mr_lm *lm = mr_alloc(1, sizeof *lm);
     if (!lm)
         return MR_ENOMEM;
     lm->rt = rt;
     MR_GO(copy_options(&lm->options, options));
-    MR_GO(mr_model_open(&lm->model, rt, path, overrides, &file));
+    MR_GO(mr_precision_by_name(lm->options.precision, &precision));
+    MR_GO(mr_model_open(&lm->model, rt, path, overrides, precision, &file));
     MR_GO(open_tokenizer(lm, path, &file));
     MR_GO(open_memory(lm));
     err = MR_ENOMEM;

@@ -120,7 +120,7 @@ static int old_model(mr_trainer *t, const char *path, bool resume)
     struct mr_model_file file = {0};
     json_t *overrides = changes(t);
     int err;
-    MR_GO(mr_model_open(&t->model, t->rt, path, overrides, &file));
+    MR_GO(mr_model_open(&t->model, t->rt, path, overrides, MR_F32, &file));
     warn_of_ignored(t, path);
     MR_GO(check_tokenizer(t, file.tokenizer));
     MR_GO(open_optimizer(t));

@@ -52,7 +52,7 @@ static inline struct golden golden_open_pair(const char *model, const char *expe
 {
     struct golden g = {0};
     assert_ok(mr_runtime_open(&g.rt, NULL));
-    assert_ok(mr_model_open(&g.model, g.rt, model, NULL, NULL));
+    assert_ok(mr_model_open(&g.model, g.rt, model, NULL, MR_F32, NULL));
     assert_ok(mr_safetensors_open(&g.file, expected));
     g.tokens = golden_tokens(&g, "tokens");
     g.targets = golden_tokens(&g, "targets");
