@@ -11,9 +11,9 @@
 
 #include "base/str.h"
 
-/* An object or array from text; a duplicate key is an error. Integers beyond 64 bits become reals, NaN and Infinity what
- * mr_json_real makes of them, halves of surrogate pairs U+FFFD. `what` names the source in errors. The result is the
- * caller's: json_decref. */
+/* An object or array from text; a duplicate key is an error. Integers beyond 64 bits become reals, NaN and Infinity
+ * what mr_json_real makes of them, halves of surrogate pairs U+FFFD. `what` names the source in errors. The result is
+ * the caller's: json_decref. */
 int mr_json_parse(json_t **json, const char *text, size_t size, const char *what);
 /* Appends the text with these things put as jansson can read them. */
 int mr_json_mend(const char *text, size_t size, struct mr_str *out);

@@ -24,7 +24,7 @@ static const char *const configs[] = {
 };
 
 /* A model of random weights; what it is stands in the metadata. */
-static const char *write_model(const char *config)
+static const char *write_model_of_seed(const char *config, uint64_t seed)
 {
     const char *path = test_path("model.safetensors");
     struct mr_config cfg;
@@ -34,7 +34,7 @@ static const char *write_model(const char *config)
     json_t *given = json_loads(config, 0, NULL);
     assert_ok(mr_config_by_name(&cfg, "microrwkv", given));
     json_t *metadata = json_pack("{ss so}", "family", "microrwkv", "config", mr_config_json(&cfg));
-    assert_ok(mr_random_open(&file, &cfg, 1, &naming));
+    assert_ok(mr_random_open(&file, &cfg, seed, &naming));
     assert_ok(mr_safetensors_begin(&writer, path, file->tensors, file->count, metadata));
     for (size_t i = 0; i < file->count; i++)
         assert_ok(mr_tensor_writer_copy(writer, file, i));
@@ -43,6 +43,11 @@ static const char *write_model(const char *config)
     json_decref(metadata);
     json_decref(given);
     return path;
+}
+
+static const char *write_model(const char *config)
+{
+    return write_model_of_seed(config, 1);
 }
 
 static void overwrite_state(struct mr_str *state)
@@ -149,11 +154,53 @@ static void test_a_position_that_is_not_the_number_of_tokens_is_refused(void **t
     mr_str_free(&state);
 }
 
+/* A penalty acts on what is drawn, never on the logits that are kept and saved. */
+static void test_a_penalty_does_not_change_the_kept_logits(void **test)
+{
+    (void)test;
+    struct mr_str state = {0};
+    mr_sequence *s;
+    struct mr_sampling sampling;
+    const float *logits;
+    float before[7];
+    int32_t id;
+    open_session(&s, configs[0], &state);
+    mr_sampling_defaults(&sampling);
+    sampling.repetition_penalty = 3;
+    assert_ok(mr_sequence_logits(s, &logits));
+    memcpy(before, logits, sizeof before);
+    mr_sampler_draw(s->sampler, &sampling, s->logits, 0);
+    assert_memory_equal(before, logits, sizeof before);
+    assert_int_equal(mr_sequence_next(s, &sampling, &id), 1);
+    mr_sequence_close(s);
+    mr_lm_close(lm);
+    mr_str_free(&state);
+}
+
+static void test_a_state_of_other_weights_is_refused(void **test)
+{
+    (void)test;
+    struct mr_str state = {0};
+    mr_sequence *s;
+    open_session(&s, configs[0], &state);
+    mr_sequence_close(s);
+    mr_lm_close(lm);
+    assert_ok(mr_lm_open(&lm, rt, write_model_of_seed(configs[0], 2), NULL));
+    assert_ok(mr_sequence_open(&s, lm));
+    assert_fails(MR_EFILE, "does not match this model", mr_sequence_restore(s, test_path("state")));
+    assert_int_equal(mr_sequence_position(s), 0);
+    mr_sequence_close(s);
+    mr_lm_close(lm);
+    mr_str_free(&state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_altered_states_are_survived),
         cmocka_unit_test(test_a_position_that_is_not_the_number_of_tokens_is_refused),
+        cmocka_unit_test(test_a_penalty_does_not_change_the_kept_logits),
+        cmocka_unit_test(test_a_state_of_other_weights_is_refused),
     };
     return cmocka_run_group_tests_name("state", tests, open_device, close_device);
 }
