@@ -13,7 +13,7 @@ struct mr_gemm_state {
     mr_tensor widened;                   /* weights as floats, for CLBlast */
     bool ready;                          /* CLBlast has its parameters */
     bool failed;                         /* CLBlast did once: not again */
-    char defines[MR_ELEMENTS][5][4][48]; /* of products' variants: by format, log2 of ROWS, of COUNT; "": not yet */
+    char defines[MR_ELEMENTS][5][4][64]; /* of products' variants: by format, log2 of ROWS, of COUNT; "": not yet */
 };
 
 /* Whether a product of a matrix with few vectors can take the kernels of cl/matvec.cl. */
