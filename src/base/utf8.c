@@ -73,6 +73,14 @@ size_t mr_utf8_valid(const char *bytes, size_t size)
     return at;
 }
 
+size_t mr_utf8_cut(const char *bytes, size_t size)
+{
+    size_t at = size;
+    while (at && size - at < 3 && ((unsigned char)bytes[at] & 0xC0) == 0x80)
+        at--;
+    return at && ((unsigned char)bytes[at] & 0xC0) != 0x80 ? at : size;
+}
+
 size_t mr_utf8_mark(const char *bytes, size_t size)
 {
     return size >= 3 && !memcmp(bytes, "\xef\xbb\xbf", 3) ? 3 : 0;

@@ -20,6 +20,9 @@ int mr_utf8_encode(uint32_t code_point, char out[4]);
 /* How many of the bytes, from the start, are whole valid characters. */
 size_t mr_utf8_valid(const char *bytes, size_t size);
 
+/* The largest size up to this one, which is within the bytes, that cuts no character in two. */
+size_t mr_utf8_cut(const char *bytes, size_t size);
+
 /* The size of the byte order mark that the bytes begin with, or 0. */
 size_t mr_utf8_mark(const char *bytes, size_t size);
 

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "base/utf8.h"
+#include "text/words.h"
 
 enum { STACK_FROM = 32 << 10, STACK_TO = 1 << 20, STEPS = 10000, STEPS_PER_BYTE = 16, LONGEST_PATTERN = 1 << 16 };
 
@@ -142,14 +143,21 @@ static int hand_out(const mr_split *s, mr_split_piece *piece, void *context, con
 static int split_valid(const mr_split *s, mr_split_room *room, const char *bytes, size_t size, bool more,
                        mr_split_piece *piece, void *context, size_t *used)
 {
-    uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY | (more ? PCRE2_PARTIAL_HARD : 0);
     size_t at = 0, limit = STEPS + STEPS_PER_BYTE * size;
     const size_t *found = pcre2_get_ovector_pointer(room->match);
     while (at < size) {
         pcre2_set_match_limit(room->context, limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX);
-        int code = pcre2_match(s->code, (PCRE2_SPTR)bytes, size, at, options, room->match, room->context);
-        if (code == PCRE2_ERROR_PARTIAL || (code == PCRE2_ERROR_NOMATCH && more))
-            break;
+        bool large = size - at > MR_LONGEST_WORD, goes_on = more || large;
+        size_t view = large ? at + mr_utf8_cut(bytes + at, MR_LONGEST_WORD) : size;
+        uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY | (goes_on ? PCRE2_PARTIAL_HARD : 0);
+        int code = pcre2_match(s->code, (PCRE2_SPTR)bytes, view, at, options, room->match, room->context);
+        if (code == PCRE2_ERROR_PARTIAL || (code == PCRE2_ERROR_NOMATCH && goes_on)) {
+            if (!large)
+                break;
+            MR_TRY(piece(context, bytes + at, view - at)); /* no text has words so long */
+            at = view;
+            continue;
+        }
         if (code == PCRE2_ERROR_NOMATCH) {
             MR_TRY(hand_out(s, piece, context, bytes + at, bytes + size, bytes + size));
             at = size;

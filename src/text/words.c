@@ -90,7 +90,7 @@ static int contraction(const char *bytes, size_t size, bool more)
     return bytes[2] == (bytes[1] == 'l' ? 'l' : 'e') ? 3 : 0;
 }
 
-size_t mr_word(const char *bytes, size_t size, bool more)
+static size_t word(const char *bytes, size_t size, bool more)
 {
     size_t at = 0, length, last = 0;
     if (!size)
@@ -116,4 +116,12 @@ size_t mr_word(const char *bytes, size_t size, bool more)
     if (class == SPACE && next != END && at > last) /* the last one is left to the next word */
         at -= last;
     return at;
+}
+
+size_t mr_word(const char *bytes, size_t size, bool more)
+{
+    if (size <= MR_LONGEST_WORD)
+        return word(bytes, size, more);
+    size_t n = word(bytes, MR_LONGEST_WORD, true);
+    return n ? n : mr_utf8_cut(bytes, MR_LONGEST_WORD);
 }

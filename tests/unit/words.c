@@ -93,6 +93,24 @@ static void test_words_that_are_certain_stay_when_more_comes(void **state)
     }
 }
 
+/* Cut at the same places however the text comes, and never within a character. */
+static void test_endless_words_are_cut(void **state)
+{
+    (void)state;
+    static const char *const characters[] = {"a", "\xC3\xA9", "\xE6\x97\xA5", " "};
+    for (size_t i = 0; i < COUNT(characters); i++) {
+        size_t length = strlen(characters[i]), size = 3 * (size_t)MR_LONGEST_WORD / length * length;
+        char *text = malloc(size);
+        for (size_t at = 0; at < size; at += length)
+            memcpy(text + at, characters[i], length);
+        size_t n = mr_word(text, size, false);
+        assert_true(n <= MR_LONGEST_WORD && n > MR_LONGEST_WORD - 4 && n % length == 0);
+        assert_int_equal(mr_word(text, size, true), n);
+        assert_int_equal(mr_word(text, MR_LONGEST_WORD, true), 0);
+        free(text);
+    }
+}
+
 static void test_apostrophe_and_zero_byte(void **state)
 {
     (void)state;
@@ -238,6 +256,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words_as_gpt2_cuts_them),
         cmocka_unit_test(test_words_that_are_certain_stay_when_more_comes),
+        cmocka_unit_test(test_endless_words_are_cut),
         cmocka_unit_test(test_apostrophe_and_zero_byte),
         cmocka_unit_test(test_longest_string_is_found),
         cmocka_unit_test(test_strings_among_many_children),
