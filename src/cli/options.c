@@ -119,8 +119,19 @@ static void print_help(const struct mr_syntax *s)
         printf("\nexample:\n  %s\n", s->example);
 }
 
+/* Says that a value replaces one that was given before; *given has a bit for each option. */
+static void warn_of_second(const struct mr_syntax *s, size_t option, uint64_t *given)
+{
+    const struct mr_option *o = &s->options[option];
+    uint64_t bit = option < 64 ? (uint64_t)1 << option : 0;
+    if (*given & bit && o->kind != MR_OPTION_LIST && o->kind != MR_OPTION_FLAG)
+        mr_log(MR_LOG_WARNING, "%s: --%s is given more than once: only the last one counts", s->name, o->name);
+    *given |= bit;
+}
+
 /* One word that starts with "--"; *i advances when the next word is its value. */
-static int parse_option(const struct mr_syntax *s, int argc, char **argv, int *i, struct mr_words *words)
+static int parse_option(const struct mr_syntax *s, int argc, char **argv, int *i, struct mr_words *words,
+                        uint64_t *given)
 {
     const char *name = argv[*i] + 2;
     const char *equals = strchr(name, '=');
@@ -129,6 +140,7 @@ static int parse_option(const struct mr_syntax *s, int argc, char **argv, int *i
         const struct mr_option *o = &s->options[k];
         if (!same_name(o->name, name, size))
             continue;
+        warn_of_second(s, k, given);
         if (equals)
             return set_value(s, o, equals + 1);
         if (o->kind == MR_OPTION_FLAG) {
@@ -147,6 +159,7 @@ static int parse_option(const struct mr_syntax *s, int argc, char **argv, int *i
 int mr_options_parse(const struct mr_syntax *s, int argc, char **argv, struct mr_words *words)
 {
     bool options_end = false;
+    uint64_t given = 0;
     for (int i = 1; i < argc; i++) {
         const char *arg = argv[i];
         if (options_end || arg[0] != '-' || !arg[1]) {
@@ -157,7 +170,7 @@ int mr_options_parse(const struct mr_syntax *s, int argc, char **argv, struct mr
             print_help(s);
             return MR_HELP_SHOWN;
         } else if (arg[1] == '-') {
-            MR_TRY(parse_option(s, argc, argv, &i, words));
+            MR_TRY(parse_option(s, argc, argv, &i, words, &given));
         } else {
             return mr_fail(MR_EINVAL, "%s: options start with two dashes: -%s? `microrwkv %s --help` lists them",
                            s->name, arg, s->name);

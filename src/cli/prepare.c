@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/progress.h"
+#include "base/str.h"
 #include "cli/cli.h"
 #include "data/prepare.h"
 
@@ -30,6 +31,8 @@ static void on_progress(void *context, const char *stage, uint64_t done, uint64_
 static int report(const struct mr_prepare *p, const struct mr_prepared *r, bool json)
 {
     const char *file = r->tokenizer_file;
+    char spec[PATH_MAX + 8], quoted[PATH_MAX + 16];
+    snprintf(spec, sizeof spec, "bpe:%s", file);
     if (json)
         return mr_print_json(json_pack(
             "{ss ss ss* sI sI sI sI s{sI sI} s{sI sI}}", "out", p->out, "tokenizer", r->tokenizer, "tokenizer_file",
@@ -42,7 +45,7 @@ static int report(const struct mr_prepare *p, const struct mr_prepared *r, bool 
             " for val\n",
             p->out, r->tokenizer, r->vocab_size, r->documents, r->tokens[0], r->tokens[1]);
     if (*file)
-        fprintf(stderr, "the trained tokenizer: --tokenizer bpe:%s\n", file);
+        fprintf(stderr, "the trained tokenizer: --tokenizer %s\n", mr_shell_word(spec, quoted, sizeof quoted));
     if (p->train_bpe > (int64_t)r->vocab_size)
         fprintf(stderr, "it has only %zu of %" PRId64 " tokens: no other pair of tokens occurs twice in the text\n",
                 r->vocab_size, p->train_bpe);

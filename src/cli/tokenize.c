@@ -149,7 +149,7 @@ static int run(int argc, char **argv, bool back)
                                      .option_count = back ? 1 : MR_COUNT(options)};
     int err = mr_options_parse(&syntax, argc, argv, &words);
     if (!err && !spec)
-        err = mr_fail(MR_EINVAL, "%s: which tokenizer? --tokenizer T", syntax.name);
+        err = mr_fail(MR_EINVAL, "%s: --tokenizer is required", syntax.name);
     if (!err)
         err = back ? detokenize(spec) : tokenize(spec, special, common.json);
     mr_words_free(&words);

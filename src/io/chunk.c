@@ -111,6 +111,8 @@ int mr_chunk_unpack(const uint8_t *packed, size_t packed_size, uint8_t *spare, u
     z.avail_out = (uInt)size;
     int result = inflate(&z, Z_FINISH);
     inflateEnd(&z);
+    if (result == Z_MEM_ERROR)
+        return mr_fail(MR_ENOMEM, "out of memory for unpacking");
     if (result != Z_STREAM_END || z.avail_out || z.avail_in)
         return mr_fail(MR_EFILE, "the packed bytes do not unpack to %zu bytes", size);
     mr_unshuffle(spare, raw, size, width);

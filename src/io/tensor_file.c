@@ -140,7 +140,7 @@ int mr_tensor_file_add(mr_tensor_file *file, const char *name, size_t name_size,
         err = mr_fail_in(err, "%s", file->path);
     uint32_t *s = slot(file, t.name);
     if (!err && *s)
-        err = mr_fail(MR_EFILE, "%s: tensor \"%s\" stands there twice", file->path, t.name);
+        err = mr_fail(MR_EFILE, "%s: duplicate tensor name \"%s\"", file->path, t.name);
     if (err) {
         free(t.name);
         return err;

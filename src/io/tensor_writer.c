@@ -29,7 +29,7 @@ static int check(const struct mr_tensor_writer_format *format, const struct mr_f
     return 0;
 }
 
-/* Names must be text, and none may stand twice. */
+/* Names must be text, and none may occur twice. */
 static int check_names(const struct mr_file_tensor *list, size_t count)
 {
     static const struct mr_tensor_file_format none = {"list", NULL, NULL};

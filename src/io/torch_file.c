@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "io/torch_file.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zip.h>
+#include <zlib.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -44,13 +46,29 @@ static void close_file(mr_tensor_file *file)
     free(f->extent);
 }
 
+/* Whether libzip had no memory, itself or within zlib. */
+static bool is_out_of_memory(const zip_error_t *error)
+{
+    int code = zip_error_code_zip(error);
+    if (zip_error_system_type(error) == ZIP_ET_SYS && zip_error_code_system(error) == ENOMEM)
+        return true;
+    return code == ZIP_ER_MEMORY || (code == ZIP_ER_ZLIB && zip_error_code_system(error) == Z_MEM_ERROR);
+}
+
+static int no_memory(const struct torch_file *f)
+{
+    return mr_fail(MR_ENOMEM, "out of memory while %s is read", f->base.path);
+}
+
 /* The size of a file in the archive; what torch writes is never compressed. */
 static int entry_size(const struct torch_file *f, int64_t entry, uint64_t *size)
 {
     zip_stat_t st;
     if (zip_stat_index(f->zip, (zip_uint64_t)entry, 0, &st) || !(st.valid & ZIP_STAT_SIZE) ||
         !(st.valid & ZIP_STAT_COMP_METHOD) || !(st.valid & ZIP_STAT_NAME))
-        return mr_fail(MR_EFILE, "%s: its file %lld cannot be examined", f->base.path, (long long)entry);
+        return is_out_of_memory(zip_get_error(f->zip))
+                   ? no_memory(f)
+                   : mr_fail(MR_EFILE, "%s: its file %lld cannot be examined", f->base.path, (long long)entry);
     if (st.comp_method != ZIP_CM_STORE || (st.valid & ZIP_STAT_ENCRYPTION_METHOD && st.encryption_method))
         return mr_fail(MR_EFILE, "%s: %s is compressed or encrypted, which torch never does; save the file anew",
                        f->base.path, st.name);
@@ -66,6 +84,11 @@ static int read_failed(struct torch_file *f, int64_t entry, uint64_t offset, int
 {
     const char *name = zip_get_name(f->zip, (zip_uint64_t)entry, ZIP_FL_ENC_RAW);
     const char *why = !result ? "it ends there" : f->open ? zip_file_strerror(f->open) : zip_strerror(f->zip);
+    const zip_error_t *error = f->open ? zip_file_get_error(f->open) : zip_get_error(f->zip);
+    if (result && is_out_of_memory(error)) {
+        close_entry(f);
+        return no_memory(f);
+    }
     int err = mr_fail(MR_EFILE, "%s: %s cannot be read at byte %llu: %s", f->base.path, name ? name : "a file of it",
                       (unsigned long long)offset, why);
     close_entry(f);
@@ -189,15 +212,21 @@ static int open_zip(struct torch_file *f)
     f->size = mr_reader_size(in);
     mr_reader_close(in);
     int code = 0;
-    if (!(f->zip = zip_open(f->base.path, ZIP_RDONLY, &code))) {
-        zip_error_t error;
-        zip_error_init_with_code(&error, code);
-        int err = mr_fail(MR_EFILE, "%s is not a whole zip archive, as torch writes them: %s", f->base.path,
-                          zip_error_strerror(&error));
-        zip_error_fini(&error);
-        return err;
-    }
-    return 0;
+    f->zip = zip_open(f->base.path, ZIP_RDONLY, &code);
+    if (!f->zip) /* libzip also tells an allocation that failed as a broken archive: a second try shows */
+        f->zip = zip_open(f->base.path, ZIP_RDONLY, &code);
+    if (f->zip)
+        return 0;
+    zip_error_t error;
+    void *some = mr_alloc(1 << 16, 1);
+    zip_error_init_with_code(&error, code);
+    int err = !some || is_out_of_memory(&error)
+                  ? no_memory(f)
+                  : mr_fail(MR_EFILE, "%s is not a whole zip archive, as torch writes them: %s", f->base.path,
+                            zip_error_strerror(&error));
+    zip_error_fini(&error);
+    free(some);
+    return err;
 }
 
 /* Finds FOLDER/data.pkl. */

@@ -127,9 +127,14 @@ static int visit_item(struct walk *w, const struct mr_pickled *item, size_t from
         return err;
     if (json_is_array(into))
         return mr_json_append(into, json);
-    if (json_object_setn_new(into, w->name.text + from, w->name.size - from, json))
-        return mr_fail(MR_EFILE, "%s: the key \"%s\" is not text", w->path, w->name.text);
-    return 0;
+    if (mr_utf8_valid(w->name.text + from, w->name.size - from) < w->name.size - from) {
+        json_decref(json);
+        w->odd_keys++;
+        return 0;
+    }
+    return json_object_setn_new(into, w->name.text + from, w->name.size - from, json)
+               ? mr_fail(MR_ENOMEM, "%s: out of memory", w->path)
+               : 0;
 }
 
 static int visit_items(struct walk *w, const struct mr_pickled *v, bool object, json_t **json)

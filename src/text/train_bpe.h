@@ -24,7 +24,7 @@ void mr_bpe_trainer_close(mr_bpe_trainer *trainer); /* NULL is fine */
 int mr_bpe_trainer_feed(mr_bpe_trainer *trainer, const char *bytes, size_t size);
 int mr_bpe_trainer_finish(mr_bpe_trainer *trainer);
 
-/* What was learnt; fewer tokens than asked for when no pair is left that stands twice. */
+/* What was learnt; fewer tokens than asked for when no pair is left that occurs twice. */
 int mr_bpe_trainer_tokenizer(mr_bpe_trainer *trainer, mr_tokenizer **t);
 
 #endif

@@ -141,6 +141,19 @@ def test_a_record_larger_than_memory_is_streamed(folder):
     run(*arguments, "--max-record-bytes", 1 << 20).expect(1, err=r"line 2: the record is larger than 1048576 bytes")
 
 
+def test_an_option_given_twice_is_said(folder):
+    (folder / "a.txt").write_bytes(TEXT)
+    result = run("prepare", folder / "a.txt", "--tokenizer", "char", "--tokenizer", "byte", "--out", folder / "out",
+                 "--json").expect(0, err=r"prepare: --tokenizer is given more than once: only the last one counts")
+    assert result.json()[0]["tokenizer"] == "byte"
+
+
+def test_suggested_commands_quote_paths(folder):
+    (folder / "a.txt").write_bytes(TEXT)
+    run("prepare", folder / "a.txt", "--train-bpe", 260, "--out", folder / "my data").expect(
+        0, err=r"--tokenizer 'bpe:.*/my data/tokenizer\.json'")
+
+
 def test_files_that_are_no_text_are_named(folder):
     files = {"a.parquet": (b"PAR1....", "Parquet"), "a.txt": (b"PK\3\4....", "zip"), "b.txt": (b"GGUF\3\0\0\0", "GGUF"),
              "c.txt": (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),

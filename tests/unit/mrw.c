@@ -229,7 +229,7 @@ static void test_hostile_headers_are_refused(void **state)
          "entries where"},
         {"{\"chunk_bytes\":4194304,\"tensors\":[{\"name\":\"a\",\"dtype\":\"u8\",\"shape\":[0]},"
          "{\"name\":\"a\",\"dtype\":\"u8\",\"shape\":[0]}],\"metadata\":{}}",
-         "stands there twice"},
+         "duplicate tensor name"},
         {"{\"chunk_bytes\":4194304,\"chunk_bytes\":4194304,\"tensors\":[],\"metadata\":{}}", "duplicate"},
         {"{\"chunk_bytes\":4194304,\"tensors\":[{\"name\":\"\",\"dtype\":\"u8\",\"shape\":[0]}],\"metadata\":"
          "{}}",
