@@ -132,6 +132,31 @@ static int check_digest(const mr_token_data *d, int split, const char *path)
                : 0;
 }
 
+/* Megatron's index beside a token file tells what its numbers are. */
+static int read_index(mr_token_data *d, int split)
+{
+    enum { MAGIC = 9, VERSION = 8, KIND = MAGIC + VERSION };
+    static const char *const kinds[] = {"", "uint8", "int8", "int16", "int32", "int64", "float32", "float64", "uint16"};
+    char path[PATH_MAX];
+    uint8_t head[KIND + 1] = {0};
+    mr_reader *in;
+    snprintf(path, sizeof path, "%s/%s.idx", d->folder, mr_split_name(split));
+    if (!mr_is_file(path))
+        return 0;
+    MR_TRY(mr_reader_open(&in, path));
+    int err = mr_reader_read(in, 0, head, sizeof head);
+    mr_reader_close(in);
+    MR_TRY(err);
+    if (memcmp(head, "MMIDIDX\0\0", MAGIC))
+        return mr_fail(MR_EFILE, "%s is no index of Megatron's, as its name says", path);
+    const char *kind = head[KIND] < sizeof kinds / sizeof *kinds ? kinds[head[KIND]] : "";
+    if (strcmp(kind, "uint16") && strcmp(kind, "int32") && strcmp(kind, "int16"))
+        return mr_fail(MR_EFILE, "%s: tokens of kind %d (%s) are not supported: uint16 and int32 are", path, head[KIND],
+                       kind);
+    d->width = strcmp(kind, "int32") ? 2 : 4;
+    return 0;
+}
+
 /* Files that prepare did not write: llm.c's begin with a header, others may be no token files at all. */
 static int find_tokens(mr_token_data *d, int split, const char *path)
 {
@@ -140,6 +165,7 @@ static int find_tokens(mr_token_data *d, int split, const char *path)
     d->split[split].tokens = map->data;
     if (d->meta)
         return 0;
+    MR_TRY(read_index(d, split));
     if (map->size >= LLM_C_HEADER)
         memcpy(header, map->data, sizeof header);
     if (header[0] == LLM_C_UINT16 || header[0] == LLM_C_UINT32) {

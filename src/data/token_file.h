@@ -4,7 +4,8 @@
  *     {"format": 1, "tokenizer": {…}, "vocab_size": V, "dtype": "uint16",
  *      "train": {"tokens": N, "bytes": N, "digest": "…"}, "val": {…}}      bytes: of the text; digest: of the file
  * nanoGPT's own folders have no meta.json: their tokens are uint16; the characters are known where there is a
- * meta.pkl. llm.c's files begin with a header of 1024 bytes: magic number, version, count. */
+ * meta.pkl. llm.c's files begin with a header of 1024 bytes: magic number, version, count. Megatron's have an index,
+ * train.idx, beside them. */
 #ifndef MR_DATA_TOKEN_FILE_H
 #define MR_DATA_TOKEN_FILE_H
 

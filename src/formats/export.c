@@ -140,25 +140,82 @@ fail:
     return err;
 }
 
-/* Removes a folder of ours that did not become whole. */
-static void remove_folder(const char *folder)
+/* What may be in the folder of a model that is written here; the weights make it one. */
+static const char *const config_files[] = {"config.json", NULL};
+static const char *const tokenizer_files[] = {"vocab.json",
+                                              "merges.txt",
+                                              "tokenizer.json",
+                                              "tokenizer_config.json",
+                                              "rwkv_vocab_v20230424.txt",
+                                              "added_tokens.json",
+                                              "special_tokens_map.json",
+                                              "encoder.json",
+                                              "vocab.bpe",
+                                              NULL};
+static const char *const weight_files[] = {"model.safetensors", "model.safetensors.index.json", NULL};
+
+enum { ROOM = 4300 };
+
+static void remove_files(const char *folder, const char *const *names)
 {
-    static const char *const names[] = {"model.safetensors",
-                                        "config.json",
-                                        "vocab.json",
-                                        "merges.txt",
-                                        "tokenizer.json",
-                                        "tokenizer_config.json",
-                                        "rwkv_vocab_v20230424.txt",
-                                        NULL};
-    char path[4200];
+    char path[ROOM];
     for (int i = 0; names[i]; i++)
         if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, names[i]) < sizeof path)
             unlink(path);
+}
+
+/* Removes a folder of ours that did not become whole. */
+static void remove_folder(const char *folder)
+{
+    remove_files(folder, config_files);
+    remove_files(folder, tokenizer_files);
+    remove_files(folder, weight_files);
     rmdir(folder);
 }
 
-/* A new folder is written beside its place and then renamed; in one that exists each file is replaced. */
+/* Moves those that are there; 1 if any was. */
+static int move_files(const char *from, const char *to, const char *const *names)
+{
+    char old[ROOM], new[ROOM];
+    int moved = 0;
+    for (int i = 0; names[i]; i++) {
+        snprintf(old, sizeof old, "%s/%s", from, names[i]);
+        snprintf(new, sizeof new, "%s/%s", to, names[i]);
+        if (!mr_is_file(old))
+            continue;
+        if (rename(old, new))
+            return mr_fail(MR_EFILE, "%s cannot be put in place: %s; the whole model is in %s", new, strerror(errno),
+                           from);
+        moved = 1;
+    }
+    return moved;
+}
+
+/* Whether the new files have a tokenizer, whose old files must then go. */
+static bool has_any(const char *folder, const char *const *names)
+{
+    char path[ROOM];
+    for (int i = 0; names[i]; i++)
+        if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, names[i]) < sizeof path && mr_is_file(path))
+            return true;
+    return false;
+}
+
+/* Puts the files of a folder within another one in place there. The old weights go first and the new ones come last: a
+ * folder never has the weights of one model and other files of another. */
+static int put_in_place(const char *from, const char *to)
+{
+    remove_files(to, weight_files);
+    if (has_any(from, tokenizer_files))
+        remove_files(to, tokenizer_files);
+    MR_TRY(move_files(from, to, config_files));
+    MR_TRY(move_files(from, to, tokenizer_files));
+    MR_TRY(move_files(from, to, weight_files));
+    rmdir(from);
+    return 0;
+}
+
+/* The files are written into a new folder, beside the place or in the folder that is there, and then put in place. */
 static int write_folder(const struct mr_export *e, mr_tensor_file *source, const char *path,
                         const struct mr_export_events *events)
 {
@@ -170,16 +227,21 @@ static int write_folder(const struct mr_export *e, mr_tensor_file *source, const
         return mr_fail(MR_EINVAL, "the path %.60s… is too long", path);
     memcpy(target, path, size);
     target[size] = 0;
-    if (mr_is_folder(target))
-        return write_files(e, source, target, events);
-    snprintf(temporary, sizeof temporary, "%s.tmp%ld", target, (long)getpid());
+    bool is_there = mr_is_folder(target);
+    snprintf(temporary, sizeof temporary, is_there ? "%s/.tmp%ld" : "%s.tmp%ld", target, (long)getpid());
     if (mkdir(temporary, 0777))
-        return mr_fail(MR_EFILE, "the folder %s cannot be made: %s", target, strerror(errno));
+        return mr_fail(MR_EFILE, "the folder %s cannot be made: %s", is_there ? temporary : target, strerror(errno));
     int err = write_files(e, source, temporary, events);
-    if (!err && rename(temporary, target))
-        err = mr_fail(MR_EFILE, "the folder %s cannot be made: %s", target, strerror(errno));
-    if (err)
+    if (err) {
         remove_folder(temporary);
+        return err;
+    }
+    if (is_there)
+        return put_in_place(temporary, target);
+    if (!rename(temporary, target))
+        return 0;
+    err = mr_fail(MR_EFILE, "the folder %s cannot be made: %s", target, strerror(errno));
+    remove_folder(temporary);
     return err;
 }
 

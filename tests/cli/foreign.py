@@ -311,6 +311,36 @@ def test_pointers_in_the_place_of_shards_and_configs_are_named(folder):
     run("info", folder / "s").expect(1, err="model-1.safetensors.*Git LFS pointer")
 
 
+def test_a_folder_never_mixes_two_models(folder):
+    first, second = gpt2(folder / "a.safetensors"), make(folder / "b.pth", "rwkv6", *RWKV)
+    hf = folder / "hf"
+    run("convert", first, hf).expect(0)
+    (hf / "vocab.json").write_text("{}")
+    (hf / "merges.txt").write_text("")
+    (hf / "README.md").write_text("mine")
+    run("convert", second, hf).expect(0)
+    assert logits(hf, folder) == logits(second, folder)
+    assert (hf / "README.md").read_text() == "mine" and not list(hf.glob(".tmp*"))
+    (hf / "config.json").unlink()
+    (hf / "config.json").mkdir()  # which cannot be replaced: as if stopped there
+    run("convert", first, hf).expect(1, err="config.json cannot be put in place")
+    run("info", hf).expect(1, err="holds no model")
+    rest = next(hf.glob(".tmp*"))
+    assert logits(rest, folder) == logits(first, folder)
+
+
+def test_a_new_tokenizer_leaves_no_files_of_an_old_one(folder):
+    world = folder / "world.txt"
+    world.write_text("".join(f"{i + 1} {bytes([i])!r} 1\n" for i in range(256)))
+    hf = folder / "hf"
+    hf.mkdir()
+    for name in ("vocab.json", "merges.txt", "added_tokens.json"):
+        (hf / name).write_text("{}")
+    model = make(folder / "b.pth", "rwkv6", *RWKV[:2], "vocab_size=257", RWKV[3])
+    run("convert", model, hf, "--tokenizer", f"world:{world}").expect(0)
+    assert sorted(p.name for p in hf.iterdir()) == ["config.json", "model.safetensors", "rwkv_vocab_v20230424.txt"]
+
+
 def test_an_unreadable_folder_is_not_an_empty_one(folder):
     (folder / "hf").mkdir()
     run("info", folder / "hf").expect(1, err="holds no model")

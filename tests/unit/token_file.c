@@ -223,6 +223,36 @@ static void test_files_of_llm_c(void **state)
     mr_token_data_close(d);
 }
 
+static void test_files_of_megatron(void **state)
+{
+    (void)state;
+    mr_token_data *d;
+    int32_t tokens[2];
+    char index[34] = "MMIDIDX\0\0\1\0\0\0\0\0\0\0\4";
+    write_bytes_data();
+    unlink(path_of("meta.json"));
+    unlink(path_of("val.bin"));
+    assert_int_equal(mr_file_write(path_of("train.bin"), "\x00\x00\x01\x00\x07\x00\x00\x00", 8), 0);
+    assert_int_equal(mr_file_write(path_of("train.idx"), index, sizeof index), 0);
+    assert_int_equal(mr_token_data_open(&d, inside), 0);
+    assert_int_equal(mr_token_data_count(d, MR_SPLIT_TRAIN), 2);
+    assert_int_equal(mr_token_data_read(d, MR_SPLIT_TRAIN, 0, 2, tokens), 0);
+    assert_int_equal(tokens[0], 65536);
+    mr_token_data_close(d);
+    index[17] = 8;
+    assert_int_equal(mr_file_write(path_of("train.idx"), index, sizeof index), 0);
+    assert_int_equal(mr_token_data_open(&d, inside), 0);
+    assert_int_equal(mr_token_data_count(d, MR_SPLIT_TRAIN), 4);
+    mr_token_data_close(d);
+    index[17] = 6;
+    assert_int_equal(mr_file_write(path_of("train.idx"), index, sizeof index), 0);
+    assert_int_equal(mr_token_data_open(&d, inside), MR_EFILE);
+    assert_non_null(strstr(mr_error_text(), "kind 6 (float32)"));
+    assert_int_equal(mr_file_write(path_of("train.idx"), "<html></html>......", 19), 0);
+    assert_int_equal(mr_token_data_open(&d, inside), MR_EFILE);
+    assert_non_null(strstr(mr_error_text(), "is no index of Megatron's"));
+}
+
 static void test_files_that_are_no_tokens_are_named(void **state)
 {
     (void)state;
@@ -344,6 +374,7 @@ int main(void)
         CHECK(test_large_files_of_two_preparations_are_refused),
         CHECK(test_data_without_digests_is_read),
         CHECK(test_files_of_llm_c),
+        CHECK(test_files_of_megatron),
         CHECK(test_files_that_are_no_tokens_are_named),
         CHECK(test_tokens_outside_the_own_vocabulary),
         CHECK(test_files_cut_short),
