@@ -14,6 +14,7 @@ import tempfile
 import arrows
 import faults
 import fuzz
+import kernels
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LONGEST_FILE, LONGEST_FUNCTION = 500, 70
@@ -118,6 +119,19 @@ def check_faults():
         print(f"   {faults.PROGRAM} is not built: left out")
     elif subprocess.run([sys.executable, ROOT / "tools" / "faults.py"], check=False).returncode:
         yield "tools/faults.py: something was lost or told wrongly"
+
+
+def check_kernel_variants():
+    """Every kernel test passes with every number of lanes, vector width and GEMM provider, at every width (long)."""
+    yield from kernels.variants()
+
+
+def check_races():
+    """No kernel test, with small shapes, reads or writes what another work-item may be writing, or beyond a buffer."""
+    if not shutil.which("oclgrind"):
+        print("   oclgrind is not here: left out")
+    else:
+        yield from kernels.races()
 
 
 def main():

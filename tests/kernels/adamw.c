@@ -11,8 +11,9 @@ static void test_steps(void **state)
 {
     (void)state;
     static const int sizes[] = {1, 15, 16, 17, 1000, 4097, 70001};
-    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
-        size_t n = (size_t)sizes[k], offset = k % 2 ? 64 : 3, all = offset + n + 5;
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes + WIDTHS; k++) {
+        size_t n = (size_t)size_of_round(sizes, sizeof sizes / sizeof *sizes, k), offset = k % 2 ? 64 : 3,
+               all = offset + n + 5;
         struct mr_adamw s = {1e-2, 0.9, k % 3 ? 0.99 : 0.95, 1e-8, k % 2 ? 0.1 : 0, 1};
         test_case("adamw: %zu from %zu, seed %llu", n, offset, (unsigned long long)test_seed());
         double *p = random_array(1, all, 1), *m = zeros(all), *v = zeros(all), clip = k == 2 ? 1 : 0.375;

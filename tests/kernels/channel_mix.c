@@ -12,8 +12,8 @@ static void test_squared_relu(void **state)
 {
     (void)state;
     mr_runtime *rt = test_runtime();
-    for (int k = 0; k < SIZES; k++) {
-        size_t n = (size_t)sizes[k];
+    for (int k = 0; k < SIZES + WIDTHS; k++) {
+        size_t n = (size_t)size_of_round(sizes, SIZES, k);
         test_case("squared_relu: n %zu, seed %llu", n, (unsigned long long)test_seed());
         double *x = random_array(1, n, 1), *dy = random_array(2, n, 1), *y = zeros(n), *dx = zeros(n);
         mr_ref_squared_relu_forward(x, y, n);
@@ -36,8 +36,8 @@ static void test_sigmoid_gate(void **state)
 {
     (void)state;
     mr_runtime *rt = test_runtime();
-    for (int k = 0; k < SIZES; k++) {
-        size_t n = (size_t)sizes[k];
+    for (int k = 0; k < SIZES + WIDTHS; k++) {
+        size_t n = (size_t)size_of_round(sizes, SIZES, k);
         test_case("sigmoid_gate: n %zu, seed %llu", n, (unsigned long long)test_seed());
         double *r = random_array(1, n, n < 100 ? 1 : 3), *v = random_array(2, n, 1), *dy = random_array(3, n, 1);
         double *y = zeros(n), *dr = zeros(n), *dv = zeros(n);

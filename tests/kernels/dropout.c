@@ -9,8 +9,8 @@ static void test_masks_are_those_of_the_host(void **state)
     (void)state;
     static const int sizes[] = {1, 3, 4, 5, 63, 64, 65, 1000, 4097, 70001};
     static const float shares[] = {0.1f, 0.5f, 0.0f, 0.999999f};
-    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
-        size_t n = (size_t)sizes[k];
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes + WIDTHS; k++) {
+        size_t n = (size_t)size_of_round(sizes, sizeof sizes / sizeof *sizes, k);
         struct mr_dropout d = {.p = shares[k % 4],
                                .seed = 1337 + ((uint64_t)k << 40),
                                .step = k * 5000000011u,

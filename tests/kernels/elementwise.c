@@ -12,8 +12,8 @@ enum { SIZES = sizeof sizes / sizeof *sizes };
 static void test_add(void **state)
 {
     (void)state;
-    for (int k = 0; k < SIZES; k++) {
-        size_t n = (size_t)sizes[k];
+    for (int k = 0; k < SIZES + WIDTHS; k++) {
+        size_t n = (size_t)size_of_round(sizes, SIZES, k);
         test_case("add: n %zu", n);
         double *a = random_array(1, n, 1), *b = random_array(2, n, 1), *want = zeros(n);
         mr_ref_add_forward(a, b, want, n);
@@ -30,8 +30,8 @@ static void test_add(void **state)
 static void test_scale(void **state)
 {
     (void)state;
-    for (int k = 0; k < SIZES; k++) {
-        size_t n = (size_t)sizes[k];
+    for (int k = 0; k < SIZES + WIDTHS; k++) {
+        size_t n = (size_t)size_of_round(sizes, SIZES, k);
         test_case("scale: n %zu", n);
         double *x = random_array(1, n, 1);
         mr_tensor t = upload(x, n);
@@ -46,8 +46,8 @@ static void test_scale(void **state)
 static void test_accumulate(void **state)
 {
     (void)state;
-    for (int k = 0; k < SIZES; k++) {
-        size_t n = (size_t)sizes[k];
+    for (int k = 0; k < SIZES + WIDTHS; k++) {
+        size_t n = (size_t)size_of_round(sizes, SIZES, k);
         test_case("accumulate: n %zu", n);
         double *x = random_array(1, n, 1), *y = random_array(2, n, 1);
         mr_tensor tx = upload(x, n), ty = upload(y, n);
@@ -62,8 +62,8 @@ static void test_accumulate(void **state)
 static void check_unary(const char *name, int (*op)(mr_runtime *, const mr_tensor *, const mr_tensor *, size_t),
                         void (*reference)(const double *, double *, size_t))
 {
-    for (int k = 0; k < SIZES; k++) {
-        size_t n = (size_t)sizes[k];
+    for (int k = 0; k < SIZES + WIDTHS; k++) {
+        size_t n = (size_t)size_of_round(sizes, SIZES, k);
         test_case("%s: n %zu", name, n);
         double *x = random_array(1, n, 2), *want = zeros(n);
         reference(x, want, n);

@@ -8,8 +8,8 @@ static void check(bool tanh_form)
 {
     static const int sizes[] = {1, 15, 17, 1000, 70001};
     mr_runtime *rt = test_runtime();
-    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
-        size_t n = (size_t)sizes[k];
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes + WIDTHS; k++) {
+        size_t n = (size_t)size_of_round(sizes, sizeof sizes / sizeof *sizes, k);
         test_case("gelu: n %zu, tanh form %d, seed %llu", n, tanh_form, (unsigned long long)test_seed());
         double *x = random_array(1, n, 2), *dy = random_array(2, n, 1), *y = zeros(n), *dx = zeros(n);
         mr_ref_gelu_forward(x, y, n, tanh_form);

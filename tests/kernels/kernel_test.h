@@ -44,6 +44,15 @@ int32_t *random_integers(uint64_t seed, size_t n, int low, int high);
 int random_int(uint64_t seed, int low, int high);
 double *zeros(size_t n);
 
+/* Every width from 1 to WIDTHS is tried. Where a kernel compiles anew for each (its width comes with -D), only if
+ * MICRORWKV_TEST_WIDTHS is "all": ./run check asks for that. */
+enum { WIDTHS = 200 };
+bool test_all_widths(void);
+/* The size that a test tries in a round: those of the table, then every width. */
+int size_of_round(const int *table, size_t count, size_t round);
+/* Whether a slow simulator runs the test (MICRORWKV_TEST_SMALL): shapes no larger than needed to enter every loop. */
+bool test_small(void);
+
 /* Tensors; freed by release(). */
 mr_tensor upload(const double *a, size_t n);
 mr_tensor upload_i32(const int32_t *a, size_t n);

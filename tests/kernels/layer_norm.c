@@ -28,10 +28,14 @@ static struct norm make(int rows, int dim, bool bias, double offset)
     return c;
 }
 
+enum { RANDOM = 12, ROUNDS = RANDOM + WIDTHS };
+
 static struct norm make_random(int round)
 {
     static const int dims[] = {1, 15, 16, 17, 128, 768};
     uint64_t seed = 10 * (uint64_t)round;
+    if (round >= RANDOM)
+        return make(2, round - RANDOM + 1, round % 2, 0);
     int dim = round < 6 ? dims[round] : random_int(seed, 5, 400);
     return make(round == 1 ? 1 : random_int(seed + 1, 1, 150), dim, round % 3 != 0, round % 2 ? 3 : 0);
 }
@@ -56,7 +60,7 @@ static void backward(struct norm *c)
 static void test_forward(void **state)
 {
     (void)state;
-    for (int round = 0; round < 12; round++) {
+    for (int round = 0; round < ROUNDS; round++) {
         struct norm c = make_random(round);
         size_t rows = (size_t)c.rows, dim = (size_t)c.dim;
         mr_tensor x = upload(c.x, c.n), weight = upload(c.weight, dim), bias = upload(c.shift, dim), y = empty(c.n);
@@ -76,7 +80,7 @@ static void test_backward(void **state)
 {
     (void)state;
     mr_runtime *rt = test_runtime();
-    for (int round = 0; round < 12; round++) {
+    for (int round = 0; round < ROUNDS; round++) {
         struct norm c = make_random(round);
         size_t rows = (size_t)c.rows, dim = (size_t)c.dim;
         bool accumulate = round % 2;

@@ -9,8 +9,8 @@ static void test_forward_and_backward(void **state)
     (void)state;
     static const int sizes[] = {1, 15, 16, 17, 1000, 4097, 70001};
     mr_runtime *rt = test_runtime();
-    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
-        size_t n = (size_t)sizes[k];
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes + WIDTHS; k++) {
+        size_t n = (size_t)size_of_round(sizes, sizeof sizes / sizeof *sizes, k);
         test_case("silu_gate: n %zu, seed %llu", n, (unsigned long long)test_seed());
         double *x = random_array(1, n, 1), *g = random_array(2, n, n < 100 ? 1 : 3), *dy = random_array(3, n, 1);
         double *y = zeros(n), *dx = zeros(n), *dg = zeros(n);

@@ -124,6 +124,11 @@ static const int shapes[][4] = {
 
 static void each_shape(void (*check)(uint64_t, int, int, int, int, double, double))
 {
+    if (test_small()) { /* several chunks, a last one that is not full, a row that is not */
+        check(1, 1, 70, 2, 7, -3, 0);
+        check(2, 1, 70, 8, 7, -3, 0); /* enough heads to run through all chunks in one group */
+        return;
+    }
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
         check(100 + i, shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], -6, -1);
     for (uint64_t i = 0; i < 6; i++) {
@@ -218,8 +223,13 @@ static void test_steps_of_every_width_agree(void **unused)
 {
     (void)unused;
     static const int some[] = {20, 40, 72, 88, 96, 112, 136, 144, 160, 176, 200};
-    for (size_t i = 0; i < sizeof some / sizeof some[0]; i++)
+    size_t count = sizeof some / sizeof *some;
+    for (size_t i = 0; i < count; i++)
         check_split(50 + i, 1, 3, 2, some[i], 1);
+    for (int width = 1; test_all_widths() && width <= WIDTHS; width++) {
+        check_split(500, 1, 6, 2, width, 3);
+        check_backward(501, 1, 5, 2, width, -3, 0);
+    }
 }
 
 static void test_many_steps_do_not_drift(void **unused)

@@ -6,11 +6,15 @@
 #include "ops/token_shift.h"
 #include "ref/token_shift.h"
 
+enum { RANDOM = 14, ROUNDS = RANDOM + WIDTHS };
+
 static struct mr_token_shift random_shape(int round)
 {
     uint64_t seed = 10 * (uint64_t)round;
     struct mr_token_shift s = {random_int(seed, 1, 5), random_int(seed + 1, 1, 60), random_int(seed + 2, 1, 150),
                                1 + round % 6, false};
+    if (round >= RANDOM)
+        s = (struct mr_token_shift){2, 3, round - RANDOM + 1, 1 + round % 6, false};
     if (round == 0)
         s.batch = s.time = s.dim = 1;
     if (round == 1)
@@ -25,7 +29,7 @@ static struct mr_token_shift random_shape(int round)
 /* keeps: maa are the shares of x, so those of prev are 1 - maa. */
 static void check_forward(bool keeps)
 {
-    for (int round = 0; round < 14; round++) {
+    for (int round = 0; round < ROUNDS; round++) {
         struct mr_token_shift s = random_shape(round);
         s.keeps = keeps;
         size_t C = (size_t)s.dim, n = (size_t)(s.batch * s.time) * C, in_state = (size_t)s.batch * C;
@@ -69,7 +73,7 @@ static void test_backward(void **state)
 {
     (void)state;
     mr_runtime *rt = test_runtime();
-    for (int round = 0; round < 14; round++) {
+    for (int round = 0; round < ROUNDS; round++) {
         struct mr_token_shift s = random_shape(round);
         bool accumulate = round % 2;
         size_t C = (size_t)s.dim, n = (size_t)(s.batch * s.time) * C;

@@ -222,6 +222,16 @@ static void check_split(uint64_t seed, int batch, int time, int heads, int width
     sample_free(&a);
 }
 
+static void test_every_width(void **unused)
+{
+    (void)unused;
+    for (int width = 1; test_all_widths() && width <= MR_WINDOW_ATTENTION_WIDTH; width++) {
+        check_forward(3000, 1, 5, 2, width, 3);
+        check_backward(3001, 1, 5, 2, width, 3);
+        check_split(3002, 1, 4, 2, width, 3, 1);
+    }
+}
+
 static void test_any_split_into_calls_agrees(void **unused)
 {
     (void)unused;
@@ -418,6 +428,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forward_is_the_sum_over_the_window),
         cmocka_unit_test(test_backward_is_the_gradient),
+        cmocka_unit_test(test_every_width),
         cmocka_unit_test(test_large_scores_do_not_overflow),
         cmocka_unit_test(test_any_split_into_calls_agrees),
         cmocka_unit_test(test_positions_of_millions_wrap_around),
