@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / os.environ.get("MICRORWKV_BUILD", "build")
 LANES, VECTORS, PROVIDERS = (1, 8, 32, 64), (4, 8, 16), ("own", "clblast")
 RACE_SECONDS = int(os.environ.get("MICRORWKV_RACE_SECONDS", 120))  # of each program; what came until then counts
-FINDING = re.compile(r"(data race at|Invalid (?:read|write)|Uninitialized|divergence|FATAL ERROR).*")
+FINDING = re.compile(r"^(\S.*?) (?:at|of size) .*\n\s*Kernel: (\w+)", re.MULTILINE)
 
 
 def programs():
@@ -73,9 +73,8 @@ def races(names=None):
             settings["MICRORWKV_CACHE_DIR"] = cache
             status, output = run(["oclgrind", "--data-races", "--max-errors", "20", "--build-options", "-Drestrict=",
                                   *command], {**environment, **settings}, RACE_SECONDS)
-        findings = sorted({match[0] + "".join(re.findall(r"Kernel: (\w+)", output[match.start():])[:1])
-                           for match in FINDING.finditer(output)})
-        yield from (f"{name}: {finding}" for finding in findings[:3])
+        findings = sorted({f"{match[1]} in {match[2]}" for match in FINDING.finditer(output)})
+        yield from (f"{name}: {finding}" for finding in findings)
         if status is None:
             print(f"   {name}: stopped after {RACE_SECONDS} seconds", flush=True)
         elif status and not findings:
