@@ -135,7 +135,11 @@ INLINE void tile(global const float *a, int row_a, int col_a, local const float 
             sum[r][v] = start[v];
     }
     int at = 0;
+#if FORMAT == F32
 #pragma unroll 2
+#else
+#pragma unroll 1
+#endif
     for (int p = 0; p < depth; p++, at += col_a) {
         floatv b[TILE_V];
 #pragma unroll

@@ -51,6 +51,34 @@ static void test_forward(void **state)
     }
 }
 
+static void test_tables_in_every_format(void **state)
+{
+    (void)state;
+    enum { R = 40, C = 96, V = 83 };
+    int32_t *tokens = random_integers(1, R, 0, V - 1);
+    tokens[3] = -1, tokens[4] = V, tokens[5] = V - 1;
+    mr_tensor tt = upload_i32(tokens, R), ty = empty(R * C);
+    for (enum mr_element format = MR_F16; format < MR_ELEMENTS; format++) {
+        test_case("embedding from %s", mr_element_name(format));
+        double *wte = random_array(2, V * C, 1), *wpe = random_array(3, R * C, 1), *y = zeros(R * C);
+        mr_tensor te = upload_weights(format, wte, V, C), tp = upload(wpe, R * C);
+        must(mr_embedding_forward(test_runtime(), &tt, &te, &tp, &ty, 1, R, C, 0));
+        mr_ref_embedding_forward(tokens, wte, wpe, y, 1, R, C, V, 0);
+        expect_near("y", &ty, y, R * C, 1e-6);
+        must(mr_embedding_forward(test_runtime(), &tt, &te, NULL, &ty, 1, R, C, 0));
+        mr_ref_embedding_forward(tokens, wte, NULL, y, 1, R, C, V, 0);
+        expect_near("y without positions", &ty, y, R * C, 1e-7);
+        release(&te), release(&tp);
+        free(wte), free(wpe), free(y);
+    }
+    test_case("embedding from q8_0 with rows that are no whole blocks");
+    double *wte = random_array(2, V * C, 1);
+    mr_tensor te = upload_weights(MR_Q8_0, wte, V, C);
+    assert_int_equal(mr_embedding_forward(test_runtime(), &tt, &te, NULL, &ty, 1, R, C / 2, 0), MR_EINVAL);
+    release(&tt), release(&ty), release(&te);
+    free(tokens), free(wte);
+}
+
 static void test_backward(void **state)
 {
     (void)state;
@@ -136,6 +164,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forward),
+        cmocka_unit_test(test_tables_in_every_format),
         cmocka_unit_test(test_backward),
         cmocka_unit_test(test_order_groups_equal_tokens_by_row),
         cmocka_unit_test(test_reference_gradient),
