@@ -10,9 +10,10 @@
  *     while (mr_sequence_next(text, &sampling, &id) == 1) …
  *
  * Functions return 0 (or what their comment says) or a negative enum mr_error; mr_error_text() tells more. After an
- * error of its arguments or of a file (MR_EINVAL, MR_EFILE) a handle is as it was before the call. After a failure of
- * the device or of memory (MR_EDEVICE, MR_ENOMEM) in the middle of a call, the sequences of that call have lost their
- * text: they refuse everything but rewinding, restoring and closing; all others are untouched.
+ * error of its arguments or of a file (MR_EINVAL, MR_EFILE) a handle is as it was before the call. After any other
+ * error in the middle of a call (MR_EDEVICE, MR_ENOMEM, MR_ENUMERIC, MR_EINTERRUPTED), the sequences that it was to
+ * change have lost their text: they refuse (MR_EINVAL) all but rewinding, restoring, being copied to and closing; all
+ * others, and the model, are untouched.
  *
  * A runtime and what was opened on it belong to one thread at a time; several runtimes may be open at once. Close in
  * the reverse order of opening.
@@ -47,6 +48,9 @@ MR_API const char *mr_version(void);
 /* Opens a device: an index as `microrwkv devices` lists them, a part of a name, "gpu", "cpu", or NULL for the
  * environment's MICRORWKV_DEVICE, else the fastest. MR_ENODEV where there is none. */
 MR_API int mr_runtime_open(mr_runtime **rt, const char *selector);
+/* Where the lines go that are logged while this runtime, or what was opened on it, works; callback NULL: where
+ * mr_set_log says. */
+MR_API void mr_runtime_set_log(mr_runtime *rt, mr_log_callback callback, void *context);
 /* Waits for the device, keeps newly compiled kernels in the cache, frees all. NULL is fine. */
 MR_API void mr_runtime_close(mr_runtime *rt);
 
@@ -82,8 +86,8 @@ MR_API uint64_t mr_lm_parameters(const mr_lm *lm);
 MR_API const char *mr_lm_family(const mr_lm *lm);
 
 /* The ids of a text: *count of them, of which the first `room` are written to ids (NULL with room 0: only counted).
- * special: names of special tokens in the text mean those tokens. MR_EINVAL: a character that the tokenizer does not
- * know, or no tokenizer. */
+ * special: names of special tokens in the text mean those tokens. MR_EFILE: a character that the tokenizer does not
+ * know; MR_EINVAL: there is no tokenizer. */
 MR_API int mr_lm_tokenize(mr_lm *lm, const char *text, size_t size, int special, int32_t *ids, size_t room,
                           size_t *count);
 /* The bytes of a token (none for an id of padding): *bytes stays valid until the next call with the same model. */
@@ -101,7 +105,7 @@ MR_API int mr_sequence_rewind(mr_sequence *sequence);
 /* `to` becomes the same text as `from`, of the same model; from then on they go their own ways. */
 MR_API int mr_sequence_copy(mr_sequence *to, const mr_sequence *from);
 
-/* Appends `size` bytes of text to what was read. MR_EINVAL: as mr_lm_tokenize. */
+/* Appends `size` bytes of text to what was read. Errors are those of mr_lm_tokenize and mr_sequence_feed. */
 MR_API int mr_sequence_prompt(mr_sequence *sequence, const char *text, size_t size);
 /* The same for token ids. */
 MR_API int mr_sequence_feed(mr_sequence *sequence, const int32_t *tokens, int count);

@@ -7,10 +7,8 @@
 
 static _Thread_local char error_text[sizeof(struct mr_error_kept)];
 
-static struct {
-    mr_log_callback callback;
-    void *context;
-} log_sink;
+static struct mr_log_sink log_sink;
+static _Thread_local const struct mr_log_sink *diverted;
 
 const char *mr_error_text(void)
 {
@@ -53,18 +51,25 @@ void mr_error_restore(const struct mr_error_kept *kept)
 
 void mr_set_log(mr_log_callback callback, void *context)
 {
-    log_sink.callback = callback;
-    log_sink.context = context;
+    log_sink = (struct mr_log_sink){callback, context};
+}
+
+const struct mr_log_sink *mr_log_divert(const struct mr_log_sink *sink)
+{
+    const struct mr_log_sink *before = diverted;
+    diverted = sink;
+    return before;
 }
 
 void mr_log(enum mr_log_level level, const char *format, ...)
 {
-    if (!log_sink.callback)
+    const struct mr_log_sink *sink = diverted && diverted->callback ? diverted : &log_sink;
+    if (!sink->callback)
         return;
     char line[2048];
     va_list args;
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    log_sink.callback(log_sink.context, level, line);
+    sink->callback(sink->context, level, line);
 }

@@ -21,6 +21,16 @@ struct mr_error_kept {
 void mr_error_keep(struct mr_error_kept *kept);
 void mr_error_restore(const struct mr_error_kept *kept);
 
+/* Where lines of the log go. */
+struct mr_log_sink {
+    mr_log_callback callback;
+    void *context;
+};
+
+/* From now on the calling thread's lines go there; NULL, or one without a callback: to what mr_set_log set. Returns
+ * what was in force before. */
+const struct mr_log_sink *mr_log_divert(const struct mr_log_sink *sink);
+
 __attribute__((format(printf, 2, 3))) void mr_log(enum mr_log_level level, const char *format, ...);
 
 /* Returns from the calling function if the call failed. */

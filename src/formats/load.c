@@ -128,13 +128,18 @@ static int choose(void *context, struct mr_param *p)
     return 0;
 }
 
-static int read_parameters(mr_model *model, mr_tensor_file *source, const struct mr_naming *naming)
+static int read_parameters(mr_model *model, mr_tensor_file *source, const struct mr_naming *naming,
+                           const struct mr_opening *how)
 {
+    double all = (double)mr_params_elements(&model->params), done = 0;
     MR_TRY(mr_check_names(source, naming, &model->params, &model->cfg));
     for (int i = 0; i < model->params.count; i++) {
         const struct mr_param *p = model->params.list[i];
         struct mr_place place;
         int64_t at = mr_naming_find(source, naming, p->name, &place);
+        if (how && how->progress)
+            MR_TRY(how->progress(how->context, done / all));
+        done += (double)p->count;
         if (at >= 0) /* those that may be missing stay 0 */
             MR_TRY(read_tensor(model->rt, source, (size_t)at, &place, p, &p->value, &model->digest));
     }
@@ -154,8 +159,15 @@ int mr_precision_by_name(const char *name, int *precision)
     return 0;
 }
 
-int mr_model_open(mr_model **out, mr_runtime *rt, const char *path, const json_t *overrides, int precision,
+int mr_model_open(mr_model **model, mr_runtime *rt, const char *path, const json_t *overrides, int precision,
                   struct mr_model_file *file)
+{
+    const struct mr_opening how = {.precision = precision};
+    return mr_model_open_as(model, rt, path, overrides, &how, file);
+}
+
+int mr_model_open_as(mr_model **out, mr_runtime *rt, const char *path, const json_t *overrides,
+                     const struct mr_opening *how, struct mr_model_file *file)
 {
     mr_tensor_file *source = NULL;
     mr_model *model = NULL;
@@ -163,9 +175,11 @@ int mr_model_open(mr_model **out, mr_runtime *rt, const char *path, const json_t
     struct mr_naming naming;
     int err;
     MR_TRY(mr_model_open_file(&source, path, overrides, &cfg, &naming, file));
-    struct precision how = {source, &naming, precision};
-    MR_GO(mr_model_create(&model, rt, &cfg, choose, &how, false));
-    if ((err = read_parameters(model, source, &naming)) < 0) {
+    struct precision precision = {source, &naming, how->precision};
+    if (how->planned)
+        MR_GO(how->planned(how->context, &cfg, choose, &precision));
+    MR_GO(mr_model_create(&model, rt, &cfg, choose, &precision, false));
+    if ((err = read_parameters(model, source, &naming, how)) < 0) {
         err = mr_fail_in(err, "%s", path);
         goto fail;
     }
@@ -213,7 +227,7 @@ int mr_model_reload(mr_model *model, const char *path, struct mr_model_file *fil
     struct mr_config cfg;
     struct mr_naming naming;
     MR_TRY(mr_model_open_file(&source, path, NULL, &cfg, &naming, file));
-    int err = read_parameters(model, source, &naming);
+    int err = read_parameters(model, source, &naming, NULL);
     mr_tensor_file_close(source);
     return err ? mr_fail_in(err, "%s", path) : 0;
 }

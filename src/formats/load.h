@@ -33,6 +33,17 @@ enum { MR_PRECISION_OF_FILE = -1 };
 /* "f16", …; NULL is MR_PRECISION_OF_FILE. */
 int mr_precision_by_name(const char *name, int *precision);
 
+/* What an opener of a model may want to know and to stop. */
+struct mr_opening {
+    int precision; /* enum mr_element, or MR_PRECISION_OF_FILE */
+    /* Called before memory is allocated, choose and chooser as for mr_model_create; or NULL. Not 0 is the result. */
+    int (*planned)(void *context, const struct mr_config *cfg, mr_format_choice *choose, void *chooser);
+    /* Called while weights are read, with the part that is done; or NULL. Not 0 is the result. */
+    int (*progress)(void *context, double part);
+    void *context;
+};
+int mr_model_open_as(mr_model **model, mr_runtime *rt, const char *path, const json_t *overrides,
+                     const struct mr_opening *how, struct mr_model_file *file);
 /* The model itself on a device, weights read. Models that train are opened in MR_F32. */
 int mr_model_open(mr_model **model, mr_runtime *rt, const char *path, const json_t *overrides, int precision,
                   struct mr_model_file *file);

@@ -12,6 +12,8 @@
 #include "model/memory.h"
 #include "text/folder.h"
 
+enum { PIECE = 1 << 16 }; /* bytes of a prompt that are tokenized at a time */
+
 void mr_lm_defaults(struct mr_lm_options *options)
 {
     *options = (struct mr_lm_options){.size = sizeof *options, .sequences = 1};
@@ -63,24 +65,74 @@ static int open_memory(mr_lm *lm)
     return mr_workspace_create(&lm->ws, lm->model, &options);
 }
 
+static struct mr_workspace_options block_options(const struct mr_config *cfg)
+{
+    return (struct mr_workspace_options){.batch = 1, .time = cfg->block_size, .logits = 1};
+}
+
+/* Adds what is needed to what is planned already, within the limit. */
+static int plan(mr_lm *lm, const struct mr_config *cfg, const struct mr_memory_need *need)
+{
+    mr_plan *all;
+    size_t bytes = lm->planned;
+    MR_TRY(mr_memory_plan(&all, cfg, need, lm->rt));
+    for (int kind = 0; kind < MR_MEMORY_KINDS; kind++)
+        if (kind != MR_PARAMETERS || !lm->planned) /* the model is there only once */
+            bytes += mr_plan_bytes(all, kind);
+    mr_plan_free(all);
+    if (bytes > lm->options.memory_limit)
+        return mr_fail(MR_ENOMEM,
+                       "%.1f MiB are needed on the device, and the limit is %.1f: hold the model in another precision, "
+                       "or open it for fewer sequences",
+                       (double)bytes / 0x1p20, (double)lm->options.memory_limit / 0x1p20);
+    lm->planned = bytes;
+    return 0;
+}
+
+static int planned(void *context, const struct mr_config *cfg, mr_format_choice *choose, void *chooser)
+{
+    mr_lm *lm = context;
+    struct mr_memory_need need = {.choose = choose, .context = chooser};
+    if (!lm->options.memory_limit)
+        return 0;
+    if (mr_states_possible(cfg)) {
+        need.slots = lm->options.sequences;
+        mr_decoding_options(&need.workspace, cfg, need.slots);
+    } else {
+        need.workspace = block_options(cfg);
+    }
+    return plan(lm, cfg, &need);
+}
+
 int mr_lm_block(mr_lm *lm)
 {
-    const struct mr_workspace_options options = {.batch = 1, .time = lm->model->cfg.block_size, .logits = 1};
-    return lm->block ? 0 : mr_workspace_create(&lm->block, lm->model, &options);
+    const struct mr_memory_need need = {.workspace = block_options(&lm->model->cfg)};
+    if (lm->block)
+        return 0;
+    if (lm->options.memory_limit && lm->states) /* else it is in the plan */
+        MR_TRY(plan(lm, &lm->model->cfg, &need));
+    return mr_workspace_create(&lm->block, lm->model, &need.workspace);
+}
+
+static int reading(void *context, double part)
+{
+    return mr_lm_progress(context, part, "reading the weights");
 }
 
 int mr_lm_open_with(mr_lm **out, mr_runtime *rt, const char *path, const json_t *overrides,
                     const struct mr_lm_options *options)
 {
     struct mr_model_file file = {0};
-    int precision, err;
+    int err;
     mr_lm *lm = mr_alloc(1, sizeof *lm);
     if (!lm)
         return MR_ENOMEM;
+    struct mr_opening how = {.planned = planned, .progress = reading, .context = lm};
+    const struct mr_log_sink *before = mr_log_divert(mr_runtime_log(rt));
     lm->rt = rt;
     MR_GO(copy_options(&lm->options, options));
-    MR_GO(mr_precision_by_name(lm->options.precision, &precision));
-    MR_GO(mr_model_open(&lm->model, rt, path, overrides, precision, &file));
+    MR_GO(mr_precision_by_name(lm->options.precision, &how.precision));
+    MR_GO(mr_model_open_as(&lm->model, rt, path, overrides, &how, &file));
     MR_GO(open_tokenizer(lm, path, &file));
     MR_GO(open_memory(lm));
     err = MR_ENOMEM;
@@ -88,12 +140,13 @@ int mr_lm_open_with(mr_lm **out, mr_runtime *rt, const char *path, const json_t 
     lm->pieces = mr_alloc((size_t)lm->options.sequences, sizeof *lm->pieces);
     if (!lm->taken || !lm->pieces)
         goto fail;
-    mr_model_file_free(&file);
     *out = lm;
-    return 0;
+    lm = NULL;
+    err = 0;
 fail:
     mr_model_file_free(&file);
     mr_lm_close(lm);
+    mr_log_divert(before);
     return err;
 }
 
@@ -150,10 +203,29 @@ static int need_tokenizer(const mr_lm *lm)
     return lm->tokenizer ? 0 : mr_fail(MR_EINVAL, "this model has no tokenizer inside: give one (--tokenizer)");
 }
 
+int mr_lm_progress(mr_lm *lm, double part, const char *what)
+{
+    if (lm->options.progress && lm->options.progress(lm->options.context, part))
+        return mr_fail(MR_EINTERRUPTED, "stopped while %s", what);
+    return 0;
+}
+
 int mr_lm_encode(mr_lm *lm, const char *text, size_t size, bool special, struct mr_ids *ids)
 {
+    mr_encoder *e = NULL;
+    int err = 0;
     MR_TRY(need_tokenizer(lm));
-    return mr_tokenizer_encode(lm->tokenizer, text, size, special, ids);
+    MR_TRY(mr_encoder_open(&e, lm->tokenizer, special));
+    for (size_t at = 0, n; !err && at < size; at += n) {
+        n = size - at < PIECE ? size - at : PIECE;
+        err = mr_encoder_feed(e, text + at, n, ids);
+        if (!err && at + n < size)
+            err = mr_lm_progress(lm, 0, "tokenizing the prompt");
+    }
+    if (!err)
+        err = mr_encoder_finish(e, ids);
+    mr_encoder_close(e);
+    return err;
 }
 
 int mr_lm_tokenize(mr_lm *lm, const char *text, size_t size, int special, int32_t *ids, size_t room, size_t *count)

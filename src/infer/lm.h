@@ -16,18 +16,19 @@ struct mr_lm {
     mr_model *model;
     mr_tokenizer *tokenizer; /* NULL: ids only */
     struct mr_lm_options options;
+    size_t planned;          /* bytes of all below but `block`; only known where there is a limit */
     mr_workspace *ws;        /* a chunk of a prompt, or a step of every sequence */
     mr_states *states;       /* a slot for each sequence; NULL: the family has none */
     bool *taken;             /* [options.sequences] slots */
     mr_workspace *block;     /* a whole block, for texts past the learned positions; made when first needed */
     struct mr_piece *pieces; /* [options.sequences] */
-    int open;
 };
 
 struct mr_sequence {
     mr_lm *lm;
     int slot;     /* negative: the family has no states */
     bool rereads; /* the last block is read again for every token */
+    bool lost;    /* a call failed in its middle: what stands here is of no use until it is replaced as a whole */
     mr_sampler *sampler;
     float *logits;   /* [V] after the last token read */
     int32_t *tokens; /* all read so far, when they may be read again */
@@ -41,9 +42,13 @@ int mr_lm_open_with(mr_lm **lm, mr_runtime *rt, const char *model, const json_t 
 
 /* The ids of a text; the caller frees them (mr_ids_free). */
 int mr_lm_encode(mr_lm *lm, const char *text, size_t size, bool special, struct mr_ids *ids);
+/* Tells how far the work under way is; MR_EINTERRUPTED ("stopped while WHAT") where the caller wants no more. */
+int mr_lm_progress(mr_lm *lm, double part, const char *what);
 /* Whether texts are limited to block_size positions, after which the last block is read again for every token. */
 bool mr_lm_is_limited(const mr_lm *lm);
 /* The workspace of a whole block. */
 int mr_lm_block(mr_lm *lm);
+/* MR_EINVAL for a sequence that lost its text. */
+int mr_sequence_check(const mr_sequence *s);
 
 #endif

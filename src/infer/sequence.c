@@ -50,11 +50,21 @@ void mr_sequence_close(mr_sequence *s)
 
 int mr_sequence_rewind(mr_sequence *s)
 {
+    s->lost = true;
     s->count = 0;
     s->drawn = 0;
     mr_sampler_reset(s->sampler);
     s->rereads = !s->lm->states;
-    return s->lm->states ? mr_states_zero(s->lm->states, s->slot) : 0;
+    if (s->lm->states)
+        MR_TRY(mr_states_zero(s->lm->states, s->slot));
+    s->lost = false;
+    return 0;
+}
+
+int mr_sequence_check(const mr_sequence *s)
+{
+    return s->lost ? mr_fail(MR_EINVAL, "this sequence lost its text when an earlier call failed: rewind or restore it")
+                   : 0;
 }
 
 /* Whether the tokens themselves are needed later. */
@@ -91,6 +101,8 @@ int mr_sequence_copy(mr_sequence *to, const mr_sequence *from)
         return mr_fail(MR_EINVAL, "a sequence can only be copied to another of the same model");
     if (to == from)
         return 0;
+    MR_TRY(mr_sequence_check(from));
+    to->lost = true;
     to->count = 0;
     to->rereads = from->rereads;
     MR_TRY(make_room(to, from->count));
@@ -102,6 +114,7 @@ int mr_sequence_copy(mr_sequence *to, const mr_sequence *from)
     memcpy(mr_sampler_seen(to->sampler), mr_sampler_seen(from->sampler), (size_t)to->lm->model->cfg.vocab_size);
     to->count = from->count;
     to->drawn = from->drawn;
+    to->lost = false;
     return 0;
 }
 
@@ -121,13 +134,6 @@ static int check_logits(mr_sequence *s)
     return 0;
 }
 
-static int progress(mr_lm *lm, double part)
-{
-    if (lm->options.progress && lm->options.progress(lm->options.context, part))
-        return mr_fail(MR_EINTERRUPTED, "stopped while reading the prompt");
-    return 0;
-}
-
 /* The last block of the text from the start, logits of its last token. */
 static int reread(mr_sequence *s)
 {
@@ -140,20 +146,33 @@ static int reread(mr_sequence *s)
     return check_logits(s);
 }
 
+/* Whether the i-th sequence may be advanced together with those before it, by `more` tokens. */
+static int check_together(mr_sequence *s, const mr_sequence *before, size_t more)
+{
+    if (s->lm != before->lm)
+        return mr_fail(MR_EINVAL, "sequences of different models cannot be advanced by one call");
+    MR_TRY(mr_sequence_check(s));
+    return make_room(s, more);
+}
+
+static int twice(void)
+{
+    return mr_fail(MR_EINVAL, "the same sequence is given twice in one call");
+}
+
+/* Nothing has changed when this fails. */
 static int check_feeds(const struct mr_feed *feeds, int count)
 {
     for (int i = 0; i < count; i++) {
         const mr_lm *lm = feeds[i].sequence->lm;
-        if (lm != feeds[0].sequence->lm)
-            return mr_fail(MR_EINVAL, "sequences of different models cannot be advanced by one call");
+        MR_TRY(check_together(feeds[i].sequence, feeds[0].sequence, (size_t)(feeds[i].count > 0 ? feeds[i].count : 0)));
         for (int j = 0; j < i; j++)
             if (feeds[i].sequence == feeds[j].sequence)
-                return mr_fail(MR_EINVAL, "a sequence stands twice in one call");
+                return twice();
         for (int j = 0; j < feeds[i].count; j++)
             if (feeds[i].tokens[j] < 0 || feeds[i].tokens[j] >= lm->model->cfg.vocab_size)
                 return mr_fail(MR_EINVAL, "token %d is outside the vocabulary of %d", feeds[i].tokens[j],
                                lm->model->cfg.vocab_size);
-        MR_TRY(make_room(feeds[i].sequence, (size_t)(feeds[i].count > 0 ? feeds[i].count : 0)));
     }
     return 0;
 }
@@ -184,19 +203,15 @@ static int read_chunk(mr_lm *lm, const struct mr_feed *feeds, int count, int don
     return 0;
 }
 
-int mr_sequences_feed(const struct mr_feed *feeds, int count)
+static int read_feeds(mr_lm *lm, const struct mr_feed *feeds, int count)
 {
     bool left = true;
-    if (count < 1)
-        return 0;
-    mr_lm *lm = feeds[0].sequence->lm;
-    MR_TRY(check_feeds(feeds, count));
+    int most = 0;
     for (int i = 0; i < count; i++) {
         mr_sequence *s = feeds[i].sequence;
         if (feeds[i].count < 1)
             continue;
-        if (!s->rereads && lm->states->position[s->slot] < 0)
-            return mr_fail(MR_EINVAL, "this sequence lost its text when an earlier call failed: rewind or restore it");
+        most = feeds[i].count > most ? feeds[i].count : most;
         if (mr_lm_is_limited(lm) && s->count + (size_t)feeds[i].count > (size_t)lm->model->cfg.block_size)
             s->rereads = true;
         remember(s, feeds[i].tokens, feeds[i].count);
@@ -204,12 +219,27 @@ int mr_sequences_feed(const struct mr_feed *feeds, int count)
     for (int done = 0; left && lm->ws; done += lm->ws->options.time) {
         MR_TRY(read_chunk(lm, feeds, count, done, &left));
         if (left)
-            MR_TRY(progress(lm, (double)(done + lm->ws->options.time) / feeds[0].count));
+            MR_TRY(mr_lm_progress(lm, (double)(done + lm->ws->options.time) / most, "reading the prompt"));
     }
     for (int i = 0; i < count; i++)
         if (feeds[i].sequence->rereads && feeds[i].count > 0)
             MR_TRY(reread(feeds[i].sequence));
     return 0;
+}
+
+int mr_sequences_feed(const struct mr_feed *feeds, int count)
+{
+    if (count < 1)
+        return 0;
+    MR_TRY(check_feeds(feeds, count));
+    mr_lm *lm = feeds[0].sequence->lm;
+    const struct mr_log_sink *before = mr_log_divert(mr_runtime_log(lm->rt));
+    int err = read_feeds(lm, feeds, count);
+    mr_log_divert(before);
+    for (int i = 0; err && i < count; i++)
+        if (feeds[i].count > 0)
+            feeds[i].sequence->lost = true;
+    return err;
 }
 
 int mr_sequence_feed(mr_sequence *s, const int32_t *tokens, int count)
@@ -220,10 +250,10 @@ int mr_sequence_feed(mr_sequence *s, const int32_t *tokens, int count)
 int mr_sequence_prompt(mr_sequence *s, const char *text, size_t size)
 {
     struct mr_ids ids = {0};
-    int err;
-    MR_TRY(mr_lm_encode(s->lm, text, size, false, &ids));
-    err = ids.count > 1 << 30 ? mr_fail(MR_EINVAL, "a prompt of %zu tokens is too long", ids.count)
-                              : mr_sequence_feed(s, (const int32_t *)ids.id, (int)ids.count);
+    int err = mr_lm_encode(s->lm, text, size, false, &ids);
+    if (!err)
+        err = ids.count > 1 << 30 ? mr_fail(MR_EINVAL, "a prompt of %zu tokens is too long", ids.count)
+                                  : mr_sequence_feed(s, (const int32_t *)ids.id, (int)ids.count);
     mr_ids_free(&ids);
     return err;
 }
@@ -232,6 +262,7 @@ int mr_sequence_prompt(mr_sequence *s, const char *text, size_t size)
 
 static int check_begun(const mr_sequence *s)
 {
+    MR_TRY(mr_sequence_check(s));
     return s->count ? 0 : mr_fail(MR_EINVAL, "nothing was read yet: a text needs a prompt of at least one token");
 }
 
@@ -252,6 +283,10 @@ int mr_sequences_next(mr_sequence *const *sequences, const struct mr_sampling *s
     for (int i = 0; i < count; i++) {
         MR_GO(mr_sampling_check(&sampling[i]));
         MR_GO(check_begun(sequences[i]));
+        MR_GO(check_together(sequences[i], sequences[0], 1));
+        for (int j = 0; j < i; j++)
+            if (sequences[i] == sequences[j])
+                MR_GO(twice());
     }
     for (int i = 0; i < count; i++) {
         mr_sequence *s = sequences[i];

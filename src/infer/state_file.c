@@ -53,12 +53,16 @@ static int model_of(const mr_sequence *s, uint64_t *hash)
     return 0;
 }
 
+static int no_state(void)
+{
+    return mr_fail(MR_EINVAL, "there is no state to save or restore: a model in reference mode, or past its learned "
+                              "positions, reads the text again for every token");
+}
+
 static int check_has_state(const mr_sequence *s)
 {
-    if (s->rereads)
-        return mr_fail(MR_EINVAL, "there is no state to save or restore: a model in reference mode, or past its "
-                                  "learned positions, reads the text again for every token");
-    return 0;
+    MR_TRY(mr_sequence_check(s));
+    return s->rereads ? no_state() : 0;
 }
 
 size_t mr_sequence_state_size(const mr_sequence *s)
@@ -69,8 +73,8 @@ size_t mr_sequence_state_size(const mr_sequence *s)
 int mr_sequence_state(mr_sequence *s, void *bytes)
 {
     MR_TRY(check_has_state(s));
-    if (s->lm->states->position[s->slot] < 0)
-        return mr_fail(MR_EINVAL, "this sequence lost its text when an earlier call failed: there is no state to save");
+    if (!s->count)
+        return mr_fail(MR_EINVAL, "nothing was read yet: there is no state to save");
     struct state_parts parts = parts_of(s, s->count);
     struct state_head head = {.magic = "MRSTATE", .count = s->count, .drawn = s->drawn, .state_size = parts.state};
     char *at = bytes;
@@ -116,7 +120,7 @@ int mr_sequence_set_state(mr_sequence *s, const void *bytes, size_t size)
     int64_t position;
     const char *at = (const char *)bytes + sizeof head;
     if (!s->lm->states)
-        return check_has_state(s);
+        return no_state();
     MR_TRY(check_state(s, bytes, size, &head));
     memcpy(&position, at, sizeof position);
     if (position != (int64_t)head.count)
@@ -130,10 +134,12 @@ int mr_sequence_set_state(mr_sequence *s, const void *bytes, size_t size)
         memcpy(s->tokens = tokens, at + parts.state + parts.logits, parts.tokens);
         s->capacity = (size_t)head.count;
     }
+    s->lost = true;
     MR_TRY(mr_states_write(s->lm->states, s->slot, at, parts.state));
     memcpy(s->logits, at + parts.state, parts.logits);
     memcpy(mr_sampler_seen(s->sampler), at + parts.state + parts.logits + parts.tokens, parts.seen);
     s->rereads = false;
+    s->lost = false;
     s->count = (size_t)head.count;
     s->drawn = head.drawn;
     return 0;

@@ -63,6 +63,7 @@ struct mr_staged { /* a host copy that a write still reads */
 enum { MR_STAGES = 16, MR_EVENTS = 512, MR_FLUSH_EVERY = 64 };
 
 struct mr_runtime {
+    struct mr_log_sink log;
     struct mr_device_info info;
     cl_platform_id platform;
     cl_device_id device;

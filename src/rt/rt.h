@@ -36,6 +36,10 @@ int mr_device_list(struct mr_device_info **list, int *count);
 MR_API int mr_runtime_open(mr_runtime **rt, const char *selector);
 /* Waits for the queue, writes the program cache's new entries, frees all. NULL is fine. */
 MR_API void mr_runtime_close(mr_runtime *rt);
+/* Where the lines go that are logged while the runtime works; callback NULL: where mr_set_log says. */
+MR_API void mr_runtime_set_log(mr_runtime *rt, mr_log_callback callback, void *context);
+/* For mr_log_divert. */
+const struct mr_log_sink *mr_runtime_log(const mr_runtime *rt);
 /* NULL: a middling CPU, to plan for where there is no device. */
 const struct mr_device_info *mr_runtime_info(const mr_runtime *rt);
 

@@ -135,10 +135,12 @@ void mr_runtime_close(mr_runtime *rt)
     if (!rt)
         return;
     mr_error_keep(&kept);
+    const struct mr_log_sink *before = mr_log_divert(&rt->log);
     if (rt->queue) {
         clFinish(rt->queue);
         mr_cache_write(rt);
     }
+    mr_log_divert(before);
     mr_gemm_close(rt);
     mr_staged_free(rt);
     mr_profile_free(rt);
@@ -150,6 +152,16 @@ void mr_runtime_close(mr_runtime *rt)
     free(rt->cache_folder);
     free(rt);
     mr_error_restore(&kept);
+}
+
+void mr_runtime_set_log(mr_runtime *rt, mr_log_callback callback, void *context)
+{
+    rt->log = (struct mr_log_sink){callback, context};
+}
+
+const struct mr_log_sink *mr_runtime_log(const mr_runtime *rt)
+{
+    return &rt->log;
 }
 
 const struct mr_device_info *mr_runtime_info(const mr_runtime *rt)

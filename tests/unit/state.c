@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Saved states that were altered on purpose, with a checksum that is right. */
-#include "unit_test.h"
+#include "model_test.h"
 
-#include <jansson.h>
 #include <xxhash.h>
 
 #include "base/file.h"
 #include "infer/lm.h"
-#include "io/safetensors.h"
-#include "model/model.h"
-#include "formats/random_file.h"
-#include "model/sizes.h"
 
 enum { HEAD = 48, CHECKSUM = 8, MODEL = 16, COUNT_AT = 24 }; /* of state_file.c's struct state_head */
 
@@ -22,33 +17,6 @@ static const char *const configs[] = {
     "\"window\": 3,"
     " \"num_experts\": 1, \"num_active_experts\": 1, \"expert_dim\": 4, \"positions\": \"learned\"}",
 };
-
-/* A model of random weights; what it is stands in the metadata. */
-static const char *write_model_of_seed(const char *config, uint64_t seed)
-{
-    const char *path = test_path("model.safetensors");
-    struct mr_config cfg;
-    struct mr_naming naming;
-    mr_tensor_file *file;
-    mr_tensor_writer *writer;
-    json_t *given = json_loads(config, 0, NULL);
-    assert_ok(mr_config_by_name(&cfg, "microrwkv", given));
-    json_t *metadata = json_pack("{ss so}", "family", "microrwkv", "config", mr_config_json(&cfg));
-    assert_ok(mr_random_open(&file, &cfg, seed, &naming));
-    assert_ok(mr_safetensors_begin(&writer, path, file->tensors, file->count, metadata));
-    for (size_t i = 0; i < file->count; i++)
-        assert_ok(mr_tensor_writer_copy(writer, file, i));
-    assert_ok(mr_tensor_writer_finish(writer));
-    mr_tensor_file_close(file);
-    json_decref(metadata);
-    json_decref(given);
-    return path;
-}
-
-static const char *write_model(const char *config)
-{
-    return write_model_of_seed(config, 1);
-}
 
 static void overwrite_state(struct mr_str *state)
 {
@@ -94,7 +62,7 @@ static int close_device(void **test)
 static void open_session(mr_sequence **s, const char *config, struct mr_str *state)
 {
     const int32_t tokens[] = {1, 6, 2, 0};
-    assert_ok(mr_lm_open(&lm, rt, write_model(config), NULL));
+    assert_ok(mr_lm_open(&lm, rt, test_write_model("microrwkv", config, 1), NULL));
     assert_ok(mr_sequence_open(s, lm));
     assert_ok(mr_sequence_feed(*s, tokens, 4));
     assert_ok(mr_sequence_save(*s, test_path("state")));
@@ -185,7 +153,7 @@ static void test_a_state_of_other_weights_is_refused(void **test)
     open_session(&s, configs[0], &state);
     mr_sequence_close(s);
     mr_lm_close(lm);
-    assert_ok(mr_lm_open(&lm, rt, write_model_of_seed(configs[0], 2), NULL));
+    assert_ok(mr_lm_open(&lm, rt, test_write_model("microrwkv", configs[0], 2), NULL));
     assert_ok(mr_sequence_open(&s, lm));
     assert_fails(MR_EFILE, "does not match this model", mr_sequence_restore(s, test_path("state")));
     assert_int_equal(mr_sequence_position(s), 0);
