@@ -1,34 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * generate: continues a prompt, token by token. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/file.h"
-#include "base/json.h"
 #include "base/progress.h"
-#include "cli/cli.h"
-#include "cli/options.h"
+#include "cli/generate.h"
 #include "infer/lm.h"
 #include "infer/sampler.h"
-
-struct request {
-    struct mr_common common;
-    const volatile sig_atomic_t *stopped;
-    const char *model, *model_name, *prompt, *stop, *state_in, *state_out, *tokenizer, *precision;
-    int64_t max_tokens, top_k;
-    double temperature, top_p, repetition_penalty;
-    struct mr_sampling sampling;
-};
-
-struct answer {
-    struct mr_str text; /* the prompt and what was generated */
-    size_t printed;     /* bytes of it already on stdout */
-    json_t *ids;        /* with --json */
-    int64_t count;
-    double first_token_ms, total_s;
-};
 
 /* `--model_name=ckpt-500` means out/ckpt-500.mrw, .pt or .pth. */
 static int find_by_name(const char *name, char *path, size_t size)
@@ -42,172 +21,155 @@ static int find_by_name(const char *name, char *path, size_t size)
     return mr_fail(MR_EFILE, "there is no out/%s.mrw, out/%s.pt or out/%s.pth", name, name, name);
 }
 
-static int read_prompt(const char *prompt, struct mr_str *text)
+/* Asked between the chunks of a prompt, and while weights are read. */
+static int wants_to_stop(void *context, double part)
 {
-    if (strcmp(prompt, "-") != 0)
-        return mr_str_append(text, prompt, strlen(prompt));
-    char piece[4096];
-    for (size_t n; (n = fread(piece, 1, sizeof piece, stdin)) > 0;)
-        MR_TRY(mr_str_append(text, piece, n));
-    return ferror(stdin) ? mr_fail(MR_EFILE, "the prompt cannot be read from standard input") : 0;
+    const struct mr_generate *r = context;
+    (void)part;
+    return *r->stopped != 0;
 }
 
-/* Bytes at the end of the text that may be the beginning of the stop text. */
-static size_t held_back(const struct mr_str *text, size_t from, const char *stop)
+/* One text, which appears while it is generated. */
+static int generate(const struct mr_generate *r, mr_sequence *s, mr_lm *lm, struct mr_answer *a)
 {
-    size_t n = stop ? strlen(stop) : 0, have = text->size - from;
-    for (size_t held = n ? n - 1 : 0; held > 0; held--)
-        if (held <= have && memcmp(text->text + text->size - held, stop, held) == 0)
-            return held;
-    return 0;
-}
-
-static void print_text(const struct request *r, struct answer *a, size_t prompt, bool end)
-{
-    size_t to = a->text.size - (end ? 0 : held_back(&a->text, prompt, r->stop));
-    if (r->common.json || to <= a->printed)
-        return;
-    fwrite(a->text.text + a->printed, 1, to - a->printed, stdout);
-    fflush(stdout);
-    a->printed = to;
-}
-
-/* Appends the token's text; true when the stop text is complete (and then cut off). */
-static int append(mr_sequence *s, const struct request *r, struct answer *a, size_t prompt, int32_t id)
-{
-    const char *bytes;
-    size_t size, n = r->stop ? strlen(r->stop) : 0;
-    MR_TRY(mr_lm_token_text(s->lm, id, &bytes, &size));
-    size_t from = a->text.size - prompt > n ? a->text.size - n : prompt;
-    MR_TRY(mr_str_append(&a->text, bytes, size));
-    char *at = n ? memmem(a->text.text + from, a->text.size - from, r->stop, n) : NULL;
-    if (!at)
-        return 0;
-    a->text.size = (size_t)(at - a->text.text);
-    return 1;
-}
-
-static int generate(mr_sequence *s, const struct request *r, struct answer *a)
-{
-    size_t prompt = a->text.size;
-    double began = mr_now();
-    if (prompt)
-        MR_TRY(mr_sequence_prompt(s, a->text.text, prompt));
-    print_text(r, a, prompt, false);
-    while (a->count < r->max_tokens && !*r->stopped) {
-        int32_t id;
+    if (r->state_in)
+        MR_TRY(mr_sequence_restore(s, r->state_in));
+    if (a->prompt)
+        MR_TRY(mr_sequence_prompt(s, a->text.text, a->prompt));
+    a->begun = true;
+    a->total_s = mr_now() - a->began;
+    mr_answer_stream(a, r);
+    while (!a->ended && a->count < r->max_tokens && !*r->stopped) {
+        int32_t id = 0;
         int more = mr_sequence_next(s, &r->sampling, &id);
-        if (more < 0)
-            return more;
-        if (a->count == 0)
-            a->first_token_ms = 1e3 * (mr_now() - began);
-        if (more == 0)
-            break;
-        a->count++;
-        if (a->ids)
-            MR_TRY(mr_json_append(a->ids, json_integer(id)));
-        int stopped = append(s, r, a, prompt, id);
-        if (stopped < 0)
-            return stopped;
-        if (stopped)
-            break;
-        print_text(r, a, prompt, false);
+        MR_TRY(more);
+        MR_TRY(mr_answer_take(a, r, lm, id, more));
+        mr_answer_stream(a, r);
+        if (ferror(stdout) && !r->state_out)
+            break; /* nobody will see the rest */
     }
-    a->total_s = mr_now() - began;
-    print_text(r, a, prompt, true);
     return 0;
 }
 
-static int report(const struct request *r, const struct answer *a)
+/* Prints and saves what there is; the first error is the one that is reported. */
+static int finish(const struct mr_generate *r, mr_sequence *s, struct mr_answer *a, int err)
 {
-    if (r->common.json) {
-        /* Text that is not UTF-8 is given as Latin-1, so that no byte is lost. */
-        json_t *text = json_stringn(a->text.text ? a->text.text : "", a->text.size);
-        if (!text) {
-            struct mr_str wide = {0};
-            for (size_t i = 0; i < a->text.size; i++) {
-                unsigned char c = (unsigned char)a->text.text[i];
-                char two[2] = {(char)(0xC0 | c >> 6), (char)(0x80 | (c & 0x3F))};
-                MR_TRY(c < 0x80 ? mr_str_append(&wide, &c, 1) : mr_str_append(&wide, two, 2));
-            }
-            text = json_stringn(wide.text, wide.size);
-            mr_str_free(&wide);
-        }
-        MR_TRY(mr_print_json(json_pack("{so sO sf sf}", "text", text, "tokens", a->ids, "first_token_ms",
-                                       a->first_token_ms, "total_s", a->total_s)));
-    } else {
-        putchar('\n');
+    struct mr_error_kept kept;
+    bool whole = !err;
+    if (!a->begun || (err && !a->count))
+        return err;
+    for (int i = 0; i < 2; i++) {
+        mr_error_keep(&kept);
+        int failed = i == 0 ? mr_answer_finish(a, r) : r->state_out && whole ? mr_sequence_save(s, r->state_out) : 0;
+        if (err)
+            mr_error_restore(&kept);
+        else
+            err = failed;
     }
-    if (fflush(stdout) != 0 || ferror(stdout))
-        return mr_fail(MR_EFILE, "the text cannot be written to standard output");
-    fprintf(stderr, "length: %lld tokens, inference time: %.3f s, first token after %.1f ms\n", (long long)a->count,
-            a->total_s, a->first_token_ms);
-    return 0;
+    if (!err)
+        fprintf(stderr, "length: %lld tokens, inference time: %.3f s, first token after %.1f ms\n", (long long)a->count,
+                a->total_s, a->first_token_ms);
+    return err;
 }
 
-static int run(const struct request *r, const json_t *overrides)
+static int generate_one(const struct mr_generate *r, mr_lm *lm, const struct mr_prompts *prompts)
 {
-    struct answer a = {0};
+    struct mr_answer a = {0};
+    mr_sequence *s = NULL;
+    int err;
+    MR_GO(mr_sequence_open(&s, lm));
+    MR_GO(mr_answer_begin(&a, r, prompts->list));
+    err = finish(r, s, &a, generate(r, s, lm, &a));
+    if (!err && *r->stopped)
+        err = mr_fail(MR_EINTERRUPTED, "stopped");
+fail:
+    mr_sequence_close(s);
+    mr_answer_free(&a);
+    return err;
+}
+
+static int run(struct mr_generate *r, const json_t *overrides)
+{
     mr_runtime *rt = NULL;
     mr_lm *lm = NULL;
-    mr_sequence *s = NULL;
     struct mr_lm_options options;
+    struct mr_prompts prompts = {0};
     char path[4096];
+    bool many = r->prompts || r->samples > 1;
     int err = 0;
     if (r->model_name)
         MR_GO(find_by_name(r->model_name, path, sizeof path));
     else
         snprintf(path, sizeof path, "%s", r->model);
     MR_GO(mr_sampling_check(&r->sampling));
-    MR_GO(read_prompt(r->prompt, &a.text));
-    if (r->common.json && !(a.ids = json_array())) {
-        err = mr_fail(MR_ENOMEM, "out of memory");
-        goto fail;
-    }
+    MR_GO(r->prompts ? mr_prompts_read(&prompts, r) : mr_prompt_read(&prompts, r));
     MR_GO(mr_common_open(&r->common, &rt));
     mr_lm_defaults(&options);
     options.tokenizer = r->tokenizer;
     options.precision = r->precision;
+    options.progress = wants_to_stop;
+    options.context = r;
+    options.sequences = many ? mr_generate_many_sequences(r, &prompts) : 1;
     MR_GO(mr_lm_open_with(&lm, rt, path, overrides, &options));
-    MR_GO(mr_sequence_open(&s, lm));
-    if (r->state_in)
-        MR_GO(mr_sequence_restore(s, r->state_in));
-    MR_GO(generate(s, r, &a));
-    if (r->state_out)
-        MR_GO(mr_sequence_save(s, r->state_out));
-    MR_GO(report(r, &a));
-    if (*r->stopped)
-        err = mr_fail(MR_EINTERRUPTED, "stopped");
+    err = many ? mr_generate_many(r, lm, &prompts) : generate_one(r, lm, &prompts);
 fail:
-    mr_sequence_close(s);
     mr_lm_close(lm);
     mr_common_close(&r->common, rt);
-    json_decref(a.ids);
-    mr_str_free(&a.text);
+    mr_prompts_free(&prompts);
     return err;
+}
+
+/* The numbers as the command line has them. */
+struct numbers {
+    double temperature, top_p, repetition_penalty;
+    int64_t top_k;
+};
+
+static int check(struct mr_generate *r, const struct numbers *n, const struct mr_words *words)
+{
+    if (!r->model_name && words->count != 1)
+        return mr_fail(MR_EINVAL, "generate needs a MODEL (or --model-name NAME): see generate --help");
+    if (n->top_k < 0 || n->top_k > INT32_MAX)
+        return mr_fail(MR_EINVAL, "--top-k %lld makes no sense: give 0 (all) or more", (long long)n->top_k);
+    if (r->max_tokens < 0)
+        return mr_fail(MR_EINVAL, "--max-tokens %lld cannot be negative", (long long)r->max_tokens);
+    if (r->samples < 1 || r->samples > 1 << 20 || r->batch < 1 || r->batch > 1 << 12)
+        return mr_fail(MR_EINVAL, "--num-samples and --batch are at least 1 (and at most 2^20 and 4096)");
+    if (r->prompts && r->samples > 1)
+        return mr_fail(MR_EINVAL, "--num-samples continues one prompt: it does not go with --prompts");
+    if ((r->prompts || r->samples > 1) && r->state_out)
+        return mr_fail(MR_EINVAL, "--state-out saves one text: it does not go with --prompts or --num-samples");
+    r->model = words->count ? words->word[0] : NULL;
+    r->sampling.temperature = (float)n->temperature;
+    r->sampling.top_k = (int)n->top_k;
+    r->sampling.top_p = (float)n->top_p;
+    r->sampling.repetition_penalty = (float)n->repetition_penalty;
+    return 0;
 }
 
 int mr_command_generate(int argc, char **argv)
 {
-    struct request r = {.prompt = "\n", .max_tokens = 200, .stopped = mr_catch_signals()};
+    struct mr_generate r = {.prompt = "\n", .max_tokens = 200, .samples = 1, .batch = 8, .stopped = mr_catch_signals()};
     struct mr_words words = {0}, config = {0};
     json_t *overrides = NULL;
     mr_sampling_defaults(&r.sampling);
-    r.temperature = (double)r.sampling.temperature;
-    r.top_k = r.sampling.top_k;
-    r.top_p = (double)r.sampling.top_p;
-    r.repetition_penalty = (double)r.sampling.repetition_penalty;
+    struct numbers n = {(double)r.sampling.temperature, (double)r.sampling.top_p, (double)r.sampling.repetition_penalty,
+                        r.sampling.top_k};
     const struct mr_option options[] = {
         {"prompt", MR_OPTION_TEXT, &r.prompt, "TEXT", "what to continue; - reads it from standard input (a newline)"},
+        {"prompts", MR_OPTION_TEXT, &r.prompts, "FILE",
+         "many of them: one a line, or a .jsonl with field prompt or text"},
+        {"num-samples", MR_OPTION_INT, &r.samples, "N", "continue the prompt N times, with seeds S, S+1, ... (1)"},
+        {"batch", MR_OPTION_INT, &r.batch, "B", "texts that run at a time (8)"},
         {"max-tokens", MR_OPTION_INT, &r.max_tokens, "N", "tokens to generate (200)"},
         {"max-num-tokens", MR_OPTION_INT, &r.max_tokens, "N", NULL},
-        {"temperature", MR_OPTION_FLOAT, &r.temperature, "X", "divides the logits; 0 takes the largest (0.8)"},
-        {"top-k", MR_OPTION_INT, &r.top_k, "K", "only the K most likely tokens; 0: all (200)"},
-        {"top-p", MR_OPTION_FLOAT, &r.top_p, "P", "only the most likely that reach P together (1)"},
-        {"repetition-penalty", MR_OPTION_FLOAT, &r.repetition_penalty, "X", "over 1 makes repeating less likely (1)"},
+        {"temperature", MR_OPTION_FLOAT, &n.temperature, "X", "divides the logits; 0 takes the largest (0.8)"},
+        {"top-k", MR_OPTION_INT, &n.top_k, "K", "only the K most likely tokens; 0: all (200)"},
+        {"top-p", MR_OPTION_FLOAT, &n.top_p, "P", "only the most likely that reach P together (1)"},
+        {"repetition-penalty", MR_OPTION_FLOAT, &n.repetition_penalty, "X", "over 1 makes repeating less likely (1)"},
         {"seed", MR_OPTION_SEED, &r.sampling.seed, "S", "the same seed gives the same text (1337)"},
         {"stop", MR_OPTION_TEXT, &r.stop, "TEXT", "ends before this text"},
-        {"state-in", MR_OPTION_TEXT, &r.state_in, "F", "goes on from a saved state"},
+        {"state-in", MR_OPTION_TEXT, &r.state_in, "F", "continues from a saved state"},
         {"state-out", MR_OPTION_TEXT, &r.state_out, "F", "saves the state at the end"},
         {"model-name", MR_OPTION_TEXT, &r.model_name, "NAME", "instead of MODEL: out/NAME.mrw, .pt or .pth"},
         {"tokenizer", MR_OPTION_TEXT, &r.tokenizer, "T", "for models that do not carry one"},
@@ -217,29 +179,19 @@ int mr_command_generate(int argc, char **argv)
     };
     const struct mr_syntax syntax = {.name = "generate",
                                      .words = "MODEL",
-                                     .about = "continues a prompt",
+                                     .about = "Continues a prompt, or several at once.",
                                      .example = "microrwkv generate out/best.mrw --prompt 'One day' --max-tokens 300",
                                      .options = options,
                                      .option_count = MR_COUNT(options),
                                      .min_words = 0,
                                      .max_words = 1};
     int err = mr_options_parse(&syntax, argc, argv, &words);
-    if (!err && !r.model_name && words.count != 1)
-        err = mr_fail(MR_EINVAL, "generate needs a MODEL (or --model-name NAME): see generate --help");
-    if (!err && (r.top_k < 0 || r.top_k > INT32_MAX))
-        err = mr_fail(MR_EINVAL, "--top-k %lld makes no sense: give 0 (all) or more", (long long)r.top_k);
-    if (!err && r.max_tokens < 0)
-        err = mr_fail(MR_EINVAL, "--max-tokens %lld cannot be negative", (long long)r.max_tokens);
+    if (!err)
+        err = check(&r, &n, &words);
     if (!err)
         err = mr_overrides(&config, &overrides);
-    if (!err) {
-        r.model = words.count ? words.word[0] : NULL;
-        r.sampling.temperature = (float)r.temperature;
-        r.sampling.top_k = (int)r.top_k;
-        r.sampling.top_p = (float)r.top_p;
-        r.sampling.repetition_penalty = (float)r.repetition_penalty;
+    if (!err)
         err = run(&r, overrides);
-    }
     json_decref(overrides);
     mr_words_free(&words);
     mr_words_free(&config);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * microrwkv: finds the command, prints its error, ends with the exit status of that error. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/nearest.h"
 #include "cli/cli.h"
@@ -18,7 +20,7 @@ static const struct {
     {"detokenize", "token ids to text", mr_command_detokenize},
     {"train", "trains a model, a new one or a checkpoint", mr_command_train},
     {"eval", "the loss of a model on prepared data", mr_command_eval},
-    {"generate", "goes on with a prompt, token by token", mr_command_generate},
+    {"generate", "continues a prompt, or several at once, token by token", mr_command_generate},
     {"logits", "the logits at every position of a text, as a file", mr_command_logits},
     {"grad", "loss and gradients of a batch, as a file", mr_command_grad},
     {"new", "random weights of any family and size by name", mr_command_new},
@@ -75,8 +77,18 @@ static int dispatch(int argc, char **argv)
     return unknown_command(name);
 }
 
+/* What is opened later must not take the place of a standard stream that was closed: a text would be written into it.
+ * This way writing to it, or reading from it, just fails. */
+static void keep_streams_apart(void)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+            _exit(1);
+}
+
 int main(int argc, char **argv)
 {
+    keep_streams_apart();
     mr_set_log(print_log, getenv("MICRORWKV_VERBOSE"));
     int result = dispatch(argc, argv);
     if ((fflush(stdout) || ferror(stdout)) && result >= 0)

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """microrwkv generate: text, sampling, states, stop texts, errors."""
+import signal
+import subprocess
+import time
+
 import tiny
-from harness import main, run
+from harness import PROGRAM, execute, main, run
 
 
 def text(*arguments, prompt="The cat", **options):
@@ -139,6 +143,64 @@ def test_broken_state_is_refused(folder):
 
 def test_no_model_is_a_wrong_command_line(folder):
     run("generate", "--prompt", "a").expect(2, err="MODEL")
+
+
+def shell(line, *arguments):
+    """generate with what a shell does to its streams."""
+    return execute(["sh", "-c", f'"$@" {line}', "sh", PROGRAM, "generate", tiny.model(), "--prompt", "The cat",
+                    "--temperature", 0, "--max-tokens", 15, *arguments])
+
+
+def test_a_full_disk_is_told(folder):
+    for arguments in ((), ("--json",), ("--num-samples", 2)):
+        shell(">/dev/full", *arguments).expect(1, err="standard output")
+
+
+def test_closed_standard_output_is_told(folder):
+    for arguments in ((), ("--json",), ("--num-samples", 2)):
+        shell(">&-", *arguments).expect(1, err="standard output")
+
+
+def test_the_state_is_saved_where_the_text_is_not(folder):
+    whole = text("--temperature", 0, "--max-tokens", 40)
+    for line in (">/dev/full", ">&-"):
+        shell(line, "--state-out", folder / "s").expect(1, err="standard output")
+        rest = text("--temperature", 0, "--max-tokens", 25, "--state-in", folder / "s", prompt="")
+        assert whole.endswith(rest) and len(rest) == 25
+        (folder / "s").unlink()
+
+
+def test_the_text_is_printed_where_the_state_is_not_saved(folder):
+    lines = run("generate", tiny.model(), "--prompt", "The", "--max-tokens", 7, "--json", "--state-out",
+                folder / "none" / "s").expect(1, err="none").json()
+    assert len(lines) == 1 and len(lines[0]["text"]) == 10
+
+
+def test_the_first_of_two_errors_is_told(folder):
+    shell(">/dev/full", "--state-out", folder / "none" / "s").expect(1, err="standard output")
+
+
+def test_a_long_prompt_is_left_within_a_chunk(folder):
+    prompt = folder / "prompt"
+    prompt.write_text("The cat sat on the mat. " * 400000)
+    for arguments in (("--prompt", "-"), ("--prompts", "-")):
+        with open(prompt, "rb") as stdin:
+            process = subprocess.Popen([PROGRAM, "generate", tiny.model(), *arguments], stdin=stdin, stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE)
+            process.stderr.readline()  # the device is open
+            time.sleep(3)
+            assert process.poll() is None, "the prompt is too short for this check"
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+        assert process.returncode == 130 and out == b"" and b"stopped" in err, (process.returncode, out[:99], err)
+
+
+def test_waiting_for_a_prompt_is_left_too(folder):
+    process = subprocess.Popen([PROGRAM, "generate", tiny.model(), "--prompt", "-"], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 130
 
 
 main()
