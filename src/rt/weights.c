@@ -46,7 +46,7 @@ size_t mr_element_bytes(enum mr_element dtype, size_t count)
 
 /* ---- rows ---------------------------------------------------------------------------------------------- */
 
-/* One direction of the rearrangement of a panel: `h` rows of `stride` bytes each, and their place on the device. */
+/* How the rows of a panel and its place on the device belong together. */
 struct move {
     const struct format *format;
     size_t blocks; /* of a row */
@@ -54,44 +54,50 @@ struct move {
     bool back;     /* to the rows */
 };
 
-static void move_half(const struct move *m, uint8_t *row, uint8_t *device)
+static inline void move_bytes(uint8_t *row, uint8_t *device, size_t n, bool back)
 {
-    if (m->back)
-        memcpy(row, device, 2);
+    if (back)
+        memcpy(row, device, n);
     else
-        memcpy(device, row, 2);
+        memcpy(device, row, n);
 }
 
-/* f16 and bf16: `blocks` halves a row */
-static void move_halves(const struct move *m, uint8_t *rows, uint8_t *device, size_t h)
+/* f16 and bf16: `blocks` halves a row; what is left over after whole groups lies one by one. The loops run along the
+ * device's memory, and `back` and mostly `group` are constants: this moves whole models. */
+static inline void move_halves(const struct move *m, uint8_t *rows, uint8_t *device, size_t h, size_t group, bool back)
 {
-    size_t k = m->blocks, whole = k / m->group * m->group;
-    for (size_t r = 0; r < h; r++)
-        for (size_t p = 0; p < k; p++) {
-            size_t group = p < whole ? m->group : 1; /* what is left over lies one by one */
-            size_t at = p / group * group * h + r * group + p % group;
-            move_half(m, rows + 2 * (r * k + p), device + 2 * at);
-        }
+    size_t k = m->blocks;
+    for (size_t p = 0; p < k; p += group) {
+        group = p + group <= k ? group : 1;
+        for (size_t r = 0; r < h; r++, device += 2 * group)
+            move_bytes(rows + 2 * (r * k + p), device, 2 * group, back);
+    }
 }
 
-static void move_blocks(const struct move *m, uint8_t *rows, uint8_t *device, size_t h)
+static inline void move_blocks(const struct move *m, uint8_t *rows, uint8_t *device, size_t h, size_t group, bool back)
 {
     const struct format *f = m->format;
-    size_t bytes = f->bytes, halves = f->halves, group = m->group;
-    for (size_t b = 0; b < m->blocks; b++, device += bytes * h)
-        for (size_t r = 0; r < h; r++) {
-            uint8_t *block = rows + (r * m->blocks + b) * bytes, *digits = device + 2 * halves * h;
-            for (size_t i = 0; i < halves; i++)
-                move_half(m, block + 2 * i, device + 2 * (i * h + r));
-            block += 2 * halves;
-            for (size_t i = 0; i < f->digits; i++) {
-                size_t at = i / group * group * h + r * group + i % group;
-                if (m->back)
-                    block[i] = digits[at];
-                else
-                    digits[at] = block[i];
-            }
-        }
+    size_t bytes = f->bytes, row = m->blocks * bytes;
+    for (size_t b = 0; b < m->blocks; b++, rows += bytes) {
+        for (size_t i = 0; i < f->halves; i++)
+            for (size_t r = 0; r < h; r++, device += 2)
+                move_bytes(rows + r * row + 2 * i, device, 2, back);
+        for (size_t i = 2 * (size_t)f->halves; i < bytes; i += group)
+            for (size_t r = 0; r < h; r++, device += group)
+                move_bytes(rows + r * row + i, device, group, back);
+    }
+}
+
+static void move_panel(const struct move *m, uint8_t *rows, uint8_t *device, size_t h)
+{
+    if (m->format->digits && m->group == 1)
+        m->back ? move_blocks(m, rows, device, h, 1, true) : move_blocks(m, rows, device, h, 1, false);
+    else if (m->format->digits)
+        m->back ? move_blocks(m, rows, device, h, 4, true) : move_blocks(m, rows, device, h, 4, false);
+    else if (m->group == 1)
+        m->back ? move_halves(m, rows, device, h, 1, true) : move_halves(m, rows, device, h, 1, false);
+    else
+        m->back ? move_halves(m, rows, device, h, 2, true) : move_halves(m, rows, device, h, 2, false);
 }
 
 /* Checks, and how a row lies there. */
@@ -120,10 +126,7 @@ static void move_panels(const mr_runtime *rt, const struct move *move, uint8_t *
     size_t panel = (size_t)(rt->info.lanes > 1 ? rt->info.lanes : rt->info.vec), h;
     for (; count > 0; count -= h) {
         h = count < panel ? count : panel;
-        if (move->format->digits)
-            move_blocks(move, rows, device, h);
-        else
-            move_halves(move, rows, device, h);
+        move_panel(move, rows, device, h);
         rows += h * move->blocks * move->format->bytes;
         device += h * move->blocks * move->format->bytes;
     }
