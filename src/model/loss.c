@@ -7,6 +7,16 @@
 int mr_head_forward(mr_workspace *ws, int row, int rows, const mr_tensor *to, size_t offset)
 {
     const struct mr_config *cfg = ws->cfg;
+    if (ws->stepping) { /* whose rows do not depend on each other, to the bit */
+        const struct mr_product head = {.x = &ws->final,
+                                        .offset_x = (size_t)row * (size_t)cfg->n_embd,
+                                        .w = &ws->own.head->value,
+                                        .y = to,
+                                        .offset_y = offset,
+                                        .n = cfg->vocab_size,
+                                        .k = cfg->n_embd};
+        return mr_products(ws->rt, &head, 1, rows);
+    }
     struct mr_gemm g = {.m = rows,
                         .n = cfg->vocab_size,
                         .k = cfg->n_embd,

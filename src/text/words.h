@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Cutting text into words as GPT-2 does, by the pattern
  *     's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
- * A word of more than MR_LONGEST_WORD bytes, which no text has, is cut there. The words together are the text. An invalid byte of UTF-8 counts as a character that is neither letter, number
- * nor white space. */
+ * A word of more than MR_LONGEST_WORD bytes, which no text has, is cut there. The words together are the text. An
+ * invalid byte of UTF-8 counts as a character that is neither letter, number nor white space. */
 #ifndef MR_TEXT_WORDS_H
 #define MR_TEXT_WORDS_H
 

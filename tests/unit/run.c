@@ -7,7 +7,7 @@
 #include "model/sizes.h"
 #include "model/workspace.h"
 
-enum { SLOTS = 5, CHUNK = 9, VOCAB = 23 };
+enum { SLOTS = 10, CHUNK = 9, VOCAB = 23 };
 
 static const struct {
     const char *name, *config;
@@ -100,19 +100,19 @@ static void test_steps_together_are_steps_alone(void **state)
         float alone[SLOTS][4][VOCAB], together[SLOTS * VOCAB];
         for (int text = 0; text < SLOTS; text++) { /* each text in slot 0, one after the other */
             assert_ok(mr_states_zero(f.states, 0));
-            feed(&f, 0, text, 0, text + 1, alone[text][0]);
+            feed(&f, 0, text, 0, 1 + text % CHUNK, alone[text][0]);
             for (int t = 0; t < 4; t++)
-                feed(&f, 0, text, text + 1 + t, 1, alone[text][t]);
+                feed(&f, 0, text, 1 + text % CHUNK + t, 1, alone[text][t]);
         }
         for (int text = 0; text < SLOTS; text++) {
             assert_ok(mr_states_zero(f.states, SLOTS - 1 - text));
-            feed(&f, SLOTS - 1 - text, text, 0, text + 1, together);
+            feed(&f, SLOTS - 1 - text, text, 0, 1 + text % CHUNK, together);
         }
         for (int t = 0; t < 4; t++) {
             struct mr_piece pieces[SLOTS];
             int32_t tokens[SLOTS];
             for (int text = 0; text < SLOTS; text++) {
-                tokens[text] = token_of(text, text + 1 + t);
+                tokens[text] = token_of(text, 1 + text % CHUNK + t);
                 pieces[text] = (struct mr_piece){SLOTS - 1 - text, &tokens[text], 1, MR_LOGITS_LAST};
             }
             assert_ok(mr_run(f.ws, f.states, pieces, SLOTS));
@@ -199,7 +199,7 @@ static void test_refused_pieces_change_nothing(void **state)
     } refused[] = {
         {"outside the vocabulary", {{0, good, 3, 0}, {1, bad, 3, 0}}},
         {"share slot", {{0, good, 3, 0}, {0, good, 1, 0}}},
-        {"slot 5 does not exist", {{0, good, 1, 0}, {5, good, 1, 0}}},
+        {"slot 10 does not exist", {{0, good, 1, 0}, {SLOTS, good, 1, 0}}},
         {"takes 1 to 9", {{0, good, 3, 0}, {1, good, 0, 0}}},
         {"differ in length", {{-1, good, 3, 0}, {-1, good, 2, 0}}},
         {"pieces without slots", {{-1, good, 3, 0}, {-1, good, 3, 0}}},
