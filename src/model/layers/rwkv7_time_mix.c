@@ -135,8 +135,7 @@ static int states(const struct mr_config *cfg, size_t *sizes)
 static int plan(struct mr_node *node, struct mr_planner *p)
 {
     struct tmix *own = node->own;
-    size_t B = (size_t)p->batch, C = (size_t)p->cfg->n_embd, H = (size_t)mr_head_count(p->cfg),
-           rows = B * (size_t)p->time;
+    size_t B = (size_t)p->batch, C = (size_t)p->cfg->n_embd, H = (size_t)mr_head_count(p->cfg), rows = p->rows;
     mr_tensor *all[] = {&own->kappa, &own->y, &own->normed};
     int widest = 0;
     MR_TRY(find_parameters(own, p->params, node->prefix));

@@ -102,8 +102,7 @@ static int plan_backward(struct tmix *own, struct mr_planner *p, size_t n)
 static int plan(struct mr_node *node, struct mr_planner *p)
 {
     struct tmix *own = node->own;
-    size_t B = (size_t)p->batch, C = (size_t)p->cfg->n_embd, H = (size_t)p->cfg->n_head, rows = B * (size_t)p->time,
-           n = rows * C;
+    size_t C = (size_t)p->cfg->n_embd, H = (size_t)p->cfg->n_head, rows = p->rows, n = rows * C;
     struct mr_time_mix recurrence = recurrence_of(p->batch, p->time, p->cfg);
     MR_TRY(find_parameters(own, p->params, node->prefix));
     for (int i = 0; i < INPUTS; i++) {

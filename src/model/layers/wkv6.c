@@ -32,8 +32,7 @@ int mr_wkv6_core_declare(struct mr_params *params, const struct mr_config *cfg, 
 
 int mr_wkv6_core_plan(struct mr_wkv6_core *core, struct mr_planner *p, const char *prefix, bool gate)
 {
-    size_t B = (size_t)p->batch, C = (size_t)p->cfg->n_embd, H = (size_t)mr_head_count(p->cfg),
-           rows = B * (size_t)p->time;
+    size_t B = (size_t)p->batch, C = (size_t)p->cfg->n_embd, H = (size_t)mr_head_count(p->cfg), rows = p->rows;
     size_t state = B * C * (C / H);
     core->inputs = inputs(gate);
     for (int i = 0; i < core->inputs; i++) {
