@@ -15,7 +15,8 @@
 #include "text/folder.h"
 
 struct request {
-    const char *model;
+    const char *model, *precision;
+    int wanted; /* precision: enum mr_element, or as in the file */
     bool tensors, plan, json, text;
     int64_t batch;
     json_t *overrides;
@@ -55,11 +56,11 @@ fail:
     return err;
 }
 
-static int add_plans(const struct request *r, const struct mr_config *cfg, json_t *out)
+static int add_plans(const struct request *r, const struct mr_config *cfg, struct mr_precision *precision, json_t *out)
 {
     const struct mr_memory_need training = {
         .workspace = {.batch = (int)r->batch, .time = cfg->block_size, .training = true}, .optimizer = true};
-    struct mr_memory_need decoding = {.slots = 1};
+    struct mr_memory_need decoding = {.slots = 1, .choose = mr_choose_format, .context = precision};
     json_t *plans = json_object();
     int err;
     if (mr_model_trainable(cfg))
@@ -171,7 +172,7 @@ static int tell(const struct request *r, json_t **out)
     if (!err && source)
         err = add_file(r, source, &file, *out);
     if (!err && r->plan)
-        err = add_plans(r, &cfg, *out);
+        err = add_plans(r, &cfg, &(struct mr_precision){source, &naming, r->wanted}, *out);
 fail:
     mr_params_free(&params);
     mr_model_file_free(&file);
@@ -200,6 +201,7 @@ int mr_command_info(int argc, char **argv)
         {"plan", MR_OPTION_FLAG, &r.plan, NULL,
          "the memory of training and decoding it; MODEL may be a name such as gpt2-xl"},
         {"batch", MR_OPTION_INT, &r.batch, "B", "texts at a time while training, for --plan (1)"},
+        {"precision", MR_OPTION_TEXT, &r.precision, "P", MR_PRECISION_HELP},
         {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
         {"json", MR_OPTION_FLAG, &r.json, NULL, "print JSON, as it does anyway where stdout is no terminal"},
         {"text", MR_OPTION_FLAG, &r.text, NULL, "print for people, as it does anyway on a terminal"},
@@ -222,6 +224,8 @@ int mr_command_info(int argc, char **argv)
         err = mr_overrides(&config, &r.overrides);
     if (!err && (r.batch < 1 || r.batch > 1 << 20))
         err = mr_fail(MR_EINVAL, "info: --batch must be a positive number, at most 2^20");
+    if (!err)
+        err = mr_precision_by_name(r.precision, &r.wanted);
     if (!err) {
         r.model = words.word[0];
         err = run(&r);

@@ -106,22 +106,14 @@ static int read_tensor(mr_runtime *rt, mr_tensor_file *source, size_t i, const s
     return mr_upload(rt, source, &recipe, p, to, digest);
 }
 
-/* What decides about the format of a parameter on the device. */
-struct precision {
-    mr_tensor_file *source;
-    const struct mr_naming *naming;
-    int wanted; /* enum mr_element, or MR_PRECISION_OF_FILE */
-};
-
-/* Matrices have the wanted format, or the file's; rows that are no whole blocks are kept in 16 bits. */
-static int choose(void *context, struct mr_param *p)
+int mr_choose_format(void *context, struct mr_param *p)
 {
-    const struct precision *precision = context;
+    const struct mr_precision *precision = context;
     if (!p->matrix)
         return 0;
     int format = precision->wanted;
     if (format == MR_PRECISION_OF_FILE) {
-        int64_t at = mr_naming_find(precision->source, precision->naming, p->name, NULL);
+        int64_t at = precision->source ? mr_naming_find(precision->source, precision->naming, p->name, NULL) : -1;
         format = at < 0 ? MR_F32 : mr_element_of(precision->source->tensors[at].dtype);
     }
     p->format = p->shape[1] % mr_element_block((enum mr_element)format) ? MR_F16 : (enum mr_element)format;
@@ -175,10 +167,10 @@ int mr_model_open_as(mr_model **out, mr_runtime *rt, const char *path, const jso
     struct mr_naming naming;
     int err;
     MR_TRY(mr_model_open_file(&source, path, overrides, &cfg, &naming, file));
-    struct precision precision = {source, &naming, how->precision};
+    struct mr_precision precision = {source, &naming, how->precision};
     if (how->planned)
-        MR_GO(how->planned(how->context, &cfg, choose, &precision));
-    MR_GO(mr_model_create(&model, rt, &cfg, choose, &precision, false));
+        MR_GO(how->planned(how->context, &cfg, mr_choose_format, &precision));
+    MR_GO(mr_model_create(&model, rt, &cfg, mr_choose_format, &precision, false));
     if ((err = read_parameters(model, source, &naming, how)) < 0) {
         err = mr_fail_in(err, "%s", path);
         goto fail;

@@ -37,7 +37,7 @@ static int plan_optimizer(mr_plan *plan, const struct mr_params *params)
     return err;
 }
 
-int mr_memory_plan(mr_plan **out, const struct mr_config *cfg, const struct mr_memory_need *need, const mr_runtime *rt)
+int mr_memory_plan(mr_plan **out, const struct mr_config *cfg, const struct mr_memory_need *need, mr_runtime *rt)
 {
     struct mr_params params = {0};
     mr_plan *plan = NULL;

@@ -17,7 +17,6 @@ struct mr_memory_need {
 void mr_decoding_options(struct mr_workspace_options *options, const struct mr_config *cfg, int sequences);
 
 /* The plan of all of it; the caller frees it. rt NULL: as for a middling CPU. */
-int mr_memory_plan(mr_plan **plan, const struct mr_config *cfg, const struct mr_memory_need *need,
-                   const mr_runtime *rt);
+int mr_memory_plan(mr_plan **plan, const struct mr_config *cfg, const struct mr_memory_need *need, mr_runtime *rt);
 
 #endif

@@ -164,7 +164,7 @@ static int check_options(const mr_workspace *ws, size_t *rows, size_t *rows_dim)
     return o->training ? mr_model_check_trainable(ws->cfg) : 0;
 }
 
-int mr_workspace_plan(mr_workspace *ws, mr_plan *plan, const struct mr_params *params, const mr_runtime *rt)
+int mr_workspace_plan(mr_workspace *ws, mr_plan *plan, const struct mr_params *params, mr_runtime *rt)
 {
     const struct mr_workspace_options *o = &ws->options;
     size_t rows = 0, rows_dim = 0;
@@ -181,6 +181,7 @@ int mr_workspace_plan(mr_workspace *ws, mr_plan *plan, const struct mr_params *p
     MR_TRY(plan_stream(ws, plan, rows_dim));
     MR_TRY(plan_head(ws, plan, params, rt, rows));
     MR_TRY(plan_steps(ws, plan, rt));
+    MR_TRY(mr_plan_products(plan, params, rt, (int)rows, o->training));
     struct mr_planner planner = {.plan = plan,
                                  .params = params,
                                  .cfg = ws->cfg,

@@ -128,7 +128,9 @@ struct mr_workspace {
 
 /* Plans the workspace into `plan` without allocating; ws has model NULL, cfg and options set, zero else, and is freed
  * by mr_workspace_free. For plans that are only shown. */
-int mr_workspace_plan(mr_workspace *ws, mr_plan *plan, const struct mr_params *params, const mr_runtime *rt);
+int mr_workspace_plan(mr_workspace *ws, mr_plan *plan, const struct mr_params *params, mr_runtime *rt);
+/* Counts what the runtime's matrix products need for `rows` rows. */
+int mr_plan_products(mr_plan *plan, const struct mr_params *params, mr_runtime *rt, int rows, bool training);
 
 /* The slot's part of the node's i-th state tensor in the present group, or NULL where it has none. */
 int mr_state_of(mr_workspace *ws, const struct mr_node *node, int i, const mr_tensor **state);

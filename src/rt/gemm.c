@@ -311,15 +311,28 @@ int mr_gemm(mr_runtime *rt, const struct mr_gemm *given, const mr_tensor *a, con
     return mr_gemm_own(rt, &g, &rule->tiles, a, b, c, &rt->gemm->scratch);
 }
 
+/* Without a device: the project's own kernels on a middling CPU. */
+static int scratch_of_none(const struct mr_gemm *g, size_t *bytes)
+{
+    struct mr_gemm_table table;
+    const char *name;
+    MR_TRY(shipped_table(mr_runtime_info(NULL), &table, &name));
+    *bytes = mr_gemm_own_scratch(NULL, g, &mr_gemm_table_choose(&table, g)->tiles) * sizeof(float);
+    mr_gemm_table_free(&table);
+    return 0;
+}
+
 int mr_gemm_scratch(mr_runtime *rt, const struct mr_gemm *given, size_t *bytes)
 {
     struct mr_gemm g;
     *bytes = 0;
     MR_TRY(complete(given, &g));
     bool weights = mr_is_weights(g.format);
-    const struct mr_gemm_rule *rule = mr_gemm_table_choose(&rt->gemm->table, &g);
     if (is_few_rows(&g) || (!weights && mr_gemm_is_vectors(&g)))
         return 0;
+    if (!rt)
+        return scratch_of_none(&g, bytes);
+    const struct mr_gemm_rule *rule = mr_gemm_table_choose(&rt->gemm->table, &g);
     if (takes_clblast(rt, &g, rule) && prepare_clblast(rt)) {
         size_t widened = weights ? (size_t)widened_rows(&g) * (size_t)g.k * sizeof(float) : 0;
         if (weights)

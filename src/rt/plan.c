@@ -32,6 +32,7 @@ struct item {
 struct mr_plan {
     size_t alignment, limit; /* bytes; limit: of a segment */
     struct layout kinds[MR_MEMORY_KINDS];
+    size_t others[MR_MEMORY_KINDS]; /* bytes of mr_plan_count */
     struct item *items;
     size_t count, room;
 };
@@ -162,9 +163,14 @@ void mr_plan_scratch_reset(mr_plan *plan)
     plan->kinds[MR_SCRATCH].end = 0;
 }
 
+void mr_plan_count(mr_plan *plan, enum mr_memory kind, size_t bytes)
+{
+    plan->others[kind] += bytes;
+}
+
 size_t mr_plan_bytes(const mr_plan *plan, enum mr_memory kind)
 {
-    size_t sum = 0;
+    size_t sum = plan->others[kind];
     for (int i = 0; i < plan->kinds[kind].count; i++)
         sum += plan->kinds[kind].bytes[i];
     return sum;

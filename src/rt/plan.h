@@ -32,6 +32,9 @@ int mr_plan_add(mr_plan *plan, enum mr_memory kind, mr_tensor *where, enum mr_el
 /* Scratch asked for after this call overlays scratch asked for before it. */
 void mr_plan_scratch_reset(mr_plan *plan);
 
+/* Counts bytes that somebody else allocates (a library's scratch) among those of a kind. */
+void mr_plan_count(mr_plan *plan, enum mr_memory kind, size_t bytes);
+
 /* Bytes of one kind, padding included. */
 size_t mr_plan_bytes(const mr_plan *plan, enum mr_memory kind);
 const char *mr_memory_name(enum mr_memory kind);

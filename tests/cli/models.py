@@ -70,6 +70,15 @@ def test_steps_give_the_same_logits(folder):
     assert tiny.largest_difference(steps, whole) < 1e-4
 
 
+def test_plans_follow_the_precision(folder):
+    sizes = {}
+    for precision in ("f32", "f16", "q8_0", "q4_0"):
+        line = run("info", "rwkv6-1b6", "--plan", "--precision", precision, folder=folder).expect(0).json()[0]
+        sizes[precision] = line["plan"]["decoding"]["parameters"]
+    assert sizes["f16"] < 0.55 * sizes["f32"] and sizes["q8_0"] < 0.32 * sizes["f32"] and sizes["q4_0"] < 0.2 * sizes["f32"], sizes
+    run("info", "rwkv4", "--plan", "--precision", "q3", folder=folder).expect(2, err="unknown precision")
+
+
 def test_steps_are_refused_in_reference_mode(folder):
     tiny.train(folder / "m", "mode=reference", iterations=1).expect(0)
     run("logits", folder / "m", "--tokens", "1,2", "--out", folder / "l.safetensors", "--step").expect(2, err="reference")

@@ -77,6 +77,17 @@ static void test_scratch_overlays_after_a_reset(void **state)
     mr_plan_free(plan);
 }
 
+static void test_what_others_allocate_is_counted(void **state)
+{
+    (void)state;
+    mr_plan *plan = new_plan(NULL);
+    mr_tensor a;
+    assert_ok(mr_plan_add(plan, MR_SCRATCH, &a, MR_F32, 64));
+    mr_plan_count(plan, MR_SCRATCH, 1000);
+    assert_int_equal(mr_plan_bytes(plan, MR_SCRATCH), 64 * 4 + 1000);
+    mr_plan_free(plan);
+}
+
 static void test_a_tensor_larger_than_a_segment_fails(void **state)
 {
     (void)state;
@@ -263,6 +274,7 @@ int main(void)
         cmocka_unit_test(test_the_devices_alignment_is_kept),
         cmocka_unit_test(test_nothing_asked_for_takes_nothing),
         cmocka_unit_test(test_scratch_overlays_after_a_reset),
+        cmocka_unit_test(test_what_others_allocate_is_counted),
         cmocka_unit_test(test_a_tensor_larger_than_a_segment_fails),
         cmocka_unit_test(test_every_kind_has_a_name),
         cmocka_unit_test(test_allocation_gives_zeroed_tensors_in_order),
