@@ -45,6 +45,22 @@ MR_API const char *mr_version(void);
 
 /* ---- devices ---------------------------------------------------------------------------------------------------- */
 
+struct mr_device {
+    size_t size; /* sizeof (struct mr_device) */
+    int index;   /* mr_runtime_open takes it, as text */
+    char platform[128], name[128], vendor[128], driver[128], version[128];
+    int is_gpu, is_cpu, shares_host_memory, fp16; /* 0 or 1 */
+    int compute_units, clock_mhz;
+    uint64_t memory, largest_allocation, local_memory; /* bytes */
+    uint64_t largest_group;                            /* work-items */
+};
+
+/* The devices there are: *count of them, of which the first `room` are described in list (NULL with room 0: only
+ * counted). Set list[0].size: it is where the next one begins. MR_ENODEV: none. */
+MR_API int mr_devices(struct mr_device *list, size_t room, size_t *count);
+/* The device of a runtime; set device->size. */
+MR_API int mr_runtime_device(const mr_runtime *rt, struct mr_device *device);
+
 /* Opens a device: an index as `microrwkv devices` lists them, a part of a name, "gpu", "cpu", or NULL for the
  * environment's MICRORWKV_DEVICE, else the fastest. MR_ENODEV where there is none. */
 MR_API int mr_runtime_open(mr_runtime **rt, const char *selector);
@@ -152,6 +168,114 @@ MR_API int mr_sequence_restore(mr_sequence *sequence, const char *path);
 MR_API size_t mr_sequence_state_size(const mr_sequence *sequence);
 MR_API int mr_sequence_state(mr_sequence *sequence, void *bytes);
 MR_API int mr_sequence_set_state(mr_sequence *sequence, const void *bytes, size_t size);
+
+/* ---- memory ----------------------------------------------------------------------------------------------------- */
+
+struct mr_memory_options {
+    size_t size;               /* sizeof (struct mr_memory_options) */
+    int training;              /* 1: of a training run; 0: of reading and continuing texts */
+    int texts;                 /* at a time: batch_size, or mr_lm_options.sequences (1) */
+    const char *precision;     /* as mr_lm_options; of no meaning for training */
+    const char *const *config; /* as mr_lm_options */
+};
+MR_API void mr_memory_defaults(struct mr_memory_options *options);
+
+/* Bytes on the device, by what they are for. */
+struct mr_memory_use {
+    size_t size; /* sizeof (struct mr_memory_use), set before the call */
+    uint64_t parameters, gradients, moments, activations, scratch, state, buffers;
+    uint64_t total;
+};
+
+/* The memory that a MODEL, or a size known by name ("gpt2-xl"), would take. Needs no device. */
+MR_API int mr_model_memory(const char *model, const struct mr_memory_options *options, struct mr_memory_use *use);
+
+/* ---- preparing, training, evaluating, converting ---------------------------------------------------------------- */
+
+struct mr_prepare_options {
+    size_t size;           /* sizeof (struct mr_prepare_options) */
+    const char *tokenizer; /* a TOKENIZER of the command line ("byte") */
+    int64_t train_bpe;     /* not 0: in its place, one of so many tokens is trained on the inputs */
+    double val_fraction;   /* the last part of each input that is kept for validation (0.1) */
+    uint64_t stories;      /* so many made-up stories are one more input (0) */
+    uint64_t seed;         /* of the stories (1) */
+    /* Called with the part that is done, twice from 0 to 1: inputs are read, then encoded; not 0 stops with
+     * MR_EINTERRUPTED, nothing is left. Or NULL. */
+    int (*progress)(void *context, double part);
+    void *context;
+};
+MR_API void mr_prepare_defaults(struct mr_prepare_options *options);
+
+/* Turns texts into tokens in the folder `out`, as `microrwkv prepare` does: train.bin, val.bin, meta.json. inputs, the
+ * last one NULL, are files or folders. Needs no device. */
+MR_API int mr_prepare_run(const char *const *inputs, const char *out, const struct mr_prepare_options *options);
+
+/* What happens in a training run; each may be NULL. */
+struct mr_train_options {
+    size_t size; /* sizeof (struct mr_train_options) */
+    void *context;
+    /* Before the first iteration; `iteration` is not 0 where a run continues. */
+    void (*start)(void *context, const char *family, uint64_t parameters, int64_t iteration);
+    /* After the iterations that are logged (log_interval). */
+    void (*iteration)(void *context, int64_t iteration, double loss, double learning_rate, double grad_norm,
+                      double milliseconds);
+    void (*evaluation)(void *context, int64_t iteration, double train_loss, double val_loss, int best);
+    void (*saved)(void *context, const char *folder, int64_t iteration);
+    /* Asked when one of the others would be called, and between batches of an evaluation. Not 0: the run saves its
+     * state and ends with MR_EINTERRUPTED. */
+    int (*stop)(void *context);
+};
+MR_API void mr_train_defaults(struct mr_train_options *options);
+
+/* Trains as `microrwkv train` does. settings, the last one NULL, are its words: a file of settings may come first, then
+ * "key=value". options NULL: the defaults. */
+MR_API int mr_train_run(mr_runtime *rt, const char *const *settings, const struct mr_train_options *options);
+
+struct mr_evaluate_options {
+    size_t size;               /* sizeof (struct mr_evaluate_options) */
+    const char *split;         /* "val" or "train" ("val") */
+    int64_t iters;             /* so many batches of windows drawn at random; 0: the whole split */
+    int batch;                 /* windows at a time (1) */
+    int block;                 /* positions of a window; 0: the model's block_size */
+    int stream;                /* 1: all as one text, the state carried on */
+    uint64_t seed;             /* of the draws (1337) */
+    const char *precision;     /* as mr_lm_options */
+    const char *const *config; /* as mr_lm_options */
+    /* Called with the part that is done; not 0 stops with MR_EINTERRUPTED. Or NULL. */
+    int (*progress)(void *context, double part);
+    void *context;
+};
+MR_API void mr_evaluate_defaults(struct mr_evaluate_options *options);
+
+struct mr_evaluate_result {
+    size_t size;             /* sizeof (struct mr_evaluate_result), set before the call */
+    double loss, perplexity; /* mean cross-entropy in nats; e to it */
+    double bits_per_byte;    /* negative: not known */
+    uint64_t tokens;         /* predicted */
+};
+
+/* The loss of a MODEL on a folder that `microrwkv prepare` wrote. MR_ENUMERIC: it is no finite number; the result has
+ * it nevertheless. */
+MR_API int mr_evaluate_run(mr_runtime *rt, const char *model, const char *data,
+                           const struct mr_evaluate_options *options, struct mr_evaluate_result *result);
+
+struct mr_convert_options {
+    size_t size;           /* sizeof (struct mr_convert_options) */
+    const char *to;        /* "mrw", "safetensors", "hf", "rwkv", "nanogpt", "bin", "st"; NULL: what the name tells */
+    const char *dtype;     /* "f32", "f16", "bf16", "q8_0" … "q4_0"; NULL: as it is */
+    const char *tokenizer; /* the one to be carried, a TOKENIZER of the command line; NULL: the model's own */
+    int saturate;          /* 1: numbers too large for dtype become its largest; 0: they are errors */
+    const char *const *config; /* as mr_lm_options */
+    /* Called before anything is written, for each thing that the new file cannot hold. Or NULL. */
+    void (*note)(void *context, const char *text);
+    /* Called with the part that is done; not 0 stops with MR_EINTERRUPTED, nothing is left. Or NULL. */
+    int (*progress)(void *context, double part);
+    void *context;
+};
+MR_API void mr_convert_defaults(struct mr_convert_options *options);
+
+/* Writes a MODEL into another kind of file, as `microrwkv convert` does. Needs no device. */
+MR_API int mr_convert(const char *in, const char *out, const struct mr_convert_options *options);
 
 #ifdef __cplusplus
 }

@@ -94,8 +94,5 @@ int mr_print_json(json_t *object)
 
 int mr_overrides(const struct mr_words *words, json_t **object)
 {
-    *object = NULL;
-    for (int i = 0; i < words->count; i++)
-        MR_TRY(mr_config_assign(object, words->word[i]));
-    return 0;
+    return mr_config_words(words->word, object);
 }

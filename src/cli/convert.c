@@ -1,15 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * convert: a model from one kind of file to another; works without a device. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/file.h"
-#include "base/json.h"
-#include "base/progress.h"
 #include "cli/cli.h"
 #include "cli/exporting.h"
-#include "formats/load.h"
 
 struct request {
     const char *in, *out, *dtype, *to, *tokenizer;
@@ -17,49 +9,19 @@ struct request {
     json_t *overrides;
 };
 
-static int check_paths(const struct request *r, int target)
-{
-    if (!mr_is_file(r->in) && !mr_is_folder(r->in))
-        return mr_fail(MR_EFILE, "there is no file or folder %s", r->in);
-    if (target == MR_TARGET_HF && mr_is_file(r->out))
-        return mr_fail(MR_EINVAL, "%s is a file, and the layout hf is a folder: name another place or use --to",
-                       r->out);
-    return 0;
-}
-
-static int convert(const struct request *r, const struct mr_export_options *wanted)
-{
-    mr_tensor_file *source = NULL;
-    struct mr_config cfg;
-    struct mr_naming naming;
-    struct mr_model_file file = {0};
-    struct mr_export_options options = *wanted;
-    json_t *tokenizer = NULL;
-    struct mr_export e = {0};
-    int err;
-    MR_GO(mr_model_open_file(&source, r->in, r->overrides, &cfg, &naming, &file));
-    MR_GO(mr_exporting_tokenizer(r->tokenizer, r->in, &file, &cfg, &tokenizer));
-    options.tokenizer = tokenizer;
-    if ((err = mr_export_plan(&e, source, &naming, &cfg, &options)) < 0) {
-        err = mr_fail_in(err, "%s", r->in);
-        goto fail;
-    }
-    err = mr_exporting_run(&e, source, r->out, "convert", tokenizer, r->json);
-fail:
-    mr_export_free(&e);
-    json_decref(tokenizer);
-    mr_model_file_free(&file);
-    mr_tensor_file_close(source);
-    return err;
-}
-
 static int run(const struct request *r)
 {
-    struct mr_export_options options;
-    MR_TRY(mr_exporting_options(r->out, r->to, r->dtype, &options));
-    options.saturate = r->saturate;
-    MR_TRY(check_paths(r, options.target));
-    return convert(r, &options);
+    struct mr_exporting_view view = {.out = r->out, .label = "convert", .json = r->json};
+    struct mr_convert_options how;
+    mr_convert_defaults(&how);
+    how.to = r->to;
+    how.dtype = r->dtype;
+    how.tokenizer = r->tokenizer;
+    how.saturate = r->saturate;
+    mr_exporting_listen(&view, &how);
+    int err = mr_exporting_convert(r->in, r->out, r->overrides, &how, mr_exporting_say);
+    mr_progress_end(&view.bar);
+    return err;
 }
 
 int mr_command_convert(int argc, char **argv)

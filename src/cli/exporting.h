@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * What convert and new share: choosing the target, telling what is not kept, the progress bar. */
+ * What convert and new share: telling what is not kept and what was written, the progress bar. */
 #ifndef MR_CLI_EXPORTING_H
 #define MR_CLI_EXPORTING_H
 
-#include "formats/export.h"
-#include "formats/load.h"
+#include "api/exporting.h"
+#include "base/progress.h"
+#include "cli/cli.h"
 
-/* Target and dtype of OUT; `to` and `dtype` may be NULL. MR_EINVAL: no such layout, no such dtype. */
-int mr_exporting_options(const char *out, const char *to, const char *dtype, struct mr_export_options *options);
+struct mr_exporting_view {
+    const char *out, *label;
+    bool json;
+    double start;
+    struct mr_progress bar;
+    const volatile sig_atomic_t *stop;
+};
 
-/* The tokenizer that goes along: --tokenizer's, else the model's own; *json NULL: none. It must fit the model. */
-int mr_exporting_tokenizer(const char *spec, const char *in, const struct mr_model_file *file,
-                           const struct mr_config *cfg, json_t **json);
-
-/* Says what is not kept, writes, says what was written (with `as_json` as JSON). */
-int mr_exporting_run(struct mr_export *e, mr_tensor_file *source, const char *out, const char *label,
-                     const json_t *tokenizer, bool as_json);
+/* Sets the callbacks of `how`. The caller ends the bar. */
+void mr_exporting_listen(struct mr_exporting_view *v, struct mr_convert_options *how);
+/* An mr_exporting_done: says what was written, as JSON where that is asked for. */
+int mr_exporting_say(void *view, const struct mr_export *e);
 
 #endif

@@ -6,7 +6,6 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "cli/generate.h"
-#include "infer/lm.h"
 #include "infer/sampler.h"
 
 /* `--model_name=ckpt-500` means out/ckpt-500.mrw, .pt or .pth. */
@@ -88,7 +87,7 @@ fail:
     return err;
 }
 
-static int run(struct mr_generate *r, const json_t *overrides)
+static int run(struct mr_generate *r, const struct mr_words *config)
 {
     mr_runtime *rt = NULL;
     mr_lm *lm = NULL;
@@ -110,7 +109,8 @@ static int run(struct mr_generate *r, const json_t *overrides)
     options.progress = wants_to_stop;
     options.context = r;
     options.sequences = many ? mr_generate_many_sequences(r, &prompts) : 1;
-    MR_GO(mr_lm_open_with(&lm, rt, path, overrides, &options));
+    options.config = config->word;
+    MR_GO(mr_lm_open(&lm, rt, path, &options));
     err = many ? mr_generate_many(r, lm, &prompts) : generate_one(r, lm, &prompts);
 fail:
     mr_lm_close(lm);
@@ -151,7 +151,6 @@ int mr_command_generate(int argc, char **argv)
 {
     struct mr_generate r = {.prompt = "\n", .max_tokens = 200, .samples = 1, .batch = 8, .stopped = mr_catch_signals()};
     struct mr_words words = {0}, config = {0};
-    json_t *overrides = NULL;
     mr_sampling_defaults(&r.sampling);
     struct numbers n = {(double)r.sampling.temperature, (double)r.sampling.top_p, (double)r.sampling.repetition_penalty,
                         r.sampling.top_k};
@@ -189,10 +188,7 @@ int mr_command_generate(int argc, char **argv)
     if (!err)
         err = check(&r, &n, &words);
     if (!err)
-        err = mr_overrides(&config, &overrides);
-    if (!err)
-        err = run(&r, overrides);
-    json_decref(overrides);
+        err = run(&r, &config);
     mr_words_free(&words);
     mr_words_free(&config);
     return err;

@@ -60,7 +60,7 @@ static int add_plans(const struct request *r, const struct mr_config *cfg, struc
 {
     const struct mr_memory_need training = {
         .workspace = {.batch = (int)r->batch, .time = cfg->block_size, .training = true}, .optimizer = true};
-    struct mr_memory_need decoding = {.slots = 1, .choose = mr_choose_format, .context = precision};
+    struct mr_memory_need decoding = {.slots = 1, .choose = mr_precision_choose, .context = precision};
     json_t *plans = json_object();
     int err;
     if (mr_model_trainable(cfg))

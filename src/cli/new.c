@@ -25,6 +25,8 @@ static int run(const struct request *r)
     struct mr_export_options options;
     struct mr_export e = {0};
     struct mr_model_file none = {0};
+    struct mr_exporting_view view = {.out = r->out, .label = "new", .json = r->json};
+    struct mr_convert_options how = {0};
     json_t *tokenizer = NULL;
     int err;
     MR_TRY(mr_config_by_name(&cfg, r->name, r->given));
@@ -33,7 +35,11 @@ static int run(const struct request *r)
     options.tokenizer = tokenizer;
     MR_GO(mr_random_open(&source, &cfg, r->seed, &naming));
     MR_GO(mr_export_plan(&e, source, &naming, &cfg, &options));
-    err = mr_exporting_run(&e, source, r->out, "new", tokenizer, r->json);
+    mr_exporting_listen(&view, &how);
+    err = mr_exporting_write(&e, source, r->out, tokenizer, &how);
+    mr_progress_end(&view.bar);
+    if (!err)
+        err = mr_exporting_say(&view, &e);
 fail:
     mr_export_free(&e);
     json_decref(tokenizer);

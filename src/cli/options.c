@@ -19,11 +19,12 @@ void mr_words_free(struct mr_words *words)
 
 static int add_word(struct mr_words *words, const char *word)
 {
-    const char **grown = mr_realloc(words->word, (size_t)words->count + 1, sizeof *grown);
+    const char **grown = mr_realloc(words->word, (size_t)words->count + 2, sizeof *grown);
     if (!grown)
         return MR_ENOMEM;
     words->word = grown;
     words->word[words->count++] = word;
+    words->word[words->count] = NULL;
     return 0;
 }
 

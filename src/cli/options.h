@@ -25,7 +25,7 @@
 #define MR_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 struct mr_words {
-    const char **word; /* pointers into argv, but for "key=value" made of `--key=value` */
+    const char **word; /* pointers into argv, but for "key=value" made of `--key=value`; NULL behind the last */
     int count;
 };
 void mr_words_free(struct mr_words *words);

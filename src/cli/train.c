@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/train.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/progress.h"
@@ -80,21 +81,6 @@ static void on_saved(void *context, const char *path, int64_t iter)
     fprintf(stderr, "iteration %lld: saved in %s/ckpt.mrw\n", (long long)iter, path);
 }
 
-/* The first word without '=' is the file of assignments, if it comes first. */
-static int read_config(struct mr_train_config *cfg, const struct mr_words *words)
-{
-    for (int i = 0; i < words->count; i++) {
-        if (strchr(words->word[i], '='))
-            MR_TRY(mr_train_config_assign(cfg, words->word[i]));
-        else if (i == 0)
-            MR_TRY(mr_train_config_file(cfg, words->word[i]));
-        else
-            return mr_fail(MR_EINVAL, "'%s' is not of the form key=value: one CONFIG may come first, then assignments",
-                           words->word[i]);
-    }
-    return 0;
-}
-
 static void print_keys(void)
 {
     static const char *const titles[] = {"", "keys of a run, with their defaults", "keys of a new model"};
@@ -157,7 +143,7 @@ int mr_command_train(int argc, char **argv)
     if (!err)
         err = mr_train_config_defaults(&cfg);
     if (!err)
-        err = read_config(&cfg, &words);
+        err = mr_train_settings(&cfg, words.word, words.count);
     if (!err)
         err = run(&common, &cfg);
     mr_train_config_free(&cfg);

@@ -106,7 +106,7 @@ static int read_tensor(mr_runtime *rt, mr_tensor_file *source, size_t i, const s
     return mr_upload(rt, source, &recipe, p, to, digest);
 }
 
-int mr_choose_format(void *context, struct mr_param *p)
+int mr_precision_choose(void *context, struct mr_param *p)
 {
     const struct mr_precision *precision = context;
     if (!p->matrix)
@@ -169,8 +169,8 @@ int mr_model_open_as(mr_model **out, mr_runtime *rt, const char *path, const jso
     MR_TRY(mr_model_open_file(&source, path, overrides, &cfg, &naming, file));
     struct mr_precision precision = {source, &naming, how->precision};
     if (how->planned)
-        MR_GO(how->planned(how->context, &cfg, mr_choose_format, &precision));
-    MR_GO(mr_model_create(&model, rt, &cfg, mr_choose_format, &precision, false));
+        MR_GO(how->planned(how->context, &cfg, mr_precision_choose, &precision));
+    MR_GO(mr_model_create(&model, rt, &cfg, mr_precision_choose, &precision, false));
     if ((err = read_parameters(model, source, &naming, how)) < 0) {
         err = mr_fail_in(err, "%s", path);
         goto fail;

@@ -44,14 +44,14 @@ struct mr_opening {
 };
 int mr_model_open_as(mr_model **model, mr_runtime *rt, const char *path, const json_t *overrides,
                      const struct mr_opening *how, struct mr_model_file *file);
-/* What decides about the format of a parameter on the device: of the file `source`, or of none (NULL). */
+/* The chooser of mr_model_create that gives matrices the wanted format, or the file's; in rows that are no whole blocks
+ * numbers are kept in 16 bits. */
 struct mr_precision {
-    mr_tensor_file *source;
+    mr_tensor_file *source; /* NULL: there is no file */
     const struct mr_naming *naming;
     int wanted; /* enum mr_element, or MR_PRECISION_OF_FILE */
 };
-/* Matrices have the wanted format, or the file's; rows that are no whole blocks are kept in 16 bits. */
-int mr_choose_format(void *precision, struct mr_param *p);
+mr_format_choice mr_precision_choose;
 
 /* The model itself on a device, weights read. Models that train are opened in MR_F32. */
 int mr_model_open(mr_model **model, mr_runtime *rt, const char *path, const json_t *overrides, int precision,

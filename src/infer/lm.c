@@ -2,12 +2,11 @@
  * A model opened for reading and continuing texts. */
 #include "infer/lm.h"
 
-#include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/options.h"
 #include "formats/load.h"
 #include "model/memory.h"
 #include "text/folder.h"
@@ -24,16 +23,10 @@ bool mr_lm_is_limited(const mr_lm *lm)
     return lm->model->cfg.positions == MR_POSITIONS_LEARNED;
 }
 
-/* The fields that the caller's header knows, the defaults of the others. */
 static int copy_options(struct mr_lm_options *to, const struct mr_lm_options *from)
 {
     mr_lm_defaults(to);
-    if (!from)
-        return 0;
-    if (from->size < offsetof(struct mr_lm_options, tokenizer) || from->size > 4096)
-        return mr_fail(MR_EINVAL, "mr_lm_options.size is %zu: set the options by mr_lm_defaults first", from->size);
-    memcpy(to, from, from->size < sizeof *to ? from->size : sizeof *to);
-    to->size = sizeof *to;
+    MR_TRY(mr_take_options(to, sizeof *to, from, "mr_lm_options"));
     if (to->sequences < 1 || to->sequences > 1 << 16)
         return mr_fail(MR_EINVAL, "%d sequences: at least 1, at most 65536", to->sequences);
     return 0;
@@ -119,10 +112,10 @@ static int reading(void *context, double part)
     return mr_lm_progress(context, part, "reading the weights");
 }
 
-int mr_lm_open_with(mr_lm **out, mr_runtime *rt, const char *path, const json_t *overrides,
-                    const struct mr_lm_options *options)
+int mr_lm_open(mr_lm **out, mr_runtime *rt, const char *path, const struct mr_lm_options *options)
 {
     struct mr_model_file file = {0};
+    json_t *overrides = NULL;
     int err;
     mr_lm *lm = mr_alloc(1, sizeof *lm);
     if (!lm)
@@ -132,6 +125,7 @@ int mr_lm_open_with(mr_lm **out, mr_runtime *rt, const char *path, const json_t 
     lm->rt = rt;
     MR_GO(copy_options(&lm->options, options));
     MR_GO(mr_precision_by_name(lm->options.precision, &how.precision));
+    MR_GO(mr_config_words(lm->options.config, &overrides));
     MR_GO(mr_model_open_as(&lm->model, rt, path, overrides, &how, &file));
     MR_GO(open_tokenizer(lm, path, &file));
     MR_GO(open_memory(lm));
@@ -144,21 +138,10 @@ int mr_lm_open_with(mr_lm **out, mr_runtime *rt, const char *path, const json_t 
     lm = NULL;
     err = 0;
 fail:
+    json_decref(overrides);
     mr_model_file_free(&file);
     mr_lm_close(lm);
     mr_log_divert(before);
-    return err;
-}
-
-int mr_lm_open(mr_lm **lm, mr_runtime *rt, const char *model, const struct mr_lm_options *options)
-{
-    json_t *overrides = NULL;
-    int err = 0;
-    for (const char *const *c = options ? options->config : NULL; !err && c && *c; c++)
-        err = mr_config_assign(&overrides, *c);
-    if (!err)
-        err = mr_lm_open_with(lm, rt, model, overrides, options);
-    json_decref(overrides);
     return err;
 }
 

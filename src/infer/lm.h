@@ -3,7 +3,6 @@
 #ifndef MR_INFER_LM_H
 #define MR_INFER_LM_H
 
-#include <jansson.h>
 #include <stdbool.h>
 
 #include "infer/sampler.h"
@@ -35,10 +34,6 @@ struct mr_sequence {
     size_t count, capacity;
     uint64_t drawn;
 };
-
-/* mr_lm_open with overrides as JSON (an object, or NULL) beside options->config. */
-int mr_lm_open_with(mr_lm **lm, mr_runtime *rt, const char *model, const json_t *overrides,
-                    const struct mr_lm_options *options);
 
 /* The ids of a text; the caller frees them (mr_ids_free). */
 int mr_lm_encode(mr_lm *lm, const char *text, size_t size, bool special, struct mr_ids *ids);

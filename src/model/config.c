@@ -249,6 +249,14 @@ int mr_config_assign(json_t **object, const char *assignment)
     return mr_config_set(&scratch, key, json_object_get(*object, key), NULL); /* a key and a value that fit */
 }
 
+int mr_config_words(const char *const *words, json_t **object)
+{
+    *object = NULL;
+    for (; words && *words; words++)
+        MR_TRY(mr_config_assign(object, *words));
+    return 0;
+}
+
 json_t *mr_config_json(const struct mr_config *cfg)
 {
     json_t *object = json_object();

@@ -59,6 +59,8 @@ int mr_config_set_all(struct mr_config *cfg, const json_t *object);
 /* Adds "key=value" to an object of configuration keys (made where *object is NULL); MR_EINVAL: no such key, or not a
  * value of it. */
 int mr_config_assign(json_t **object, const char *assignment);
+/* All of them, the last one NULL (or words NULL). */
+int mr_config_words(const char *const *words, json_t **object);
 /* The keys that mean something for the family, in a fixed order; NULL when out of memory. */
 json_t *mr_config_json(const struct mr_config *cfg);
 /* The i-th key's name, NULL past the last: for messages and --help. */

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "api/exporting.h"
+
+#include <string.h>
+
+#include "base/file.h"
+#include "text/folder.h"
+
+int mr_exporting_options(const char *out, const char *to, const char *dtype, struct mr_export_options *options)
+{
+    static const char *const known[] = {"f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"};
+    *options = (struct mr_export_options){.dtype = -1};
+    options->target = to ? mr_target_by_name(to) : mr_target_by_path(out);
+    if (options->target < 0)
+        return options->target;
+    for (size_t i = 0; dtype && i < sizeof known / sizeof *known; i++)
+        if (strcmp(dtype, known[i]) == 0)
+            options->dtype = mr_dtype_from_name(dtype);
+    if (!dtype && options->target == MR_TARGET_ST)
+        options->dtype = MR_DTYPE_F16; /* all that its readers know */
+    if (dtype && options->dtype < 0)
+        return mr_fail(MR_EINVAL, "there is no --dtype '%s': it is one of f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0",
+                       dtype);
+    if (dtype && !mr_target_holds(options->target, (enum mr_dtype)options->dtype))
+        return mr_fail(MR_EINVAL, "the layout %s cannot hold %s", mr_target_name(options->target), dtype);
+    return 0;
+}
+
+int mr_exporting_tokenizer(const char *spec, const char *in, const struct mr_model_file *file,
+                           const struct mr_config *cfg, json_t **json)
+{
+    mr_tokenizer *t = NULL;
+    *json = NULL;
+    if (!spec && file->tokenizer) {
+        *json = json_incref(file->tokenizer);
+        return 0;
+    }
+    if (spec)
+        MR_TRY(mr_tokenizer_open(&t, spec));
+    else if (mr_is_folder(in))
+        MR_TRY(mr_folder_tokenizer(&t, in));
+    if (!t)
+        return 0;
+    size_t size = mr_tokenizer_vocab_size(t);
+    int err = 0;
+    if (size > (size_t)cfg->vocab_size)
+        err = mr_fail(MR_EFILE, "the tokenizer %s has %zu tokens, the model %s only %d", spec ? spec : "in the folder",
+                      size, in, cfg->vocab_size);
+    else if (!(*json = mr_tokenizer_to_json(t)))
+        err = MR_ENOMEM;
+    mr_tokenizer_close(t);
+    return err;
+}
+
+struct audience {
+    const struct mr_convert_options *how;
+    const json_t *tokenizer;
+    volatile sig_atomic_t stop;
+};
+
+static void on_progress(void *context, uint64_t done, uint64_t all)
+{
+    struct audience *a = context;
+    if (a->how->progress && a->how->progress(a->how->context, all ? (double)done / (double)all : 1))
+        a->stop = 1;
+}
+
+static int on_files(void *context, const char *folder)
+{
+    const struct audience *a = context;
+    return mr_folder_tokenizer_write(a->tokenizer, folder);
+}
+
+int mr_exporting_write(struct mr_export *e, mr_tensor_file *source, const char *out, const json_t *tokenizer,
+                       const struct mr_convert_options *how)
+{
+    struct audience a = {.how = how, .tokenizer = tokenizer};
+    struct mr_export_events events = {.context = &a, .progress = on_progress, .files = on_files, .stop = &a.stop};
+    size_t i;
+    json_t *note;
+    if (tokenizer && !e->keeps_tokenizer && !(e->target == MR_TARGET_HF && mr_folder_tokenizer_writes(tokenizer)))
+        MR_TRY(mr_export_note(e, "the tokenizer: give it with --tokenizer wherever %s is used", out));
+    json_array_foreach(e->notes, i, note)
+        if (how->note)
+            how->note(how->context, json_string_value(note));
+    return mr_export_run(e, source, out, &events);
+}
