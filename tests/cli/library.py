@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The installed library: headers, symbols, pkg-config, and the example built against it."""
+"""The installed library: headers, symbols, pkg-config, and the examples built against it."""
 import os
 import re
+import sys
 
-from harness import BUILD, SOURCE, Skip, execute, main
+import tiny
+from harness import BUILD, SOURCE, Skip, execute, main, run
 
 
 def install(folder):
@@ -50,18 +52,49 @@ def test_headers_serve_cpp(folder):
     execute(["c++", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I", SOURCE / "include", folder / "a.cc"]).expect(0)
 
 
-def build_example(folder):
+def build_example(folder, name):
     """The example, built as its first lines say; environment to run it."""
     root, environment = install(folder)
     flags = execute(["pkg-config", "--cflags", "--libs", "microrwkv"], environment=environment).expect(0).text().strip()
-    execute(["sh", "-c", f"{os.environ.get('CC', 'cc')} -std=c11 -Wall -Wextra -Werror '{SOURCE}/examples/tell.c' {flags} -o tell"],
+    execute(["sh", "-c", f"{os.environ.get('CC', 'cc')} -std=c11 -Wall -Wextra -Werror '{SOURCE}/examples/{name}.c' {flags} -o {name}"],
             folder=folder).expect(0)
     return environment
 
 
-def test_example_builds_against_the_installed_library(folder):
-    environment = build_example(folder)
+def test_example_tells_what_generate_tells(folder):
+    environment = build_example(folder, "tell")
     execute([folder / "tell", "no-such-model.mrw"], environment=environment).expect(1, err="tell: .*no-such-model.mrw")
+    out = execute([folder / "tell", tiny.model(), "The cat"], environment=environment).expect(0).out
+    assert out == run("generate", tiny.model(), "--prompt", "The cat", "--max-tokens", 300).expect(0).out
+
+
+def test_example_in_python_tells_the_same(folder):
+    _, environment = install(folder)
+    example = [sys.executable, SOURCE / "examples" / "tell.py"]
+    execute([*example, "no-such-model.mrw"], environment=environment).expect(1, err="tell.py: .*no-such-model.mrw")
+    out = execute([*example, tiny.model(), "The cat"], environment=environment).expect(0).out
+    assert out == run("generate", tiny.model(), "--prompt", "The cat", "--max-tokens", 300).expect(0).out
+
+
+def test_example_continues_many_at_once(folder):
+    environment = build_example(folder, "many")
+    model = folder / "model.mrw"
+    run("new", "rwkv4-169m", "n_layer=2", "n_embd=32", "vocab_size=257", "--tokenizer", "byte", "--out", model).expect(0)
+    out = execute([folder / "many", model], environment=environment).expect(0).out
+    prompts = re.findall(r'"([^"\n]+)"', (SOURCE / "examples" / "many.c").read_text().split("prompts[TEXTS] =")[1].split(";")[0])
+    (folder / "prompts").write_text("\n".join(prompts))
+    assert len(prompts) == 8
+    assert out == run("generate", model, "--prompts", folder / "prompts", "--max-tokens", 100).expect(0).out
+
+
+def test_example_learns_and_tells(folder):
+    environment = build_example(folder, "learn")
+    (folder / "book.txt").write_text(tiny.TEXT)
+    few = ["max_iters=4", "eval_interval=2", "eval_iters=1", "batch_size=2", *tiny.MODEL]
+    out = execute([folder / "learn", "book.txt", "learned", *few], folder=folder, environment=environment)
+    out.expect(0, out=r"\AThe cat ", err=r"^iteration 4: train loss \d")
+    assert len(out.text()) == len("The cat ") + 200 + 1 and (folder / "learned" / "run" / "ckpt.mrw").exists()
+    execute([folder / "learn", "none.txt", "learned2"], folder=folder, environment=environment).expect(1, err="learn: .*none.txt")
 
 
 main()
