@@ -10,7 +10,7 @@ void *mr_alloc(size_t count, size_t size)
 {
     void *block = calloc(count ? count : 1, size ? size : 1);
     if (!block)
-        mr_fail(MR_ENOMEM, "out of memory: %zu x %zu bytes cannot be allocated on the host", count, size);
+        mr_fail(MR_ENOMEM, "out of memory: cannot allocate %zu x %zu bytes on the host", count, size);
     return block;
 }
 
@@ -19,7 +19,7 @@ void *mr_realloc(void *block, size_t count, size_t size)
     size_t bytes;
     void *grown = mr_mul(count, size, &bytes) ? realloc(block, bytes ? bytes : 1) : NULL;
     if (!grown)
-        mr_fail(MR_ENOMEM, "out of memory: %zu x %zu bytes cannot be allocated on the host", count, size);
+        mr_fail(MR_ENOMEM, "out of memory: cannot allocate %zu x %zu bytes on the host", count, size);
     return grown;
 }
 

@@ -20,8 +20,8 @@ static const struct {
     const char *magic, *kind;
 } kinds[] = {
     {0, MAGIC("version https://git-lfs.github.com/spec/"),
-     "a Git LFS pointer, not the file itself: `git lfs pull` gets that"},
-    {0, MAGIC("/annex/objects/"), "a git-annex pointer, not the file itself: `git annex get` gets that"},
+     "a Git LFS pointer, not the file itself: run `git lfs pull`"},
+    {0, MAGIC("/annex/objects/"), "a git-annex pointer, not the file itself: run `git annex get`"},
     {0, MAGIC("PAR1"), "a Parquet file: export its texts to .jsonl first"},
     {0, MAGIC("ARROW1\0"), "an Arrow file: export its texts to .jsonl first"},
     {0, MAGIC("Obj\1"), "an Avro file: export its texts to .jsonl first"},
@@ -91,9 +91,9 @@ const char *mr_text_kind(const void *bytes, size_t size)
     static const struct {
         const char *start, *kind;
     } pages[] = {
-        {"<!doctype html", "an HTML page, not the file itself: was the page saved in place of the download?"},
-        {"<html", "an HTML page, not the file itself: was the page saved in place of the download?"},
-        {"<?xml", "a server's error in XML, not the file itself: was it saved in place of the download?"},
+        {"<!doctype html", "an HTML page, not the file itself: was the page saved instead of the download?"},
+        {"<html", "an HTML page, not the file itself: was the page saved instead of the download?"},
+        {"<?xml", "an XML error from a server, not the file itself: was it saved instead of the download?"},
     };
     const char *head = bytes;
     size_t at = mr_utf8_mark(head, size);

@@ -23,13 +23,13 @@ static int open_regular(const char *path, uint64_t *size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block here */
     if (fd < 0)
-        return mr_fail(MR_EFILE, "%s cannot be opened: %s", path, strerror(errno));
+        return mr_fail(MR_EFILE, "cannot open %s: %s", path, strerror(errno));
     struct stat st;
     int err = 0;
     if (fstat(fd, &st))
-        err = mr_fail(MR_EFILE, "%s cannot be examined: %s", path, strerror(errno));
+        err = mr_fail(MR_EFILE, "cannot stat %s: %s", path, strerror(errno));
     else if (S_ISDIR(st.st_mode))
-        err = mr_fail(MR_EFILE, "%s is a folder where a file is needed", path);
+        err = mr_fail(MR_EFILE, "%s is a folder, not a file", path);
     else if (!S_ISREG(st.st_mode))
         err = mr_fail(MR_EFILE, "%s is not a regular file", path);
     if (err) {
@@ -79,7 +79,7 @@ const char *mr_reader_path(const mr_reader *in)
 int mr_reader_read(const mr_reader *in, uint64_t offset, void *to, size_t size)
 {
     if (offset > in->size || size > in->size - offset)
-        return mr_fail(MR_EFILE, "%s ends at byte %llu, but bytes %llu to %llu are needed: it is cut short", in->path,
+        return mr_fail(MR_EFILE, "%s is truncated: it ends at byte %llu, but bytes %llu to %llu are needed", in->path,
                        (unsigned long long)in->size, (unsigned long long)offset, (unsigned long long)(offset + size));
     char *p = to;
     while (size) {
@@ -87,10 +87,10 @@ int mr_reader_read(const mr_reader *in, uint64_t offset, void *to, size_t size)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return mr_fail(MR_EFILE, "%s cannot be read at byte %llu: %s", in->path, (unsigned long long)offset,
+            return mr_fail(MR_EFILE, "cannot read %s at byte %llu: %s", in->path, (unsigned long long)offset,
                            strerror(errno));
         if (n == 0)
-            return mr_fail(MR_EFILE, "%s became shorter while it was read: it now ends at byte %llu", in->path,
+            return mr_fail(MR_EFILE, "%s shrank while it was being read: it now ends at byte %llu", in->path,
                            (unsigned long long)offset);
         p += n;
         size -= (size_t)n;
@@ -108,11 +108,11 @@ int mr_map_open(struct mr_map *map, const char *path)
         return fd;
     int err = 0;
     if (size > SIZE_MAX)
-        err = mr_fail(MR_EFILE, "%s: %llu bytes cannot be mapped", path, (unsigned long long)size);
+        err = mr_fail(MR_EFILE, "%s: cannot map %llu bytes", path, (unsigned long long)size);
     else if (size) {
         void *data = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, fd, 0);
         if (data == MAP_FAILED)
-            err = mr_fail(MR_EFILE, "%s cannot be mapped: %s", path, strerror(errno));
+            err = mr_fail(MR_EFILE, "cannot map %s: %s", path, strerror(errno));
         else
             *map = (struct mr_map){data, (size_t)size};
     }
@@ -134,8 +134,8 @@ int mr_file_read(const char *path, size_t limit, struct mr_str *text)
     int err;
     char *buffer = NULL;
     if (in->size > limit) {
-        err = mr_fail(MR_EFILE, "%s has %llu bytes, where at most %zu are expected", path, (unsigned long long)in->size,
-                      limit);
+        err =
+            mr_fail(MR_EFILE, "%s has %llu bytes; at most %zu are expected", path, (unsigned long long)in->size, limit);
         goto fail;
     }
     if (!(buffer = mr_alloc((size_t)in->size, 1))) {

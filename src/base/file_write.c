@@ -29,22 +29,22 @@ static const char *advice(int code)
     case ENOSPC:
         return "; free some space or write elsewhere";
     case EDQUOT:
-        return "; the quota of this user or folder is used up";
+        return "; your disk quota is used up";
     case EFBIG:
         return "; the file system or a limit (ulimit -f) does not allow a file of this size";
     case EACCES:
     case EPERM:
     case EROFS:
-        return "; choose a folder that can be written";
+        return "; choose a writable folder";
     default:
         return "";
     }
 }
 
-static int fail_errno(mr_writer *out, const char *what)
+static int fail_errno(mr_writer *out, const char *verb)
 {
     int code = errno;
-    return out->error = mr_fail(MR_EFILE, "%s cannot be %s: %s%s", out->path, what, strerror(code), advice(code));
+    return out->error = mr_fail(MR_EFILE, "cannot %s %s: %s%s", verb, out->path, strerror(code), advice(code));
 }
 
 /* Opens and locks one candidate for the temporary file; *busy when another writer holds it. */
@@ -53,7 +53,7 @@ static int open_temporary(mr_writer *out, bool *busy)
     *busy = false;
     int fd = open(out->temporary, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
     if (fd < 0)
-        return fail_errno(out, "written");
+        return fail_errno(out, "write");
     struct stat opened, named;
     if (flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
         *busy = true;
@@ -65,7 +65,7 @@ static int open_temporary(mr_writer *out, bool *busy)
         return 0;
     }
     out->fd = fd;
-    return ftruncate(fd, 0) ? fail_errno(out, "written") : 0;
+    return ftruncate(fd, 0) ? fail_errno(out, "write") : 0;
 }
 
 /* A symbolic link is written through: what it points to gets the new content. */
@@ -98,8 +98,8 @@ int mr_writer_open(mr_writer **result, const char *path)
     struct stat old;
     bool exists = !stat(out->path, &old);
     if (exists && !S_ISREG(old.st_mode)) {
-        err = mr_fail(MR_EFILE, "%s cannot be written: it is %s, not a file", path,
-                      S_ISDIR(old.st_mode) ? "a folder" : "something special");
+        err = mr_fail(MR_EFILE, "cannot write %s: it is %s, not a file", path,
+                      S_ISDIR(old.st_mode) ? "a folder" : "a device, pipe or socket");
         goto fail;
     }
     bool busy = true;
@@ -108,7 +108,7 @@ int mr_writer_open(mr_writer **result, const char *path)
         MR_GO(open_temporary(out, &busy));
     }
     if (busy) {
-        err = mr_fail(MR_EFILE, "%s cannot be written: %d others are writing it", path, NAMES);
+        err = mr_fail(MR_EFILE, "cannot write %s: %d other processes are writing it", path, NAMES);
         goto fail;
     }
     if (exists)
@@ -127,7 +127,7 @@ static int write_all(mr_writer *out, const char *p, size_t size)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return fail_errno(out, "written");
+            return fail_errno(out, "write");
         p += n;
         size -= (size_t)n;
     }
@@ -162,7 +162,7 @@ int mr_writer_patch(mr_writer *out, uint64_t offset, const void *data, size_t si
     if (out->error)
         return out->error;
     if (offset > out->position || size > out->position - offset)
-        return mr_fail(MR_EINVAL, "bytes %llu to %llu of %s are not written yet", (unsigned long long)offset,
+        return mr_fail(MR_EINVAL, "bytes %llu to %llu of %s have not been written yet", (unsigned long long)offset,
                        (unsigned long long)(offset + size), out->path);
     MR_TRY(flush(out));
     for (const char *p = data; size;) {
@@ -170,7 +170,7 @@ int mr_writer_patch(mr_writer *out, uint64_t offset, const void *data, size_t si
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return fail_errno(out, "written");
+            return fail_errno(out, "write");
         p += n;
         size -= (size_t)n;
         offset += (uint64_t)n;
@@ -195,8 +195,8 @@ static void sync_folder(mr_writer *out)
         return; /* a folder may be writable without being readable */
     if (fsync(fd) && errno == EIO)
         mr_log(MR_LOG_WARNING,
-               "%s is written, but its folder could not be synced and may lose it in a power failure: %s", out->path,
-               strerror(errno));
+               "%s was written, but a power failure may still lose it, since its folder could not be synced: %s",
+               out->path, strerror(errno));
     close(fd);
 }
 
@@ -206,9 +206,9 @@ int mr_writer_commit(mr_writer *out)
     if (!err)
         err = flush(out);
     if (!err && fsync(out->fd))
-        err = fail_errno(out, "written");
+        err = fail_errno(out, "write");
     if (!err && rename(out->temporary, out->path))
-        err = fail_errno(out, "given its name");
+        err = fail_errno(out, "rename the temporary file of");
     if (err) {
         mr_writer_discard(out);
         return err;

@@ -19,7 +19,7 @@ int mr_make_folder(const char *folder, unsigned mode)
             continue;
         path[i] = 0;
         if (mkdir(path, mode) && errno != EEXIST && errno != EISDIR)
-            return mr_fail(MR_EFILE, "the folder %s cannot be made: %s", path, strerror(errno));
+            return mr_fail(MR_EFILE, "cannot create the folder %s: %s", path, strerror(errno));
         path[i] = folder[i];
     }
     return mr_is_folder(folder) ? 0 : mr_fail(MR_EFILE, "%s is not a folder", folder);

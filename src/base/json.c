@@ -48,7 +48,7 @@ int mr_json_parse(json_t **json, const char *text, size_t size, const char *what
     if (*json)
         return 0;
     if (err)
-        return mr_fail(MR_ENOMEM, "%s: out of memory while its JSON is read", what);
+        return mr_fail(MR_ENOMEM, "%s: out of memory while parsing JSON", what);
     return mr_fail(MR_EFILE, "%s is not valid JSON: line %d, column %d: %s", what, error.line, error.column,
                    error.text);
 }
@@ -67,7 +67,7 @@ int mr_json_save(const json_t *json, const char *path)
 {
     struct mr_str text = {0};
     char *dump = json_dumps(json, JSON_INDENT(2) | JSON_ENCODE_ANY);
-    int err = dump ? mr_str_printf(&text, "%s\n", dump) : mr_fail(MR_ENOMEM, "%s: no memory for its text", path);
+    int err = dump ? mr_str_printf(&text, "%s\n", dump) : mr_fail(MR_ENOMEM, "%s: out of memory", path);
     if (!err)
         err = mr_file_write(path, text.text, text.size);
     free(dump);
@@ -79,7 +79,7 @@ char *mr_json_text(const json_t *json)
 {
     char *text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
     if (!text)
-        mr_fail(MR_ENOMEM, "no memory for JSON text");
+        mr_fail(MR_ENOMEM, "out of memory for a JSON string");
     return text;
 }
 
@@ -97,12 +97,12 @@ json_t *mr_json_finite(double value)
 
 int mr_json_set(json_t *object, const char *key, json_t *value)
 {
-    return json_object_set_new(object, key, value) ? mr_fail(MR_ENOMEM, "\"%s\" cannot be put into JSON", key) : 0;
+    return json_object_set_new(object, key, value) ? mr_fail(MR_ENOMEM, "cannot add \"%s\" to a JSON object", key) : 0;
 }
 
 int mr_json_append(json_t *array, json_t *value)
 {
-    return json_array_append_new(array, value) ? mr_fail(MR_ENOMEM, "a value cannot be put into JSON") : 0;
+    return json_array_append_new(array, value) ? mr_fail(MR_ENOMEM, "cannot append a value to a JSON array") : 0;
 }
 
 /* The value, or NULL when it is missing or null. */
@@ -139,7 +139,7 @@ static int as_int(const char *key, const json_t *value, int64_t low, int64_t hig
     if (!whole || n < low || n > high) {
         char range[96];
         if (high == INT64_MAX)
-            snprintf(range, sizeof range, "an integer from %lld on", (long long)low);
+            snprintf(range, sizeof range, "an integer of at least %lld", (long long)low);
         else
             snprintf(range, sizeof range, "an integer from %lld to %lld", (long long)low, (long long)high);
         return wrong(key, low == INT64_MIN ? "an integer" : range, value);

@@ -91,7 +91,7 @@ static int escape(struct mr_json_scan *s, char c)
     }
     MR_TRY(settle(s));
     if (!found) {
-        wrong(s, "an escape that JSON does not have");
+        wrong(s, "invalid escape");
         return 0;
     }
     return hand_out(s, &values[found - names], 1);
@@ -154,7 +154,7 @@ static int string_bytes(struct mr_json_scan *s, const char *bytes, size_t size, 
 static int open_bracket(struct mr_json_scan *s, char c)
 {
     if (s->open.size == MR_JSON_DEPTH)
-        wrong(s, "brackets nested too deep");
+        wrong(s, "brackets nested too deeply");
     if (!s->open.size)
         s->is_object = c == '{';
     s->state = c == '{' ? FIRST_KEY : FIRST_ITEM;
@@ -164,7 +164,7 @@ static int open_bracket(struct mr_json_scan *s, char c)
 static void close_bracket(struct mr_json_scan *s, char c)
 {
     if (!s->open.size || s->open.text[s->open.size - 1] != (c == '}' ? '{' : '[')) {
-        wrong(s, "a bracket is closed that is not open");
+        wrong(s, "unmatched closing bracket");
         return;
     }
     s->open.size--;
@@ -195,7 +195,7 @@ static int value(struct mr_json_scan *s, char c)
     }
     s->state = AFTER;
     if (s->strict && !s->open.size && c != '{' && c != '[')
-        wrong(s, "neither an object nor an array");
+        wrong(s, "expected an object or an array");
     if (c == '{' || c == '[')
         return open_bracket(s, c);
     if (c == '"')
@@ -213,7 +213,7 @@ static int value(struct mr_json_scan *s, char c)
     else if (c == '-' || (c >= '0' && c <= '9'))
         s->state = NUMBER, s->number = c == '-' ? SIGN : c == '0' ? ZERO : WHOLE;
     else
-        wrong(s, "a value is expected here");
+        wrong(s, "expected a value");
     return 0;
 }
 
@@ -245,7 +245,7 @@ static bool number_byte(struct mr_json_scan *s, char c)
         return true;
     }
     if (!(MAY_END >> s->number & 1))
-        wrong(s, "a number that is none");
+        wrong(s, "invalid number");
     s->state = AFTER;
     return false;
 }
@@ -254,7 +254,7 @@ static int other_byte(struct mr_json_scan *s, char c)
 {
     if (s->state == WORD) {
         if (*s->word != c)
-            wrong(s, "a word that JSON does not have");
+            wrong(s, "invalid literal");
         else if (!*++s->word)
             s->state = AFTER;
         return 0;
@@ -265,13 +265,13 @@ static int other_byte(struct mr_json_scan *s, char c)
     case COLON:
         s->state = VALUE;
         if (c != ':')
-            wrong(s, "':' is expected behind a key");
+            wrong(s, "expected ':' after a key");
         return 0;
     case AFTER:
         if (c == '}' || c == ']')
             close_bracket(s, c);
         else if (c != ',' || !s->open.size)
-            wrong(s, s->open.size ? "',' or a closing bracket is expected here" : "something follows the record");
+            wrong(s, s->open.size ? "expected ',' or a closing bracket" : "unexpected text after the record");
         else
             s->state = s->open.text[s->open.size - 1] == '{' ? KEY : VALUE;
         return 0;
@@ -282,7 +282,7 @@ static int other_byte(struct mr_json_scan *s, char c)
         else if (c == '}' && s->state == FIRST_KEY)
             close_bracket(s, c);
         else
-            wrong(s, "a key in quotes is expected here");
+            wrong(s, "expected a key in quotes");
         return 0;
     default:
         if (c == ']' && s->state == FIRST_ITEM) {
@@ -316,7 +316,7 @@ void mr_json_scan_end(struct mr_json_scan *s)
     if (s->state == NUMBER)
         number_byte(s, ' ');
     if (s->state != AFTER || s->open.size)
-        wrong(s, "it ends before its JSON does");
+        wrong(s, "unexpected end of JSON");
 }
 
 void mr_json_scan_free(struct mr_json_scan *s)

@@ -45,7 +45,7 @@ int mr_str_printf(struct mr_str *s, const char *format, ...)
     va_copy(again, args);
     int n = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    int err = n < 0 ? mr_fail(MR_EINVAL, "a text cannot be formatted: %s", format) : reserve(s, (size_t)n);
+    int err = n < 0 ? mr_fail(MR_EINVAL, "cannot format \"%s\"", format) : reserve(s, (size_t)n);
     if (!err) {
         vsnprintf(s->text + s->size, (size_t)n + 1, format, again);
         s->size += (size_t)n;

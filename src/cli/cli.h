@@ -15,19 +15,20 @@ struct mr_common {
     bool json, profile;
 };
 
-#define MR_JSON_OPTION(common)                                                                                     \
-    {                                                                                                              \
-        "json", MR_OPTION_FLAG, &(common)->json, NULL, "print JSON, one object a line, and nothing else on stdout" \
+#define MR_JSON_OPTION(common)                                                                                       \
+    {                                                                                                                \
+        "json", MR_OPTION_FLAG, &(common)->json, NULL, "print JSON, one object per line, and nothing else on stdout" \
     }
-#define MR_DEVICE_OPTION(common)                                                                                 \
-    {                                                                                                            \
-        "device", MR_OPTION_TEXT, &(common)->device, "D", "an index, a part of a name, gpu or cpu (the fastest)" \
+#define MR_DEVICE_OPTION(common)                                          \
+    {                                                                     \
+        "device", MR_OPTION_TEXT, &(common)->device, "D",                 \
+            "an index, part of a name, gpu or cpu (default: the fastest)" \
     }
-#define MR_PROFILE_OPTION(common)                                                                        \
-    {                                                                                                    \
-        "profile", MR_OPTION_FLAG, &(common)->profile, NULL, "print the time of every kernel at the end" \
+#define MR_PROFILE_OPTION(common)                                                                             \
+    {                                                                                                         \
+        "profile", MR_OPTION_FLAG, &(common)->profile, NULL, "print the time spent in each kernel at the end" \
     }
-#define MR_PRECISION_HELP "how weights are held: f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0 (as in the file)"
+#define MR_PRECISION_HELP "hold weights as f32, f16, bf16, q8_0, q5_1, q5_0, q4_1 or q4_0 (as in the file)"
 #define MR_COMMON_OPTIONS(common) MR_DEVICE_OPTION(common), MR_JSON_OPTION(common), MR_PROFILE_OPTION(common)
 
 /* Opens the device that --device names, with the profile started if asked for. */

@@ -86,10 +86,10 @@ int mr_print_json(json_t *object)
     char *text = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
     json_decref(object);
     if (!text)
-        return mr_fail(MR_ENOMEM, "out of memory: the result cannot be made into JSON");
+        return mr_fail(MR_ENOMEM, "out of memory for the JSON result");
     int failed = puts(text) < 0;
     free(text);
-    return failed ? mr_fail(MR_EFILE, "the result cannot be written to standard output") : 0;
+    return failed ? mr_fail(MR_EFILE, "cannot write the result to standard output") : 0;
 }
 
 int mr_overrides(const struct mr_words *words, json_t **object)

@@ -94,12 +94,12 @@ int mr_command_devices(int argc, char **argv)
     struct mr_common common = {0};
     bool with_verify = false;
     const struct mr_option options[] = {
-        {"verify", MR_OPTION_FLAG, &with_verify, NULL, "compare every family of kernels with known answers"},
+        {"verify", MR_OPTION_FLAG, &with_verify, NULL, "check every kernel family against known answers"},
         MR_JSON_OPTION(&common),
     };
     const struct mr_syntax syntax = {
         .name = "devices",
-        .about = "Lists the OpenCL devices: --device of other commands takes their index or a part of their name.",
+        .about = "Lists and verifies OpenCL devices. --device of other commands takes an index or part of a name.",
         .example = "microrwkv devices --json",
         .options = options,
         .option_count = MR_COUNT(options),

@@ -128,11 +128,11 @@ struct numbers {
 static int check(struct mr_generate *r, const struct numbers *n, const struct mr_words *words)
 {
     if (!r->model_name && words->count != 1)
-        return mr_fail(MR_EINVAL, "generate needs a MODEL (or --model-name NAME): see generate --help");
+        return mr_fail(MR_EINVAL, "generate: a MODEL or --model-name is required (see generate --help)");
     if (n->top_k < 0 || n->top_k > INT32_MAX)
-        return mr_fail(MR_EINVAL, "--top-k %lld makes no sense: give 0 (all) or more", (long long)n->top_k);
+        return mr_fail(MR_EINVAL, "--top-k must be 0 (all) or more, not %lld", (long long)n->top_k);
     if (r->max_tokens < 0)
-        return mr_fail(MR_EINVAL, "--max-tokens %lld cannot be negative", (long long)r->max_tokens);
+        return mr_fail(MR_EINVAL, "--max-tokens must not be negative, but is %lld", (long long)r->max_tokens);
     if (r->samples < 1 || r->samples > 1 << 20 || r->batch < 1 || r->batch > 1 << 12)
         return mr_fail(MR_EINVAL, "--num-samples and --batch are at least 1 (and at most 2^20 and 4096)");
     if (r->prompts && r->samples > 1)
@@ -155,25 +155,27 @@ int mr_command_generate(int argc, char **argv)
     struct numbers n = {(double)r.sampling.temperature, (double)r.sampling.top_p, (double)r.sampling.repetition_penalty,
                         r.sampling.top_k};
     const struct mr_option options[] = {
-        {"prompt", MR_OPTION_TEXT, &r.prompt, "TEXT", "what to continue; - reads it from standard input (a newline)"},
+        {"prompt", MR_OPTION_TEXT, &r.prompt, "TEXT", "text to continue; - reads it from standard input (a newline)"},
         {"prompts", MR_OPTION_TEXT, &r.prompts, "FILE",
          "many of them: one a line, or a .jsonl with field prompt or text"},
         {"num-samples", MR_OPTION_INT, &r.samples, "N", "continue the prompt N times, with seeds S, S+1, ... (1)"},
         {"batch", MR_OPTION_INT, &r.batch, "B", "texts that run at a time (8)"},
         {"max-tokens", MR_OPTION_INT, &r.max_tokens, "N", "tokens to generate (200)"},
         {"max-num-tokens", MR_OPTION_INT, &r.max_tokens, "N", NULL},
-        {"temperature", MR_OPTION_FLOAT, &n.temperature, "X", "divides the logits; 0 takes the largest (0.8)"},
-        {"top-k", MR_OPTION_INT, &n.top_k, "K", "only the K most likely tokens; 0: all (200)"},
-        {"top-p", MR_OPTION_FLOAT, &n.top_p, "P", "only the most likely that reach P together (1)"},
-        {"repetition-penalty", MR_OPTION_FLOAT, &n.repetition_penalty, "X", "over 1 makes repeating less likely (1)"},
-        {"seed", MR_OPTION_SEED, &r.sampling.seed, "S", "the same seed gives the same text (1337)"},
-        {"stop", MR_OPTION_TEXT, &r.stop, "TEXT", "ends before this text"},
+        {"temperature", MR_OPTION_FLOAT, &n.temperature, "X",
+         "divide logits by T; 0 always takes the likeliest token (0.8)"},
+        {"top-k", MR_OPTION_INT, &n.top_k, "K", "sample from the K likeliest tokens; 0: all (200)"},
+        {"top-p", MR_OPTION_FLOAT, &n.top_p, "P", "sample from the likeliest tokens that add up to P (1)"},
+        {"repetition-penalty", MR_OPTION_FLOAT, &n.repetition_penalty, "X",
+         "above 1, makes repetition less likely (1)"},
+        {"seed", MR_OPTION_SEED, &r.sampling.seed, "S", "random seed; the same seed gives the same text (1337)"},
+        {"stop", MR_OPTION_TEXT, &r.stop, "TEXT", "stop before this text"},
         {"state-in", MR_OPTION_TEXT, &r.state_in, "F", "continues from a saved state"},
-        {"state-out", MR_OPTION_TEXT, &r.state_out, "F", "saves the state at the end"},
-        {"model-name", MR_OPTION_TEXT, &r.model_name, "NAME", "instead of MODEL: out/NAME.mrw, .pt or .pth"},
-        {"tokenizer", MR_OPTION_TEXT, &r.tokenizer, "T", "for models that do not carry one"},
+        {"state-out", MR_OPTION_TEXT, &r.state_out, "F", "save the state at the end"},
+        {"model-name", MR_OPTION_TEXT, &r.model_name, "NAME", "use out/NAME.mrw, .pt or .pth instead of MODEL"},
+        {"tokenizer", MR_OPTION_TEXT, &r.tokenizer, "T", "tokenizer, for models that carry none"},
         {"precision", MR_OPTION_TEXT, &r.precision, "P", MR_PRECISION_HELP},
-        {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
+        {"config", MR_OPTION_LIST, &config, "K=V", "override a configuration key of the model"},
         MR_COMMON_OPTIONS(&r.common),
     };
     const struct mr_syntax syntax = {.name = "generate",

@@ -107,6 +107,6 @@ int mr_answer_finish(struct mr_answer *a, const struct mr_generate *r)
         putchar('\n');
     }
     if (fflush(stdout) != 0 || ferror(stdout))
-        return mr_fail(MR_EFILE, "the text cannot be written to standard output");
+        return mr_fail(MR_EFILE, "cannot write the text to standard output");
     return 0;
 }

@@ -53,7 +53,7 @@ static int parse_tokens(const char *text, int32_t **tokens, int *count)
         at = end;
     }
     if (*count == 0)
-        err = mr_fail(MR_EINVAL, "--tokens holds no token");
+        err = mr_fail(MR_EINVAL, "--tokens is empty");
 fail:
     mr_str_free(&file);
     return err;
@@ -68,7 +68,7 @@ static int check_finite(mr_workspace *ws, const float *logits, int rows, int fir
         if (isfinite(logits[i]))
             continue;
         MR_TRY(mr_first_not_finite(ws, place));
-        return mr_fail(MR_ENUMERIC, "the logits at position %d are not finite numbers; first in %s",
+        return mr_fail(MR_ENUMERIC, "the logits at position %d are not finite; the first is in %s",
                        first + (int)(i / vocab), place);
     }
     return 0;
@@ -109,8 +109,9 @@ static int check_request(const struct mr_config *cfg, const int32_t *tokens, int
     if (step && !mr_states_possible(cfg))
         return mr_fail(MR_EINVAL, "--step: a model in reference mode cannot be fed one token at a time");
     if (cfg->positions == MR_POSITIONS_LEARNED && count > cfg->block_size)
-        return mr_fail(MR_EFILE, "%d tokens are more than the %d positions that this model has learned (block_size)",
-                       count, cfg->block_size);
+        return mr_fail(MR_EFILE,
+                       "%d tokens are more than the %d positions that this model was trained for (block_size)", count,
+                       cfg->block_size);
     for (int i = 0; i < count; i++)
         if (tokens[i] < 0 || tokens[i] >= cfg->vocab_size)
             return mr_fail(MR_EFILE, "token %d at position %d is outside the vocabulary of %d", tokens[i], i,
@@ -167,7 +168,7 @@ static int read_batch(const char *path, struct batch *b)
             goto fail;
         }
         if (i && (t->shape[0] != b->rows || t->shape[1] != b->time)) {
-            err = mr_fail(MR_EFILE, "%s: tokens and targets differ in shape", path);
+            err = mr_fail(MR_EFILE, "%s: tokens and targets have different shapes", path);
             goto fail;
         }
         b->rows = (int)t->shape[0];
@@ -283,7 +284,7 @@ static int parse_and_run(const struct mr_syntax *syntax, struct request *r, stru
     struct mr_words words = {0};
     int err = mr_options_parse(syntax, argc, argv, &words);
     if (!err && (!r->out || (!r->tokens && !r->batch)))
-        err = mr_fail(MR_EINVAL, "%s needs %s and --out: see %s --help", syntax->name,
+        err = mr_fail(MR_EINVAL, "%s: %s and --out are required (see %s --help)", syntax->name,
                       strcmp(syntax->name, "grad") ? "--tokens" : "--batch", syntax->name);
     if (!err)
         err = mr_overrides(config, &r->overrides);
@@ -302,11 +303,11 @@ int mr_command_logits(int argc, char **argv)
     struct request r = {0};
     struct mr_words config = {0};
     const struct mr_option options[] = {
-        {"tokens", MR_OPTION_TEXT, &r.tokens, "IDS", "1,2,3, or @FILE that holds them"},
-        {"out", MR_OPTION_TEXT, &r.out, "F", "the .safetensors file to write: logits (T,V)"},
+        {"tokens", MR_OPTION_TEXT, &r.tokens, "IDS", "token ids 1,2,3, or @FILE with them"},
+        {"out", MR_OPTION_TEXT, &r.out, "F", ".safetensors file to write: logits (T,V)"},
         {"step", MR_OPTION_FLAG, &r.step, NULL, "feed one token at a time through the recurrent form"},
         {"precision", MR_OPTION_TEXT, &r.precision, "P", MR_PRECISION_HELP},
-        {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
+        {"config", MR_OPTION_LIST, &config, "K=V", "override a configuration key of the model"},
         MR_COMMON_OPTIONS(&r.common),
     };
     const struct mr_syntax syntax = {.name = "logits",
@@ -326,9 +327,9 @@ int mr_command_grad(int argc, char **argv)
     struct mr_words config = {0};
     const struct mr_option options[] = {
         {"batch", MR_OPTION_TEXT, &r.batch, "F",
-         "a .safetensors file with tokens and targets (B,T), int32; -1: no target"},
-        {"out", MR_OPTION_TEXT, &r.out, "G", "the .safetensors file to write: loss, logits, grad.*"},
-        {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
+         ".safetensors file with tokens and targets (B,T), int32; -1: no target"},
+        {"out", MR_OPTION_TEXT, &r.out, "G", ".safetensors file to write: loss, logits, grad.*"},
+        {"config", MR_OPTION_LIST, &config, "K=V", "override a configuration key of the model"},
         MR_COMMON_OPTIONS(&r.common),
     };
     const struct mr_syntax syntax = {

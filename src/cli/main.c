@@ -14,18 +14,18 @@ static const struct {
     const char *name, *about;
     mr_command *run;
 } commands[] = {
-    {"devices", "the OpenCL devices there are, and whether their kernels compute what they should", mr_command_devices},
-    {"prepare", "text to tokens, or the stories to learn from", mr_command_prepare},
-    {"tokenize", "text to token ids", mr_command_tokenize},
-    {"detokenize", "token ids to text", mr_command_detokenize},
-    {"train", "trains a model, a new one or a checkpoint", mr_command_train},
-    {"eval", "the loss of a model on prepared data", mr_command_eval},
+    {"devices", "list and verify OpenCL devices", mr_command_devices},
+    {"prepare", "turn text, or generated stories, into training data", mr_command_prepare},
+    {"tokenize", "turn text into token ids", mr_command_tokenize},
+    {"detokenize", "turn token ids into text", mr_command_detokenize},
+    {"train", "train a new model or continue a checkpoint", mr_command_train},
+    {"eval", "measure a model's loss on prepared data", mr_command_eval},
     {"generate", "continues a prompt, or several at once, token by token", mr_command_generate},
-    {"logits", "the logits at every position of a text, as a file", mr_command_logits},
-    {"grad", "loss and gradients of a batch, as a file", mr_command_grad},
-    {"new", "random weights of any family and size by name", mr_command_new},
-    {"convert", "a model from one kind of file to another", mr_command_convert},
-    {"info", "what a model file holds, and the memory that it takes", mr_command_info},
+    {"logits", "write the logits at every position of a text", mr_command_logits},
+    {"grad", "write the loss and gradients of a batch", mr_command_grad},
+    {"new", "write random weights of any family and size", mr_command_new},
+    {"convert", "convert a model to another file format", mr_command_convert},
+    {"info", "show what a model file holds and the memory it needs", mr_command_info},
 };
 
 static void print_log(void *verbose, enum mr_log_level level, const char *line)
@@ -42,11 +42,9 @@ static void print_help(void)
          "commands:");
     for (size_t i = 0; i < MR_COUNT(commands); i++)
         printf("  %-12s %s\n", commands[i].name, commands[i].about);
-    puts("\n`microrwkv COMMAND --help` says more about one of them.\n\n"
-         "example:\n"
-         "  microrwkv prepare book.txt --tokenizer char --out data/book\n"
-         "  microrwkv train data/config/char.conf dataset=book out_dir=out/book\n"
-         "  microrwkv generate out/book --prompt \"Once upon a time\"");
+    puts("\nSee `microrwkv COMMAND --help` for each of them.\n\nexample:\n  microrwkv prepare book.txt --tokenizer "
+         "char --out data/book\n  microrwkv train data/config/char.conf dataset=book out_dir=out/book\n  microrwkv "
+         "generate out/book --prompt \"Once upon a time\"");
 }
 
 static int unknown_command(const char *name)
@@ -54,7 +52,7 @@ static int unknown_command(const char *name)
     const char *known[MR_COUNT(commands)];
     for (size_t i = 0; i < MR_COUNT(commands); i++)
         known[i] = commands[i].name;
-    return mr_fail(MR_EINVAL, "unknown command \"%s\": did you mean %s? `microrwkv --help` lists them all", name,
+    return mr_fail(MR_EINVAL, "unknown command \"%s\": did you mean %s? See `microrwkv --help`", name,
                    mr_nearest(name, known, MR_COUNT(commands)));
 }
 
@@ -70,7 +68,7 @@ static int dispatch(int argc, char **argv)
         return 0;
     }
     if (!*name)
-        return mr_fail(MR_EINVAL, "which command? `microrwkv --help` lists them");
+        return mr_fail(MR_EINVAL, "no command given: see `microrwkv --help`");
     for (size_t i = 0; i < MR_COUNT(commands); i++)
         if (!strcmp(name, commands[i].name))
             return commands[i].run(argc - 1, argv + 1);

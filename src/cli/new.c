@@ -51,9 +51,9 @@ static int parse(struct request *r, const struct mr_words *words)
 {
     const struct mr_words keys = {words->word + 1, words->count - 1};
     if (strchr(words->word[0], '='))
-        return mr_fail(MR_EINVAL, "new: the name of a model comes before %s: see new --help", words->word[0]);
+        return mr_fail(MR_EINVAL, "new: give the model's name before %s (see new --help)", words->word[0]);
     if (!r->out)
-        return mr_fail(MR_EINVAL, "new needs --out MODEL: see new --help");
+        return mr_fail(MR_EINVAL, "new: --out is required (see new --help)");
     r->name = words->word[0];
     return mr_overrides(&keys, &r->given);
 }
@@ -63,11 +63,11 @@ int mr_command_new(int argc, char **argv)
     struct request r = {.seed = 1337};
     struct mr_words words = {0};
     const struct mr_option options[] = {
-        {"out", MR_OPTION_TEXT, &r.out, "MODEL", "what to write: .mrw, .safetensors, .pth, .pt, .bin, or a folder"},
-        {"seed", MR_OPTION_SEED, &r.seed, "S", "of the random weights (1337)"},
+        {"out", MR_OPTION_TEXT, &r.out, "MODEL", "file to write (.mrw, .safetensors, .pth, .pt, .bin) or folder"},
+        {"seed", MR_OPTION_SEED, &r.seed, "S", "random seed (1337)"},
         {"dtype", MR_OPTION_TEXT, &r.dtype, "D", "f32, f16, bf16, q8_0, q5_1, q5_0, q4_1 or q4_0 (f32)"},
         {"to", MR_OPTION_TEXT, &r.to, "LAYOUT", "mrw, safetensors, hf, rwkv, nanogpt or bin (OUT's ending)"},
-        {"tokenizer", MR_OPTION_TEXT, &r.tokenizer, "T", "the tokenizer that the model shall carry"},
+        {"tokenizer", MR_OPTION_TEXT, &r.tokenizer, "T", "tokenizer to store in the model"},
         MR_JSON_OPTION(&r),
     };
     const struct mr_syntax syntax = {.name = "new",

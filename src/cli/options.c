@@ -50,15 +50,15 @@ static int unknown_option(const struct mr_syntax *s, const char *name, size_t si
         if (s->options[i].help)
             known[count++] = s->options[i].name;
     known[count++] = "help";
-    mr_fail(MR_EINVAL, "%s: unknown option --%s: did you mean --%s? `microrwkv %s --help` lists them all", s->name,
-            given, mr_nearest(given, known, count), s->name);
+    mr_fail(MR_EINVAL, "%s: unknown option --%s: did you mean --%s? See `microrwkv %s --help`", s->name, given,
+            mr_nearest(given, known, count), s->name);
     free(known);
     return MR_EINVAL;
 }
 
 static int wrong_value(const struct mr_syntax *s, const struct mr_option *o, const char *text, const char *wanted)
 {
-    return mr_fail(MR_EINVAL, "%s: --%s wants %s, not \"%s\"", s->name, o->name, wanted, text);
+    return mr_fail(MR_EINVAL, "%s: --%s must be %s, not \"%s\"", s->name, o->name, wanted, text);
 }
 
 static int set_value(const struct mr_syntax *s, const struct mr_option *o, const char *text)
@@ -83,7 +83,7 @@ static int set_value(const struct mr_syntax *s, const struct mr_option *o, const
     case MR_OPTION_SEED: {
         unsigned long long n = strtoull(text, &end, 10);
         if (*text < '0' || *text > '9' || *end || errno)
-            return wrong_value(s, o, text, "a whole number from 0 on");
+            return wrong_value(s, o, text, "a whole number of at least 0");
         *(uint64_t *)o->value = n;
         return 0;
     }
@@ -95,7 +95,7 @@ static int set_value(const struct mr_syntax *s, const struct mr_option *o, const
         return 0;
     }
     }
-    return mr_fail(MR_EINVAL, "%s: --%s has no kind", s->name, o->name);
+    return mr_fail(MR_EINVAL, "%s: --%s has an unknown kind", s->name, o->name);
 }
 
 static void print_help(const struct mr_syntax *s)
@@ -173,15 +173,15 @@ int mr_options_parse(const struct mr_syntax *s, int argc, char **argv, struct mr
         } else if (arg[1] == '-') {
             MR_TRY(parse_option(s, argc, argv, &i, words, &given));
         } else {
-            return mr_fail(MR_EINVAL, "%s: options start with two dashes: -%s? `microrwkv %s --help` lists them",
-                           s->name, arg, s->name);
+            return mr_fail(MR_EINVAL, "%s: options start with two dashes: -%s? See `microrwkv %s --help`", s->name, arg,
+                           s->name);
         }
     }
     if (words->count < s->min_words)
-        return mr_fail(MR_EINVAL, "%s: something is missing: microrwkv %s %s (see --help)", s->name, s->name,
+        return mr_fail(MR_EINVAL, "%s: missing argument: microrwkv %s %s (see --help)", s->name, s->name,
                        s->words ? s->words : "");
     if (words->count > s->max_words)
-        return mr_fail(MR_EINVAL, "%s: \"%s\" is one word too many (see --help)", s->name, words->word[s->max_words]);
+        return mr_fail(MR_EINVAL, "%s: unexpected argument \"%s\" (see --help)", s->name, words->word[s->max_words]);
     return 0;
 }
 

@@ -31,7 +31,7 @@ static void on_start(void *context, const struct mr_config *model, size_t parame
     if (iter)
         fprintf(stderr, "continuing at iteration %lld, with the optimizer's state\n", (long long)iter);
     if (iter && iter >= v->cfg->max_iters && !v->cfg->eval_only)
-        fprintf(stderr, "max_iters=%d is reached already: give a larger one, or start a new run from best.mrw\n",
+        fprintf(stderr, "max_iters=%d is already reached: give a larger one, or start a new run from best.mrw\n",
                 v->cfg->max_iters);
 }
 
@@ -69,7 +69,7 @@ static void on_evaluation(void *context, int64_t iter, double train_loss, double
     struct view *v = context;
     mr_progress_end(&v->bar);
     fprintf(stderr, "iteration %lld: train loss %.4f, val loss %.4f%s\n", (long long)iter, train_loss, val_loss,
-            best ? " (the best so far)" : "");
+            best ? " (best so far)" : "");
     print(v, json_pack("{sI so so}", "iter", (json_int_t)iter, "train_loss", mr_json_finite(train_loss), "val_loss",
                        mr_json_finite(val_loss)));
 }
@@ -83,7 +83,7 @@ static void on_saved(void *context, const char *path, int64_t iter)
 
 static void print_keys(void)
 {
-    static const char *const titles[] = {"", "keys of a run, with their defaults", "keys of a new model"};
+    static const char *const titles[] = {"", "training keys and their defaults", "keys of a new model"};
     struct mr_key_text key;
     char left[80];
     for (int i = 0, kind, last = 0; (kind = mr_train_config_describe(i, &key)); i++, last = kind) {
@@ -130,7 +130,7 @@ int mr_command_train(int argc, char **argv)
     const struct mr_syntax syntax = {
         .name = "train",
         .words = "[CONFIG] [key=value ...]",
-        .about = "Trains a model. CONFIG is a file of assignments; nanoGPT's own can be used unchanged.",
+        .about = "Trains a model. CONFIG is a file of key=value lines; nanoGPT's config files work unchanged.",
         .example =
             "microrwkv train dataset=stories out_dir=out n_layer=4 n_head=4 n_embd=128 block_size=64 batch_size=12",
         .options = options,

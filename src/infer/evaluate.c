@@ -89,10 +89,9 @@ int mr_evaluate(mr_model *model, mr_token_data *data, const struct mr_evaluation
     size_t rows;
     int err;
     if (how->block < 1 || how->batch < 1 || (how->stream && (how->batch != 1 || how->iters)))
-        return mr_fail(MR_EINVAL,
-                       "a stream is evaluated whole, one text at a time; block and batch must be at least 1");
+        return mr_fail(MR_EINVAL, "a stream is evaluated whole, as one text; block and batch must be at least 1");
     if (count < 2 || (how->iters && count <= (uint64_t)how->block))
-        return mr_fail(MR_EFILE, "the split %s has only %llu tokens: too few to evaluate", mr_split_name(how->split),
+        return mr_fail(MR_EFILE, "split %s has only %llu tokens: too few to evaluate", mr_split_name(how->split),
                        (unsigned long long)count);
     mr_token_data_limit(data, (uint64_t)model->cfg.vocab_size);
     MR_GO(mr_workspace_create(&r.ws, model, &options));

@@ -28,7 +28,7 @@ static int copy_options(struct mr_lm_options *to, const struct mr_lm_options *fr
     mr_lm_defaults(to);
     MR_TRY(mr_take_options(to, sizeof *to, from, "mr_lm_options"));
     if (to->sequences < 1 || to->sequences > 1 << 16)
-        return mr_fail(MR_EINVAL, "%d sequences: at least 1, at most 65536", to->sequences);
+        return mr_fail(MR_EINVAL, "the number of sequences must be between 1 and 65536, not %d", to->sequences);
     return 0;
 }
 
@@ -42,7 +42,7 @@ static int open_tokenizer(mr_lm *lm, const char *path, const struct mr_model_fil
         MR_TRY(mr_folder_tokenizer(&lm->tokenizer, path));
     if (lm->tokenizer && mr_tokenizer_vocab_size(lm->tokenizer) > (size_t)lm->model->cfg.vocab_size)
         return mr_fail(MR_EINVAL,
-                       "the tokenizer has %zu tokens, the model %s knows only %d: give the one it was trained with",
+                       "the tokenizer has %zu tokens, but model %s knows only %d: use the one it was trained with",
                        mr_tokenizer_vocab_size(lm->tokenizer), path, lm->model->cfg.vocab_size);
     return 0;
 }
@@ -183,7 +183,7 @@ const char *mr_lm_family(const mr_lm *lm)
 
 static int need_tokenizer(const mr_lm *lm)
 {
-    return lm->tokenizer ? 0 : mr_fail(MR_EINVAL, "this model has no tokenizer inside: give one (--tokenizer)");
+    return lm->tokenizer ? 0 : mr_fail(MR_EINVAL, "this model carries no tokenizer: give one with --tokenizer");
 }
 
 int mr_lm_progress(mr_lm *lm, double part, const char *what)

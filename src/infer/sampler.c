@@ -30,13 +30,13 @@ void mr_sampling_defaults(struct mr_sampling *s)
 int mr_sampling_check(const struct mr_sampling *how)
 {
     if (how->temperature != 0 && !(how->temperature >= 1e-3f && how->temperature <= 1e3f))
-        return mr_fail(MR_EINVAL, "--temperature %g must be 0 or lie in [0.001, 1000]", how->temperature);
+        return mr_fail(MR_EINVAL, "--temperature must be 0 or in [0.001, 1000], not %g", how->temperature);
     if (how->top_k < 0)
-        return mr_fail(MR_EINVAL, "--top-k %d must be 0 (all) or more", how->top_k);
+        return mr_fail(MR_EINVAL, "--top-k must be 0 (all) or more, not %d", how->top_k);
     if (!(how->top_p > 0 && how->top_p <= 1))
-        return mr_fail(MR_EINVAL, "--top-p %g must lie in (0, 1]", how->top_p);
+        return mr_fail(MR_EINVAL, "--top-p must be in (0, 1], not %g", how->top_p);
     if (!(how->repetition_penalty >= 1e-2f && how->repetition_penalty <= 1e2f))
-        return mr_fail(MR_EINVAL, "--repetition-penalty %g must lie in [0.01, 100]", how->repetition_penalty);
+        return mr_fail(MR_EINVAL, "--repetition-penalty must be in [0.01, 100], not %g", how->repetition_penalty);
     return 0;
 }
 

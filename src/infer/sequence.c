@@ -63,8 +63,9 @@ int mr_sequence_rewind(mr_sequence *s)
 
 int mr_sequence_check(const mr_sequence *s)
 {
-    return s->lost ? mr_fail(MR_EINVAL, "this sequence lost its text when an earlier call failed: rewind or restore it")
-                   : 0;
+    return s->lost
+               ? mr_fail(MR_EINVAL, "this sequence lost its state when an earlier call failed: rewind or restore it")
+               : 0;
 }
 
 /* Whether the tokens themselves are needed later. */
@@ -128,7 +129,7 @@ static int check_logits(mr_sequence *s)
         char where[MR_NAME];
         mr_workspace *ws = s->rereads ? s->lm->block : s->lm->ws;
         MR_TRY(mr_first_not_finite(ws, where));
-        return mr_fail(MR_ENUMERIC, "the logits after token %lld are not finite numbers; first in %s",
+        return mr_fail(MR_ENUMERIC, "the logits after token %lld are not finite; the first is in %s",
                        (long long)s->count, where);
     }
     return 0;
@@ -150,7 +151,7 @@ static int reread(mr_sequence *s)
 static int check_together(mr_sequence *s, const mr_sequence *before, size_t more)
 {
     if (s->lm != before->lm)
-        return mr_fail(MR_EINVAL, "sequences of different models cannot be advanced by one call");
+        return mr_fail(MR_EINVAL, "sequences of different models cannot be advanced in one call");
     MR_TRY(mr_sequence_check(s));
     return make_room(s, more);
 }
@@ -263,7 +264,7 @@ int mr_sequence_prompt(mr_sequence *s, const char *text, size_t size)
 static int check_begun(const mr_sequence *s)
 {
     MR_TRY(mr_sequence_check(s));
-    return s->count ? 0 : mr_fail(MR_EINVAL, "nothing was read yet: a text needs a prompt of at least one token");
+    return s->count ? 0 : mr_fail(MR_EINVAL, "nothing has been read yet: a text needs a prompt of at least one token");
 }
 
 int mr_sequence_logits(const mr_sequence *s, const float **logits)

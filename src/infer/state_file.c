@@ -55,8 +55,8 @@ static int model_of(const mr_sequence *s, uint64_t *hash)
 
 static int no_state(void)
 {
-    return mr_fail(MR_EINVAL, "there is no state to save or restore: a model in reference mode, or past its learned "
-                              "positions, reads the text again for every token");
+    return mr_fail(MR_EINVAL, "no state to save or restore: a model in reference mode, or past its learned positions, "
+                              "rereads the text for every token");
 }
 
 static int check_has_state(const mr_sequence *s)
@@ -97,16 +97,16 @@ static int check_state(const mr_sequence *s, const void *bytes, size_t size, str
 {
     uint64_t model;
     if (size < sizeof *head || memcmp(bytes, "MRSTATE", 7) != 0)
-        return mr_fail(MR_EFILE, "this is not a saved state");
+        return mr_fail(MR_EFILE, "not a saved state");
     memcpy(head, bytes, sizeof *head);
     if (head->magic[7] != '2')
-        return mr_fail(MR_EFILE, "the state was saved in an older format: read the text again and save it anew");
+        return mr_fail(MR_EFILE, "the state was saved in an older format: read the text again and save a new one");
     if (head->checksum != checksum_of(bytes, size))
         return mr_fail(MR_EFILE, "the state is damaged: its checksum does not match its %zu bytes", size);
     MR_TRY(model_of(s, &model));
     if (head->model != model || head->state_size != mr_states_size(s->lm->states))
-        return mr_fail(MR_EFILE, "state does not match this model: it was saved with other weights or another "
-                                 "configuration");
+        return mr_fail(MR_EFILE,
+                       "state does not match this model: it was saved with different weights or another configuration");
     if (head->count < 1 || (mr_lm_is_limited(s->lm) && head->count > (uint64_t)s->lm->model->cfg.block_size) ||
         head->count > INT64_MAX / 2 || size != parts_of(s, (size_t)head->count).total)
         return mr_fail(MR_EFILE, "state does not match this model: %llu tokens do not fit its %zu bytes",

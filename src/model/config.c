@@ -29,12 +29,10 @@ static const struct key {
     {"n_layer", INT, offsetof(struct mr_config, n_layer), 0, NULL, "layers"},
     {"n_head", INT, offsetof(struct mr_config, n_head), MR_KEYS_NANO, NULL, "heads of attention and recurrence"},
     {"n_embd", INT, offsetof(struct mr_config, n_embd), 0, NULL, "width, a multiple of n_head"},
-    {"block_size", INT, offsetof(struct mr_config, block_size), 0, NULL, "positions that the model is made for"},
-    {"vocab_size", INT, offsetof(struct mr_config, vocab_size), 0, NULL,
-     "tokens; the data set's number where it is not given"},
-    {"bias", BOOL, offsetof(struct mr_config, bias), MR_KEYS_NANO, NULL, "biases in linear layers and norms"},
-    {"dropout", REAL, offsetof(struct mr_config, dropout), MR_KEYS_NANO, NULL,
-     "share of activations that training drops"},
+    {"block_size", INT, offsetof(struct mr_config, block_size), 0, NULL, "longest context the model is trained for"},
+    {"vocab_size", INT, offsetof(struct mr_config, vocab_size), 0, NULL, "number of tokens (default: the data set's)"},
+    {"bias", BOOL, offsetof(struct mr_config, bias), MR_KEYS_NANO, NULL, "use biases in linear layers and norms"},
+    {"dropout", REAL, offsetof(struct mr_config, dropout), MR_KEYS_NANO, NULL, "dropout probability in training"},
     {"mode", CHOICE, offsetof(struct mr_config, mode), MR_KEYS_MICRO, modes,
      "microrwkv: causal, or reference (the published code)"},
     {"positions", CHOICE, offsetof(struct mr_config, positions), MR_KEYS_MICRO, position_kinds,
@@ -46,37 +44,37 @@ static const struct key {
      "microrwkv: none, diversity (dense) or balance (topk)"},
     {"aux_weight", REAL, offsetof(struct mr_config, aux_weight), MR_KEYS_MICRO, NULL,
      "microrwkv: weight of the auxiliary loss"},
-    {"num_experts", INT, offsetof(struct mr_config, num_experts), MR_KEYS_MICRO, NULL, "microrwkv: experts of a layer"},
+    {"num_experts", INT, offsetof(struct mr_config, num_experts), MR_KEYS_MICRO, NULL, "microrwkv: experts per layer"},
     {"num_active_experts", INT, offsetof(struct mr_config, num_active_experts), MR_KEYS_MICRO, NULL,
-     "microrwkv: experts that a token uses"},
+     "microrwkv: experts used per token"},
     {"expert_dim", INT, offsetof(struct mr_config, expert_dim), MR_KEYS_MICRO, NULL,
-     "microrwkv: width of an expert, before the scale"},
+     "microrwkv: hidden width of an expert, before scaling"},
     {"expert_capacity_scale", REAL, offsetof(struct mr_config, expert_capacity_scale), MR_KEYS_MICRO, NULL,
-     "microrwkv: scale of expert_dim"},
+     "microrwkv: factor on expert_dim"},
     {"window", INT, offsetof(struct mr_config, window), MR_KEYS_MICRO, NULL,
-     "microrwkv: tokens that the attention sees"},
+     "microrwkv: tokens each position attends to"},
     {"groups", INT, offsetof(struct mr_config, groups), MR_KEYS_MICRO, NULL,
-     "microrwkv: groups of the grouped attention"},
+     "microrwkv: groups in the grouped attention"},
     {"gelu", CHOICE, offsetof(struct mr_config, gelu), MR_KEYS_GELU, gelu_kinds, "gpt2: erf or tanh"},
     {"head_size", INT, offsetof(struct mr_config, head_size), MR_KEYS_HEAD_SIZE, NULL, "rwkv5, 6, 7: width of a head"},
     {"ffn_dim", INT, offsetof(struct mr_config, ffn_dim), MR_KEYS_FFN, NULL,
-     "rwkv4 to 7: width of the channel mix (0: the family's usual)"},
+     "rwkv4 to 7: width of the channel mix (0: the family's default)"},
     {"lora_mix", INT, offsetof(struct mr_config, lora_dim[0]), MR_KEYS_RWKV6, NULL,
-     "rwkv6: low-rank width of the mixing (0: usual)"},
+     "rwkv6: low-rank width of the mixing (0: default)"},
     {"lora_decay", INT, offsetof(struct mr_config, lora_dim[1]), MR_KEYS_RWKV6, NULL,
-     "rwkv6: low-rank width of the decay (0: usual)"},
+     "rwkv6: low-rank width of the decay (0: default)"},
     {"lora_w", INT, offsetof(struct mr_config, lora_dim[0]), MR_KEYS_RWKV7, NULL,
-     "rwkv7: low-rank width of the decay (0: usual)"},
+     "rwkv7: low-rank width of the decay (0: default)"},
     {"lora_a", INT, offsetof(struct mr_config, lora_dim[1]), MR_KEYS_RWKV7, NULL,
-     "rwkv7: low-rank width of a (0: usual)"},
+     "rwkv7: low-rank width of a (0: default)"},
     {"lora_v", INT, offsetof(struct mr_config, lora_dim[2]), MR_KEYS_RWKV7, NULL,
-     "rwkv7: low-rank width of v (0: usual)"},
+     "rwkv7: low-rank width of v (0: default)"},
     {"lora_g", INT, offsetof(struct mr_config, lora_dim[3]), MR_KEYS_RWKV7, NULL,
-     "rwkv7: low-rank width of the gate (0: usual)"},
+     "rwkv7: low-rank width of the gate (0: default)"},
     {"rwkv51", BOOL, offsetof(struct mr_config, rwkv51), MR_KEYS_RWKV5, NULL,
-     "rwkv5: version 5.1, one decay a head and no gate"},
+     "rwkv5: version 5.1, one decay per head and no gate"},
     {"ln_x_eps", REAL, offsetof(struct mr_config, ln_x_eps), MR_KEYS_HEAD_SIZE, NULL,
-     "rwkv5, 6, 7: epsilon of the norm after the heads"},
+     "rwkv5, 6, 7: epsilon of the group norm"},
 };
 #define KEYS ((int)(sizeof keys / sizeof keys[0]))
 
@@ -150,7 +148,7 @@ static int set_choice(const struct key *k, int *field, const json_t *value)
         strncat(known, i ? ", " : "", sizeof known - strlen(known) - 1);
         strncat(known, k->choices[i], sizeof known - strlen(known) - 1);
     }
-    return mr_fail(MR_EINVAL, "%s cannot be '%s': it is one of %s", k->name, text ? text : "(not a text)", known);
+    return mr_fail(MR_EINVAL, "%s cannot be '%s': it must be one of %s", k->name, text ? text : "(not a text)", known);
 }
 
 static int set_family(int *field, const json_t *value)
@@ -210,8 +208,7 @@ int mr_config_set(struct mr_config *cfg, const char *key, const json_t *value, b
     const char *names[KEYS];
     for (int i = 0; i < KEYS; i++)
         names[i] = keys[i].name;
-    return mr_fail(MR_EINVAL, "there is no configuration key '%s': did you mean %s?", key,
-                   mr_nearest(key, names, KEYS));
+    return mr_fail(MR_EINVAL, "unknown configuration key '%s': did you mean %s?", key, mr_nearest(key, names, KEYS));
 }
 
 int mr_config_set_all(struct mr_config *cfg, const json_t *object)
@@ -294,7 +291,7 @@ int mr_config_check(const struct mr_config *c)
     if (!mr_family(c)->heads_by_size && c->n_embd % c->n_head)
         return mr_fail(MR_EINVAL, "n_embd %d is not a multiple of n_head %d", c->n_embd, c->n_head);
     if (!(c->dropout >= 0 && c->dropout < 1))
-        return mr_fail(MR_EINVAL, "dropout %g must lie in [0, 1)", c->dropout);
+        return mr_fail(MR_EINVAL, "dropout %g must be in [0, 1)", c->dropout);
     return mr_family(c)->check ? mr_family(c)->check(c) : 0;
 }
 

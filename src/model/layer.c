@@ -34,7 +34,7 @@ int mr_shared(struct mr_planner *planner, const mr_tensor **where, const char *n
                            count));
     }
     if ((*last)->count != count)
-        return mr_fail(MR_EINVAL, "two layers want the shared tensor %s to have %zu and %zu elements", name,
+        return mr_fail(MR_EINVAL, "two layers declare the shared tensor %s with %zu and %zu elements", name,
                        (*last)->count, count);
     *where = &(*last)->tensor;
     return 0;
@@ -71,7 +71,7 @@ int mr_linear_find(struct mr_linear *linear, const struct mr_params *params, con
     snprintf(full, sizeof full, "%s.weight", name);
     linear->weight = mr_param_find(params, prefix, full);
     if (!linear->weight)
-        return mr_fail(MR_EINVAL, "the parameter %s%s is not there", prefix, full);
+        return mr_fail(MR_EINVAL, "parameter %s%s is missing", prefix, full);
     snprintf(full, sizeof full, "%s.bias", name);
     linear->bias = mr_param_find(params, prefix, full);
     linear->out = (int)linear->weight->shape[0];

@@ -65,11 +65,12 @@ bool mr_model_trainable(const struct mr_config *cfg)
 
 int mr_model_check_trainable(const struct mr_config *cfg)
 {
-    return mr_model_trainable(cfg) ? 0
-                                   : mr_fail(MR_EINVAL,
-                                             "a model of the family %s cannot be trained here, only evaluated and run: "
-                                             "microrwkv, nanorwkv and gpt2 can",
-                                             mr_family_name(cfg->family));
+    return mr_model_trainable(cfg)
+               ? 0
+               : mr_fail(
+                     MR_EINVAL,
+                     "models of family %s cannot be trained, only evaluated and run; microrwkv, nanorwkv and gpt2 can",
+                     mr_family_name(cfg->family));
 }
 
 /* Parameters with weight decay come first: the optimizer works on whole segments. */

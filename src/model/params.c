@@ -51,16 +51,16 @@ struct mr_param *mr_declare(struct mr_params *params, const char *prefix, const 
 {
     struct mr_param p = {.count = 1}, *old = mr_param_find(params, prefix, name);
     if ((size_t)snprintf(p.name, sizeof p.name, "%s%s", prefix, name) >= sizeof p.name)
-        return refused(params, mr_fail(MR_EINVAL, "the parameter name %s%s is too long", prefix, name));
+        return refused(params, mr_fail(MR_EINVAL, "parameter name %s%s is too long", prefix, name));
     for (; shape[p.ndim]; p.ndim++) {
         p.shape[p.ndim] = shape[p.ndim];
         if (!mr_mul(p.count, shape[p.ndim], &p.count))
-            return refused(params, mr_fail(MR_EINVAL, "the parameter %s is too large", p.name));
+            return refused(params, mr_fail(MR_EINVAL, "parameter %s is too large", p.name));
     }
     if (old) {
         if (old->ndim == p.ndim && memcmp(old->shape, p.shape, sizeof p.shape) == 0)
             return old;
-        return refused(params, mr_fail(MR_EINVAL, "the parameter %s is declared with two shapes", p.name));
+        return refused(params, mr_fail(MR_EINVAL, "parameter %s is declared with two different shapes", p.name));
     }
     struct mr_param *added = grow(params);
     if (!added)

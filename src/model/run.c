@@ -154,7 +154,7 @@ static int forward(mr_workspace *ws)
 int mr_backward(mr_workspace *ws)
 {
     if (!ws->backward || !ws->rows)
-        return mr_fail(MR_EINVAL, "a backward needs a run that was started for it");
+        return mr_fail(MR_EINVAL, "a backward pass needs a forward pass run for training");
     const struct mr_config *cfg = ws->cfg;
     const struct mr_branch *block = mr_family_branches(cfg);
     int branches = ws->branches * cfg->n_layer;
@@ -215,15 +215,15 @@ static int check_slot(const mr_workspace *ws, const mr_states *states, const str
     if (!states || slot >= states->slots)
         return mr_fail(MR_EINVAL, "slot %d does not exist", slot);
     if (states->model != ws->model)
-        return mr_fail(MR_EINVAL, "the states belong to another model than the workspace");
+        return mr_fail(MR_EINVAL, "the states belong to a different model than the workspace");
     if (ws->backward)
-        return mr_fail(MR_EINVAL, "a backward goes with pieces without slots only");
+        return mr_fail(MR_EINVAL, "a backward pass works only on pieces without slots");
     if (states->position[slot] < 0)
-        return mr_fail(MR_EINVAL, "the state of slot %d is undefined since an earlier call failed: empty or restore it",
-                       slot);
+        return mr_fail(MR_EINVAL,
+                       "the state of slot %d is undefined because an earlier call failed: clear or restore it", slot);
     for (int i = 0; i < at; i++)
         if (pieces[i].slot == slot)
-            return mr_fail(MR_EINVAL, "two pieces of one call share slot %d", slot);
+            return mr_fail(MR_EINVAL, "two pieces in one call use slot %d", slot);
     return 0;
 }
 
@@ -248,7 +248,8 @@ static int check_pieces(const mr_workspace *ws, const mr_states *states, const s
             length = p->count;
         }
         if (ws->own.positions && end > ws->cfg->block_size)
-            return mr_fail(MR_EINVAL, "%lld positions are more than the %d that this model has learned (block_size)",
+            return mr_fail(MR_EINVAL,
+                           "%lld positions are more than the %d that this model was trained for (block_size)",
                            (long long)end, ws->cfg->block_size);
         logits += p->logits == MR_LOGITS_ALL ? p->count : p->logits == MR_LOGITS_LAST;
     }
@@ -384,7 +385,7 @@ static int run_alone(mr_workspace *ws, mr_states *states, const struct mr_piece 
 int mr_run(mr_workspace *ws, mr_states *states, const struct mr_piece *pieces, int count)
 {
     if (ws->backward && !ws->training)
-        return mr_fail(MR_EINVAL, "this workspace was planned without a backward");
+        return mr_fail(MR_EINVAL, "this workspace was planned without a backward pass");
     MR_TRY(check_pieces(ws, states, pieces, count));
     ws->logit_rows = 0;
     for (int i = 0; i < count; i++)

@@ -64,7 +64,7 @@ static int unknown(const char *name)
         names[i] = sizes[i].name;
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", names[i]);
     }
-    return mr_fail(MR_EINVAL, "there is no model named '%s': did you mean %s? Known are %s", name,
+    return mr_fail(MR_EINVAL, "unknown model '%s': did you mean %s? Known models: %s", name,
                    mr_nearest(name, names, SIZES), list);
 }
 
@@ -97,7 +97,7 @@ int mr_config_by_name(struct mr_config *cfg, const char *name, const json_t *giv
         memcpy(cfg->lora_dim, s->lora, sizeof s->lora);
     const json_t *family = json_object_get(given, "family");
     if (family)
-        return mr_fail(MR_EINVAL, "the family follows from the name %s: it cannot be given", name);
+        return mr_fail(MR_EINVAL, "the family follows from the name %s: it cannot be set", name);
     MR_TRY(mr_config_set_all(cfg, given));
     if (mr_family(cfg)->heads_by_size && cfg->head_size > 0)
         cfg->n_head = mr_head_count(cfg);

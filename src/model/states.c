@@ -67,9 +67,9 @@ int mr_states_create(mr_states **out, mr_model *model, int slots, bool force)
     mr_plan *plan = NULL;
     int err;
     if (slots < 1 || slots > 1 << 20)
-        return mr_fail(MR_EINVAL, "%d slots: at least 1, at most 2^20", slots);
+        return mr_fail(MR_EINVAL, "the number of slots must be between 1 and 2^20, not %d", slots);
     if (!mr_states_possible(&model->cfg))
-        return mr_fail(MR_EINVAL, "this model keeps no state: it reads the whole text again for every token");
+        return mr_fail(MR_EINVAL, "this model keeps no state: it rereads the whole text for every token");
     mr_states *states = mr_alloc(1, sizeof *states);
     if (!states)
         return MR_ENOMEM;
@@ -177,8 +177,8 @@ int mr_states_write(mr_states *states, int slot, const void *bytes, size_t size)
     int64_t position;
     MR_TRY(check_slot(states, slot));
     if (size != mr_states_size(states))
-        return mr_fail(MR_EINVAL, "state does not match this model: it has %zu bytes, the model's have %zu", size,
-                       mr_states_size(states));
+        return mr_fail(MR_EINVAL, "state does not match this model: it has %zu bytes, but the model's states have %zu",
+                       size, mr_states_size(states));
     memcpy(&position, at, sizeof position);
     if (position < 0)
         return mr_fail(MR_EINVAL, "the state is damaged: its position is %lld", (long long)position);

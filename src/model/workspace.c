@@ -154,12 +154,13 @@ static int check_options(const mr_workspace *ws, size_t *rows, size_t *rows_dim)
 {
     const struct mr_workspace_options *o = &ws->options;
     if (o->batch < 1 || o->time < 1 || o->steps < 0 || o->logits < 0)
-        return mr_fail(MR_EINVAL, "a batch of %d texts of %d tokens cannot be run: both must be at least 1", o->batch,
+        return mr_fail(MR_EINVAL, "cannot run a batch of %d texts of %d tokens: both must be at least 1", o->batch,
                        o->time);
     if (!mr_mul((size_t)o->batch, (size_t)o->time, rows) || *rows > 1 << 24 || o->steps > 1 << 24 ||
         !mr_mul(*rows > (size_t)o->steps ? *rows : (size_t)o->steps, (size_t)ws->cfg->n_embd, rows_dim))
-        return mr_fail(MR_EINVAL, "batch %d times %d positions is more than one run can hold: try a smaller batch_size",
-                       o->batch, o->time);
+        return mr_fail(MR_EINVAL,
+                       "a batch of %d x %d positions is more than one run can hold: try a smaller batch_size", o->batch,
+                       o->time);
     *rows = *rows_dim / (size_t)ws->cfg->n_embd;
     return o->training ? mr_model_check_trainable(ws->cfg) : 0;
 }

@@ -39,7 +39,7 @@ int mr_cache_key(const mr_runtime *rt, const char *source, const char *options, 
 {
     XXH3_state_t *state = XXH3_createState();
     if (!state)
-        return mr_fail(MR_ENOMEM, "out of memory: no state for a hash");
+        return mr_fail(MR_ENOMEM, "out of memory for a hash");
     const uint32_t format = FORMAT;
     XXH3_128bits_reset(state);
     XXH3_128bits_update(state, &format, sizeof format);
@@ -89,13 +89,13 @@ int mr_cache_open(mr_runtime *rt)
         return found;
     }
     if (mr_make_folder(path.text, 0700) < 0) {
-        mr_log(MR_LOG_WARNING, "compiled kernels cannot be kept: %s; set MICRORWKV_CACHE_DIR", mr_error_text());
+        mr_log(MR_LOG_WARNING, "cannot cache compiled kernels: %s; set MICRORWKV_CACHE_DIR", mr_error_text());
         mr_str_free(&path);
         return 0;
     }
     rt->cache_read_only = access(path.text, R_OK | W_OK | X_OK) != 0;
     if (rt->cache_read_only)
-        mr_log(MR_LOG_WARNING, "compiled kernels cannot be kept in '%s': %s; set MICRORWKV_CACHE_DIR", path.text,
+        mr_log(MR_LOG_WARNING, "cannot cache compiled kernels in '%s': %s; set MICRORWKV_CACHE_DIR", path.text,
                strerror(errno));
     rt->cache_folder = path.text;
     return 0;
@@ -110,7 +110,7 @@ static int temporary_cache(struct mr_str *path)
         mr_str_printf(path, "%s/microrwkv-%ld", temporary && *temporary == '/' ? temporary : "/tmp", (long)geteuid()));
     MR_TRY(mr_make_folder(path->text, 0700));
     if (lstat(path->text, &about) || !S_ISDIR(about.st_mode) || about.st_uid != geteuid() || about.st_mode & 022)
-        return mr_fail(MR_EFILE, "%s belongs to somebody else", path->text);
+        return mr_fail(MR_EFILE, "%s belongs to another user", path->text);
     return 0;
 }
 
@@ -139,10 +139,10 @@ void mr_cache_for_pocl(void)
     bool good = user_cache(&own) > 0 && usable(own.text) && !mr_str_printf(&own, "/pocl");
     good = good && (access(own.text, F_OK) || access(own.text, W_OK | X_OK) == 0);
     if (!good && (pocl_folder(&ours) < 0 || setenv("POCL_CACHE_DIR", ours.text, 1)))
-        mr_log(MR_LOG_WARNING, "PoCL needs a folder for compiled kernels, and %s cannot be written: set POCL_CACHE_DIR",
+        mr_log(MR_LOG_WARNING, "PoCL needs a folder for compiled kernels, and %s is not writable: set POCL_CACHE_DIR",
                own.size ? own.text : "HOME is not set: /tmp");
     else if (!good)
-        mr_log(MR_LOG_INFO, "PoCL keeps its compiled kernels in %s", ours.text);
+        mr_log(MR_LOG_INFO, "PoCL caches its compiled kernels in %s", ours.text);
     mr_str_free(&own);
     mr_str_free(&ours);
 }
@@ -215,7 +215,7 @@ bool mr_cache_load(mr_runtime *rt, struct mr_program *p)
             good = !mr_program_launched(p, name, false);
     }
     if (!good)
-        mr_log(MR_LOG_INFO, "the cached kernel %s is damaged or from another version: it is compiled again", path.text);
+        mr_log(MR_LOG_INFO, "the cached kernel %s is damaged or from another version: compiling it again", path.text);
 
 end:
     mr_str_free(&content);
@@ -230,12 +230,12 @@ static int append_binary(const mr_runtime *rt, cl_program program, const char *n
     size_t size = 0;
     cl_int status = clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof size, &size, NULL);
     if (status || size == 0 || size > largest_entry)
-        return mr_cl_fail(status, "%s gives no binary on '%s'", name, rt->info.name);
+        return mr_cl_fail(status, "cannot get the binary of %s on '%s'", name, rt->info.name);
     unsigned char *binary = mr_alloc(size, 1);
     if (!binary)
         return MR_ENOMEM;
     status = clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL);
-    int err = status ? mr_cl_fail(status, "%s gives no binary on '%s'", name, rt->info.name)
+    int err = status ? mr_cl_fail(status, "cannot get the binary of %s on '%s'", name, rt->info.name)
                      : mr_str_append(content, binary, size);
     free(binary);
     return err;
@@ -289,7 +289,7 @@ void mr_cache_write(mr_runtime *rt)
             continue;
         if (!said &&
             mr_compiles_late(rt)) /* PoCL compiles every kernel once more for its binary: up to half a minute */
-            mr_log(MR_LOG_INFO, "keeping the compiled kernels, so that the next start is quick");
+            mr_log(MR_LOG_INFO, "caching the compiled kernels, so the next start is fast");
         said = true;
         if (write_entry(rt, p)) {
             mr_log(MR_LOG_WARNING, "compiled kernels were not cached: %s", mr_error_text());

@@ -46,10 +46,10 @@ static int parse_limit(const char *item, struct limits *limits)
         if (strncmp(item, names[i], n) || item[n] != '=')
             continue;
         if (!parse_size(item + n + 1, values[i]) || *values[i] == 0)
-            return mr_fail(MR_ENODEV, "MICRORWKV_LIMITS: '%s' is no size above 0, such as 32K, 256 or 1G", item);
+            return mr_fail(MR_ENODEV, "MICRORWKV_LIMITS: '%s' is not a size above 0, such as 32K, 256 or 1G", item);
         return 0;
     }
-    return mr_fail(MR_ENODEV, "MICRORWKV_LIMITS: '%s' is unknown; write local=32K,group=256,alloc=256M", item);
+    return mr_fail(MR_ENODEV, "MICRORWKV_LIMITS: unknown limit '%s'; write local=32K,group=256,alloc=256M", item);
 }
 
 /* The power of two from least to most that the environment names, or 0. */
@@ -71,7 +71,7 @@ static int parse_limits(struct limits *limits)
         char item[64];
         size_t n = strcspn(text, ",");
         if (n >= sizeof item)
-            return mr_fail(MR_ENODEV, "MICRORWKV_LIMITS: '%s' cannot be read; write local=32K,group=256", text);
+            return mr_fail(MR_ENODEV, "MICRORWKV_LIMITS: cannot parse '%s'; write local=32K,group=256", text);
         memcpy(item, text, n);
         item[n] = 0;
         MR_TRY(parse_limit(item, limits));
@@ -86,7 +86,7 @@ static int lower(const char *name, const char *device, size_t asked, size_t leas
     if (asked == 0)
         return 0;
     if (asked > *value || asked < least)
-        return mr_fail(MR_ENODEV, "MICRORWKV_LIMITS: %s=%zu is impossible on '%s', which allows %zu to %zu", name,
+        return mr_fail(MR_ENODEV, "MICRORWKV_LIMITS: %s=%zu is out of range for '%s', which allows %zu to %zu", name,
                        asked, device, least, *value);
     *value = asked;
     return 0;
@@ -118,7 +118,8 @@ static int apply_limits(cl_device_id device, const struct limits *limits, struct
     MR_TRY(lower("alloc", info->name, limits->alloc, LEAST_ALLOC, &info->max_alloc));
     info->lanes = limits->lanes ? limits->lanes : default_lanes(device, info);
     if ((size_t)info->lanes > info->max_group)
-        return mr_fail(MR_ENODEV, "MICRORWKV_LANES=%d is impossible on '%s': its groups have at most %zu work-items",
+        return mr_fail(MR_ENODEV,
+                       "MICRORWKV_LANES=%d is too large for '%s': its work-groups have at most %zu work-items",
                        info->lanes, info->name, info->max_group);
     cl_uint native = 0;
     clGetDeviceInfo(device, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof native, &native, NULL);
@@ -215,7 +216,7 @@ static const char *unusable(const struct mr_found_device *d)
     if (sscanf(d->info.version, "OpenCL %d.%d", &major, &minor) != 2 || major * 10 + minor < 12)
         return "it is older than OpenCL 1.2";
     if (!device_number(d->device, CL_DEVICE_AVAILABLE))
-        return "its driver says that it is not available";
+        return "its driver reports it as unavailable";
     if (!device_number(d->device, CL_DEVICE_COMPILER_AVAILABLE))
         return "its driver has no compiler";
     if (!device_number(d->device, CL_DEVICE_ENDIAN_LITTLE))
@@ -249,7 +250,7 @@ static int add_devices(cl_platform_id platform, struct mr_found_device **list, i
         fill_info(&d);
         const char *why = unusable(&d);
         if (why) {
-            mr_log(MR_LOG_INFO, "device '%s' of platform '%s' is skipped: %s", d.info.name, name, why);
+            mr_log(MR_LOG_INFO, "skipping device '%s' of platform '%s': %s", d.info.name, name, why);
             continue;
         }
         d.info.index = *count;
@@ -267,7 +268,7 @@ static int limit_all(struct mr_found_device *list, int *count)
     int kept = 0;
     for (int i = 0; i < *count; i++) {
         if (apply_limits(list[i].device, &limits, &list[i].info)) {
-            mr_log(MR_LOG_WARNING, "device %d is skipped: %s", i, mr_error_text());
+            mr_log(MR_LOG_WARNING, "skipping device %d: %s", i, mr_error_text());
             continue;
         }
         list[kept++] = list[i];

@@ -48,8 +48,8 @@ static int check_argument(const struct mr_kernel *kernel, int i, const struct mr
         return 0;
     enum mr_element dtype = arg->as.tensor->dtype;
     if ((int)dtype != (int)p->pointee)
-        return mr_fail(MR_EINVAL, "%s: argument %d '%s' is a `%s`, the tensor holds %s", kernel->name, i + 1, p->name,
-                       declared(p),
+        return mr_fail(MR_EINVAL, "%s: argument %d '%s' is a `%s`, but the tensor holds %s", kernel->name, i + 1,
+                       p->name, declared(p),
                        dtype == MR_F32   ? "floats"
                        : dtype == MR_I32 ? "integers"
                                          : mr_element_name(dtype));
@@ -81,7 +81,7 @@ static int set_argument(const struct mr_variant *variant, int i, const struct mr
     }
     cl_int status = clSetKernelArg(variant->handle, (cl_uint)i, size, value);
     if (status)
-        return mr_cl_fail(status, "%s: argument %d '%s' cannot be set", variant->kernel->name, i + 1,
+        return mr_cl_fail(status, "%s: cannot set argument %d '%s'", variant->kernel->name, i + 1,
                           variant->kernel->parameters[i].name);
     return 0;
 }
@@ -94,13 +94,13 @@ static int check_first_launch(mr_runtime *rt, struct mr_variant *variant, size_t
     cl_ulong local = 0;
     clGetKernelWorkGroupInfo(variant->handle, rt->device, CL_KERNEL_LOCAL_MEM_SIZE, sizeof local, &local, NULL);
     if (local > rt->info.local_memory)
-        return mr_fail(MR_EDEVICE, "%s: needs %llu bytes of local memory, '%s' has %zu", name,
+        return mr_fail(MR_EDEVICE, "%s: needs %llu bytes of local memory, but '%s' has %zu", name,
                        (unsigned long long)local, rt->info.name, rt->info.local_memory);
     clGetKernelWorkGroupInfo(variant->handle, rt->device, CL_KERNEL_WORK_GROUP_SIZE, sizeof largest, &largest, NULL);
     if (largest > rt->info.max_group)
         largest = rt->info.max_group;
     if (local_size < 1 || local_size > largest)
-        return mr_fail(MR_EINVAL, "%s: a group of %zu work-items; '%s' allows 1 to %zu", name, local_size,
+        return mr_fail(MR_EINVAL, "%s: a work-group of %zu work-items; '%s' allows 1 to %zu", name, local_size,
                        rt->info.name, largest);
     MR_TRY(mr_program_launched(variant->program, name, false));
     variant->local_size = local_size;
@@ -113,14 +113,16 @@ int mr_launch_args(mr_runtime *rt, const char *name, struct mr_range range, cons
     MR_TRY(mr_variant_find(rt, name, range.defines, &variant));
     const struct mr_kernel *kernel = variant->kernel;
     if (count != kernel->count)
-        return mr_fail(MR_EINVAL, "%s: %d arguments passed, the kernel has %d", name, count, kernel->count);
+        return mr_fail(MR_EINVAL, "%s: %d arguments passed, but the kernel takes %d", name, count, kernel->count);
     for (int i = 0; i < count; i++) {
         MR_TRY(check_argument(kernel, i, &args[i]));
         MR_TRY(set_argument(variant, i, &args[i]));
     }
     if (variant->local_size != range.local_size) {
         if (variant->local_size)
-            return mr_fail(MR_EINVAL, "%s: groups of %zu work-items, of %zu before: one size per kernel and device",
+            return mr_fail(MR_EINVAL,
+                           "%s: work-groups of %zu work-items, but of %zu in an earlier launch: use one size per "
+                           "kernel and device",
                            name, range.local_size, variant->local_size);
         MR_TRY(check_first_launch(rt, variant, range.local_size));
     }
@@ -128,7 +130,7 @@ int mr_launch_args(mr_runtime *rt, const char *name, struct mr_range range, cons
     for (int i = 0; i < 3; i++)
         global[i] = range.groups[i] ? range.groups[i] : 1;
     if (!mr_mul(global[0], local[0], &global[0]))
-        return mr_fail(MR_EINVAL, "%s: %zu groups are too many", name, range.groups[0]);
+        return mr_fail(MR_EINVAL, "%s: %zu work-groups are too many", name, range.groups[0]);
     if (!variant->large && (global[0] >= MR_LARGE_GRID || global[1] >= MR_LARGE_GRID || global[2] >= MR_LARGE_GRID)) {
         variant->large = true;
         MR_TRY(mr_program_launched(variant->program, name, true));
@@ -138,7 +140,7 @@ int mr_launch_args(mr_runtime *rt, const char *name, struct mr_range range, cons
     cl_int status = clEnqueueNDRangeKernel(rt->queue, variant->handle, dimensions, NULL, global, local, 0, NULL,
                                            mr_profile_slot(rt, &event));
     if (status)
-        return mr_cl_fail(status, "%s: cannot be launched with %zu x %zu x %zu groups of %zu work-items", name,
+        return mr_cl_fail(status, "%s: cannot launch %zu x %zu x %zu work-groups of %zu work-items", name,
                           global[0] / local[0], global[1], global[2], local[0]);
     return mr_queued_variant(rt, variant, event);
 }

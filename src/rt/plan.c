@@ -130,19 +130,19 @@ static int place(const mr_plan *plan, struct layout *l, struct item *item)
 int mr_plan_add(mr_plan *plan, enum mr_memory kind, mr_tensor *where, enum mr_element dtype, size_t count)
 {
     if ((int)kind < 0 || kind >= MR_MEMORY_KINDS)
-        return mr_fail(MR_EINVAL, "mr_plan_add: there is no memory of kind %d", (int)kind);
+        return mr_fail(MR_EINVAL, "mr_plan_add: unknown kind of memory %d", (int)kind);
     if (where)
         *where = (mr_tensor){0};
     if (count == 0)
         return 0;
     if (count % mr_element_block(dtype))
-        return mr_fail(MR_EINVAL, "mr_plan_add: %zu elements of %s are no whole blocks of %zu", count,
+        return mr_fail(MR_EINVAL, "mr_plan_add: %zu elements of %s are not a whole number of blocks of %zu", count,
                        mr_element_name(dtype), mr_element_block(dtype));
     if (count > largest_segment / ELEMENT || mr_element_bytes(dtype, count) > plan->limit)
-        return mr_fail(MR_ENOMEM,
-                       "a tensor of %zu elements (%s) is larger than one piece of memory, %zu elements at "
-                       "most: take smaller sizes",
-                       count, mr_memory_name(kind), plan->limit / ELEMENT);
+        return mr_fail(
+            MR_ENOMEM,
+            "a tensor of %zu elements (%s) is larger than one segment of memory, which holds %zu: choose smaller sizes",
+            count, mr_memory_name(kind), plan->limit / ELEMENT);
     if (plan->count == plan->room) {
         size_t room = plan->room ? plan->room * 2 : 64;
         struct item *grown = mr_realloc(plan->items, room, sizeof *grown);
@@ -186,17 +186,17 @@ static int check_memory(const mr_plan *plan, const mr_runtime *rt, bool force)
     const char *whose = "device";
     if (info->shares_host_memory) {
         if (total > available)
-            mr_log(MR_LOG_WARNING, "%.2f GiB are needed; '%s' reports %.2f GiB, but it shares the host's memory",
+            mr_log(MR_LOG_WARNING, "%.2f GiB are needed; '%s' reports only %.2f GiB, but it shares the host's memory",
                    (double)total / 0x1p30, info->name, (double)available / 0x1p30);
         available = mr_host_memory("");
         whose = "host";
     }
     if (total <= available)
         return 0;
-    int err = mr_fail(MR_ENOMEM,
-                      "%.2f GiB are needed, the %s has %.2f GiB left: try a smaller batch_size or "
-                      "block_size, or --force",
-                      (double)total / 0x1p30, whose, (double)available / 0x1p30);
+    int err = mr_fail(
+        MR_ENOMEM,
+        "%.2f GiB are needed, but the %s has only %.2f GiB left: try a smaller batch_size or block_size, or --force",
+        (double)total / 0x1p30, whose, (double)available / 0x1p30);
     if (!force)
         return err;
     mr_log(MR_LOG_WARNING, "%s (forced)", mr_error_text());
@@ -291,7 +291,7 @@ int mr_arena_place(const mr_arena *arena, const mr_tensor *t, int *segment, size
     struct placed wanted = {.mem = t->mem};
     const struct placed *found = bsearch(&wanted, arena->tensors, arena->tensor_count, sizeof wanted, by_mem);
     if (!t->mem || !found)
-        return mr_fail(MR_EINVAL, "the tensor is not one of this plan");
+        return mr_fail(MR_EINVAL, "the tensor does not belong to this plan");
     *segment = found->segment;
     *offset = found->offset;
     return 0;

@@ -14,7 +14,7 @@ int mr_profile_start(mr_runtime *rt)
     cl_int status;
     cl_command_queue queue = clCreateCommandQueue(rt->context, rt->device, CL_QUEUE_PROFILING_ENABLE, &status);
     if (!queue)
-        return mr_cl_fail(status, "device '%s' cannot measure the time of its kernels", rt->info.name);
+        return mr_cl_fail(status, "device '%s' cannot time its kernels", rt->info.name);
     clFinish(rt->queue);
     clReleaseCommandQueue(rt->queue);
     rt->queue = queue;

@@ -77,14 +77,14 @@ int mr_program_build(mr_runtime *rt, const char *name, const char *source, const
     cl_int status;
     *program = clCreateProgramWithSource(rt->context, 1, &source, NULL, &status);
     if (!*program)
-        return mr_cl_fail(status, "%s cannot be made a program", name);
+        return mr_cl_fail(status, "cannot create a program from %s", name);
     status = clBuildProgram(*program, 1, &rt->device, options, NULL, NULL);
     if (!status)
         return 0;
     char *log = build_log(rt, *program);
-    int err = mr_cl_fail(status, "%s cannot be compiled for '%s' with %s", name, rt->info.name, options);
+    int err = mr_cl_fail(status, "cannot compile %s for '%s' with %s", name, rt->info.name, options);
     if (log && *log) {
-        mr_log(MR_LOG_WARNING, "%s: the compiler says:\n%s", name, log);
+        mr_log(MR_LOG_WARNING, "%s: compiler output:\n%s", name, log);
         err = mr_fail(err, "%s\n%s", mr_error_text(), log);
     }
     free(log);
@@ -188,7 +188,7 @@ static int create_kernel(mr_runtime *rt, struct mr_program *p, const struct mr_k
             clReleaseKernel(*handle);
         *handle = NULL;
         if (!p->cached)
-            return mr_cl_fail(status, "%s: %s gives no kernel with %d parameters", kernel->name,
+            return mr_cl_fail(status, "%s: %s does not define this kernel with %d parameters", kernel->name,
                               rt->table->files[p->file].name, kernel->count);
         clReleaseProgram(p->handle);
         p->handle = NULL;
@@ -203,7 +203,7 @@ static int make_variant(mr_runtime *rt, const char *name, const char *defines, u
     const struct mr_kernel *kernel =
         bsearch(name, table->kernels, (size_t)table->kernel_count, sizeof *kernel, by_name);
     if (!kernel)
-        return mr_fail(MR_EINVAL, "no file of cl/ holds a kernel '%s'", name);
+        return mr_fail(MR_EINVAL, "no file in cl/ defines kernel '%s'", name);
     int err = 0;
     struct mr_variant *v = mr_alloc(1, sizeof *v);
     if (!v)

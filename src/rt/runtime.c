@@ -88,10 +88,10 @@ static int open_device(mr_runtime *rt, const struct mr_found_device *found)
     cl_int status;
     rt->context = clCreateContext(properties, 1, &rt->device, NULL, NULL, &status);
     if (!rt->context)
-        return mr_cl_fail(status, "device '%s' cannot be opened", rt->info.name);
+        return mr_cl_fail(status, "cannot open device '%s'", rt->info.name);
     rt->queue = clCreateCommandQueue(rt->context, rt->device, 0, &status);
     if (!rt->queue)
-        return mr_cl_fail(status, "device '%s' gives no command queue", rt->info.name);
+        return mr_cl_fail(status, "cannot create a command queue on device '%s'", rt->info.name);
     MR_TRY(mr_gemm_open(rt));
     return mr_cache_open(rt);
 }
@@ -184,7 +184,7 @@ int mr_flush(mr_runtime *rt)
 {
     rt->queued = 0;
     cl_int status = clFlush(rt->queue);
-    return status ? mr_cl_fail(status, "the commands of '%s' cannot be started", rt->info.name) : 0;
+    return status ? mr_cl_fail(status, "cannot flush the command queue of '%s'", rt->info.name) : 0;
 }
 
 int mr_finish(mr_runtime *rt)

@@ -94,7 +94,7 @@ static int from_list(struct list *l)
     int err = 0;
     json_object_foreach(json, text, id) {
         if (!err && !json_is_integer(id))
-            err = mr_fail(MR_EFILE, "added_tokens.json: the id of \"%.60s\" is no integer", text);
+            err = mr_fail(MR_EFILE, "added_tokens.json: the id of \"%.60s\" is not an integer", text);
         if (!err)
             err = add(l, text, json_integer_value(id), NULL, looks_special(text));
     }

@@ -19,8 +19,7 @@ int mr_bpe_find_bytes(struct mr_bpe *b)
         mr_vocab_get(&b->vocab, id, &bytes, &size);
         int32_t *place = &b->byte_id[(unsigned char)bytes[0]];
         if (size == 1 && *place >= 0)
-            return mr_fail(MR_EFILE, "the ids %d and %u stand for the same byte 0x%02x", *place, id,
-                           (unsigned char)bytes[0]);
+            return mr_fail(MR_EFILE, "ids %d and %u both mean byte 0x%02x", *place, id, (unsigned char)bytes[0]);
         if (size == 1)
             *place = (int32_t)id;
     }
@@ -62,7 +61,7 @@ static int read_vocab(struct mr_bpe *b, const json_t *vocab)
     json_object_foreach((json_t *)vocab, spelling, value) {
         bytes.size = 0;
         if (!json_is_integer(value))
-            err = mr_fail(MR_EFILE, "the id of the token \"%.60s\" is no integer", spelling);
+            err = mr_fail(MR_EFILE, "the id of token \"%.60s\" is not an integer", spelling);
         else if (!(err = mr_unspell(spelling, strlen(spelling), &bytes)))
             err = mr_vocab_set(&b->vocab, json_integer_value(value), bytes.text, bytes.size);
         if (err)
@@ -88,11 +87,11 @@ static int read_merge(const json_t *merge, struct mr_str *room, size_t *left_siz
         left = json_string_value(json_array_get(merge, 0));
         right = json_string_value(json_array_get(merge, 1));
         if (!left || !right)
-            return mr_fail(MR_EFILE, "is no pair of texts");
+            return mr_fail(MR_EFILE, "is not a pair of strings");
         *left_size = strlen(left);
     } else {
         if (!right || right == left || !right[1] || strchr(right + 1, ' '))
-            return mr_fail(MR_EFILE, "\"%.60s\" is not two tokens with a space between", left ? left : "");
+            return mr_fail(MR_EFILE, "\"%.60s\" is not two tokens separated by a space", left ? left : "");
         *left_size = (size_t)(right - left);
         right++;
     }
@@ -110,11 +109,11 @@ static int add_merge(struct mr_bpe *b, const json_t *vocab, const json_t *merge,
     const char *right = room->text + left_size + 1;
     int64_t left_id = find(vocab, room->text), right_id = find(vocab, right);
     if (left_id < 0 || right_id < 0)
-        return mr_fail(MR_EFILE, "the token \"%.60s\" is not in the vocabulary", left_id < 0 ? room->text : right);
+        return mr_fail(MR_EFILE, "token \"%.60s\" is not in the vocabulary", left_id < 0 ? room->text : right);
     memmove(room->text + left_size, right, strlen(right) + 1);
     int64_t merged = find(vocab, room->text);
     if (merged < 0)
-        return mr_fail(MR_EFILE, "what it gives, \"%.60s\", is not in the vocabulary", room->text);
+        return mr_fail(MR_EFILE, "its result \"%.60s\" is not in the vocabulary", room->text);
     return mr_bpe_add_merge(b, (uint32_t)left_id, (uint32_t)right_id, (uint32_t)merged);
 }
 
@@ -122,9 +121,9 @@ int mr_bpe_from_json(struct mr_bpe *b, const json_t *vocab, const json_t *merges
 {
     struct mr_str room = {0};
     if (!json_object_size(vocab))
-        return mr_fail(MR_EFILE, "the vocabulary is no object of tokens and ids");
+        return mr_fail(MR_EFILE, "the vocabulary is not an object of tokens and ids");
     if (!json_is_array(merges))
-        return mr_fail(MR_EFILE, "there is no list of merges");
+        return mr_fail(MR_EFILE, "the list of merges is missing");
     MR_TRY(read_vocab(b, vocab));
     MR_TRY(mr_bpe_find_bytes(b));
     int err = 0;

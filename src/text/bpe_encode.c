@@ -69,7 +69,7 @@ static int first_ids(const struct mr_bpe *b, const char *word, size_t size, uint
     for (size_t i = 0; i < size; i++) {
         int32_t of_byte = b->byte_id[(unsigned char)word[i]];
         if (of_byte < 0)
-            return mr_fail(MR_EFILE, "the vocabulary has no token for the byte 0x%02x, which stands at byte %llu",
+            return mr_fail(MR_EFILE, "the vocabulary has no token for byte 0x%02x, found at offset %llu",
                            (unsigned char)word[i], (unsigned long long)(position + i));
         id[i * stride] = (uint32_t)of_byte;
     }

@@ -22,7 +22,7 @@ struct chars {
 
 static int invalid_at(uint64_t position, unsigned char byte)
 {
-    return mr_fail(MR_EFILE, "invalid UTF-8 at byte %llu (0x%02x): char needs UTF-8, byte takes anything",
+    return mr_fail(MR_EFILE, "invalid UTF-8 at byte %llu (0x%02x): the char tokenizer needs UTF-8, byte takes anything",
                    (unsigned long long)position, byte);
 }
 
@@ -73,7 +73,7 @@ static int build(mr_tokenizer *t, const uint32_t *list, size_t count)
     if (!chars)
         return MR_ENOMEM;
     if (!count)
-        return mr_fail(MR_EFILE, "a text without a character gives no tokens");
+        return mr_fail(MR_EFILE, "an empty text has no characters to make tokens of");
     for (size_t i = 0; i < count; i++)
         chars->limit = list[i] >= chars->limit ? list[i] + 1 : chars->limit;
     chars->id = mr_alloc(chars->limit, sizeof *chars->id);
@@ -85,7 +85,7 @@ static int build(mr_tokenizer *t, const uint32_t *list, size_t count)
     for (; t->vocab_size < count; t->vocab_size++) {
         uint32_t c = list[t->vocab_size];
         if (chars->id[c] != ABSENT)
-            return mr_fail(MR_EFILE, "the tokens %d and %zu are both U+%04X", chars->id[c], t->vocab_size, c);
+            return mr_fail(MR_EFILE, "tokens %d and %zu are both U+%04X", chars->id[c], t->vocab_size, c);
         chars->token[t->vocab_size].size = (uint32_t)mr_utf8_encode(c, chars->token[t->vocab_size].bytes);
         chars->token[t->vocab_size].code_point = c;
         chars->id[c] = (int32_t)t->vocab_size;
@@ -116,7 +116,7 @@ static int char_load(mr_tokenizer *t, const json_t *json)
     for (size_t i = 0; i < count && !err; i++) {
         json_int_t c = json_is_integer(json_array_get(chars, i)) ? json_integer_value(json_array_get(chars, i)) : -1;
         if (c < 0 || c >= CODE_POINTS || (c >= 0xD800 && c < 0xE000))
-            err = mr_fail(MR_EFILE, "\"chars\"[%zu] is no code point", i);
+            err = mr_fail(MR_EFILE, "\"chars\"[%zu] is not a code point", i);
         else
             list[i] = (uint32_t)c;
     }
@@ -134,7 +134,7 @@ static int char_save(const mr_tokenizer *t, json_t *json)
     for (size_t i = 0; i < t->vocab_size && !err; i++)
         err = json_array_append_new(list, json_integer(chars->token[i].code_point));
     if (err || json_object_set(json, "chars", list))
-        err = mr_fail(MR_ENOMEM, "out of memory while the tokenizer is stored");
+        err = mr_fail(MR_ENOMEM, "out of memory while storing the tokenizer");
     json_decref(list);
     return err;
 }
@@ -162,7 +162,8 @@ static int char_encode(mr_encoder *e, const char *bytes, size_t size, bool more,
             return invalid_at(e->position + at, (unsigned char)bytes[at]);
         if (c >= chars->limit || chars->id[c] == ABSENT)
             return mr_fail(
-                MR_EFILE, "the character \"%.*s\" (U+%04X) at byte %llu is not among the %zu of the char tokenizer",
+                MR_EFILE,
+                "character \"%.*s\" (U+%04X) at byte %llu is not one of the %zu that the char tokenizer knows",
                 c < 32 ? 0 : length, bytes + at, c, (unsigned long long)(e->position + at), e->tokenizer->vocab_size);
         MR_TRY(mr_ids_append(ids, (uint32_t)chars->id[c]));
         at += (size_t)length;

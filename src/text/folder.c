@@ -70,7 +70,7 @@ static int write_json(const char *folder, const char *name, const json_t *json)
 {
     char *text = json ? json_dumps(json, JSON_ENSURE_ASCII) : NULL;
     struct mr_str file = {.text = text, .size = text ? strlen(text) : 0};
-    int err = text ? write_text(folder, name, &file) : mr_fail(MR_ENOMEM, "out of memory: %s cannot be made", name);
+    int err = text ? write_text(folder, name, &file) : mr_fail(MR_ENOMEM, "out of memory: cannot write %s", name);
     free(text);
     return err;
 }

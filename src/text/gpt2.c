@@ -35,7 +35,7 @@ static int read_merges(const char *path, json_t **merges)
             continue;
         json_t *merge = memchr(line, 0, size) ? NULL : json_stringn(line, size);
         err = merge ? mr_json_append(*merges, merge)
-                    : mr_fail(MR_EFILE, "%s: merge %zu is no valid UTF-8, or holds a zero byte", path,
+                    : mr_fail(MR_EFILE, "%s: merge %zu is not valid UTF-8 or contains a zero byte", path,
                               json_array_size(*merges) + 1);
     }
     mr_str_free(&text);

@@ -75,7 +75,7 @@ static int read_pre_tokenizer(struct mr_hf_tokenizer *j, const json_t *p, int de
     if (j->step_count == MR_JSON_STEPS)
         return mr_fail(MR_EFILE, "more than %d pre-tokenizers in a Sequence are not supported", MR_JSON_STEPS);
     if (j->step_count && !j->step[j->step_count - 1].split)
-        return mr_fail(MR_EFILE, "a pre-tokenizer behind ByteLevel is not supported");
+        return mr_fail(MR_EFILE, "a pre-tokenizer after ByteLevel is not supported");
     if (is(p, "type", "ByteLevel")) {
         struct mr_json_step *step = &j->step[j->step_count++];
         MR_TRY(mr_json_bool_or(p, "add_prefix_space", true, &step->prefix_space));

@@ -65,7 +65,7 @@ static int add(struct cluster *k, uint32_t c)
     utf8proc_ssize_t n =
         utf8proc_decompose_char((utf8proc_int32_t)c, k->c + k->count, LONGEST_DECOMPOSITION, options, &boundclass);
     if (n < 0 || n > LONGEST_DECOMPOSITION)
-        return mr_fail(MR_EFILE, "U+%04X cannot be decomposed", c);
+        return mr_fail(MR_EFILE, "cannot decompose U+%04X", c);
     k->count += (size_t)n;
     return 0;
 }
@@ -118,7 +118,7 @@ static int flush(struct cluster *k, struct mr_str *out)
     MR_TRY(order(k));
     utf8proc_ssize_t n = utf8proc_normalize_utf32(k->c, (utf8proc_ssize_t)k->count, options);
     if (n < 0)
-        return mr_fail(MR_ENOMEM, "text cannot be normalised: %s", utf8proc_errmsg(n));
+        return mr_fail(MR_ENOMEM, "cannot normalise text: %s", utf8proc_errmsg(n));
     for (utf8proc_ssize_t i = 0; i < n; i++)
         MR_TRY(mr_str_append(out, text, (size_t)mr_utf8_encode((uint32_t)k->c[i], text)));
     k->count = 0;

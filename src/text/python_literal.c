@@ -51,10 +51,10 @@ static int read_escape(const char **at, const char *end, bool is_bytes, uint32_t
         for (int i = 0; i < 2 && *at < end && **at >= '0' && **at <= '7'; i++)
             *value = *value << 3 | (uint32_t)(*(*at)++ - '0');
         if (*value > (is_bytes ? 0xFFu : 0x1FFu))
-            return mr_fail(MR_EFILE, "an octal escape is no byte");
+            return mr_fail(MR_EFILE, "an octal escape is larger than a byte");
         return 0;
     }
-    return mr_fail(MR_EFILE, "the escape \\%c is not known", c >= ' ' && c <= '~' ? c : '?');
+    return mr_fail(MR_EFILE, "unknown escape \\%c", c >= ' ' && c <= '~' ? c : '?');
 }
 
 static int append_escape(const char **at, const char *end, bool is_bytes, struct mr_str *bytes)
@@ -67,7 +67,7 @@ static int append_escape(const char **at, const char *end, bool is_bytes, struct
         return mr_str_append(bytes, text, 1);
     }
     if (value > 0x10FFFF || (value >= 0xD800 && value < 0xE000))
-        return mr_fail(MR_EFILE, "an escape stands for no character");
+        return mr_fail(MR_EFILE, "an escape is not a valid character");
     return mr_str_append(bytes, text, (size_t)mr_utf8_encode(value, text));
 }
 
@@ -78,7 +78,7 @@ int mr_python_literal(const char *literal, size_t size, struct mr_str *bytes)
     at += is_bytes;
     char quote = at < end ? *at++ : 0;
     if (quote != '\'' && quote != '"')
-        return mr_fail(MR_EFILE, "a string in quotes is expected");
+        return mr_fail(MR_EFILE, "expected a string in quotes");
     while (at < end && *at != quote) {
         uint32_t c;
         if (*at == '\\') {
@@ -88,11 +88,11 @@ int mr_python_literal(const char *literal, size_t size, struct mr_str *bytes)
         }
         int length = mr_utf8_decode(at, (size_t)(end - at), &c);
         if (length <= 0 || (is_bytes && length > 1))
-            return mr_fail(MR_EFILE, is_bytes ? "a bytes literal holds more than ASCII" : "invalid UTF-8");
+            return mr_fail(MR_EFILE, is_bytes ? "a bytes literal contains non-ASCII characters" : "invalid UTF-8");
         MR_TRY(mr_str_append(bytes, at, (size_t)length));
         at += length;
     }
     if (at == end)
         return mr_fail(MR_EFILE, "the closing quote is missing");
-    return at + 1 == end ? 0 : mr_fail(MR_EFILE, "something follows the closing quote");
+    return at + 1 == end ? 0 : mr_fail(MR_EFILE, "unexpected text after the closing quote");
 }

@@ -67,7 +67,7 @@ int mr_split_open(mr_split **out, const char *pattern, size_t size, bool literal
     char what[128] = "";
     *out = NULL;
     if (!size || size > LONGEST_PATTERN)
-        return mr_fail(MR_EFILE, "a pattern of %zu bytes", size);
+        return mr_fail(MR_EFILE, "a pattern of %zu bytes is too long", size);
     asks = literal ? mr_str_append(&text, pattern, size) : translate(pattern, size, &text);
     if (asks < 0 || !(s = mr_alloc(1, sizeof *s))) {
         mr_str_free(&text);
@@ -78,12 +78,12 @@ int mr_split_open(mr_split **out, const char *pattern, size_t size, bool literal
     mr_str_free(&text);
     if (!s->code) {
         pcre2_get_error_message(code, (PCRE2_UCHAR *)what, sizeof what);
-        err = mr_fail(MR_EFILE, "the pattern \"%.*s\" is wrong: %s", (int)size, pattern, what);
+        err = mr_fail(MR_EFILE, "invalid pattern \"%.*s\": %s", (int)size, pattern, what);
     } else {
         pcre2_pattern_info(s->code, PCRE2_INFO_MAXLOOKBEHIND, &behind);
         if (behind || asks)
-            err = mr_fail(MR_EFILE, "the pattern \"%.*s\" looks back or for the text's start: that is not supported",
-                          (int)size, pattern);
+            err = mr_fail(MR_EFILE, "pattern \"%.*s\" uses lookbehind or an anchor, which is not supported", (int)size,
+                          pattern);
     }
     if (err) {
         mr_split_close(s);
@@ -164,9 +164,9 @@ static int split_valid(const mr_split *s, mr_split_room *room, const char *bytes
         } else if (code < 0) {
             char what[128] = "";
             pcre2_get_error_message(code, (PCRE2_UCHAR *)what, sizeof what);
-            return mr_fail(MR_EFILE, "the pattern cannot be matched: %s", what);
+            return mr_fail(MR_EFILE, "cannot match the pattern: %s", what);
         } else if (found[0] < at || found[1] <= found[0]) { /* \K in a lookahead, for one */
-            return mr_fail(MR_EFILE, "the pattern finds an impossible place");
+            return mr_fail(MR_EFILE, "the pattern matched outside the text");
         } else {
             size_t from = at, start = found[0];
             at = found[1]; /* before the piece, which may be matched with another pattern */

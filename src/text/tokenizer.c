@@ -27,7 +27,7 @@ static const struct mr_tokenizer_kind *find_kind(const char *name, size_t size)
         names[i] = kinds[i]->name;
     memcpy(given, name, size < sizeof given ? size : sizeof given - 1);
     given[size < sizeof given ? size : sizeof given - 1] = 0;
-    mr_fail(MR_EINVAL, "there is no tokenizer \"%s\": did you mean %s?", given, mr_nearest(given, names, KIND_COUNT));
+    mr_fail(MR_EINVAL, "unknown tokenizer \"%s\": did you mean %s?", given, mr_nearest(given, names, KIND_COUNT));
     return NULL;
 }
 
@@ -63,11 +63,12 @@ int mr_tokenizer_open(mr_tokenizer **out, const char *spec)
     if (!kind)
         return MR_EINVAL;
     if (!kind->open)
-        return mr_fail(MR_EINVAL, "the tokenizer \"%s\" is made from a text: it cannot be opened by its name", spec);
+        return mr_fail(MR_EINVAL, "tokenizer \"%s\" is built from a text by prepare: it cannot be opened by name",
+                       spec);
     if (!kind->argument && colon)
-        return mr_fail(MR_EINVAL, "the tokenizer \"%s\": %s takes no argument", spec, kind->name);
+        return mr_fail(MR_EINVAL, "tokenizer \"%s\": %s takes no argument", spec, kind->name);
     if (kind->argument && (!colon || !colon[1]))
-        return mr_fail(MR_EINVAL, "the tokenizer \"%s\" needs a place: %s:%s", spec, kind->name, kind->argument);
+        return mr_fail(MR_EINVAL, "tokenizer \"%s\" needs a path: %s:%s", spec, kind->name, kind->argument);
     MR_TRY(new_tokenizer(&t, kind));
     int err = kind->open(t, colon ? colon + 1 : NULL);
     if (!err)
@@ -106,7 +107,7 @@ json_t *mr_tokenizer_to_json(const mr_tokenizer *t)
 {
     json_t *json = json_pack("{s:s}", "kind", t->kind->name);
     if (!json) {
-        mr_fail(MR_ENOMEM, "out of memory while the tokenizer is stored");
+        mr_fail(MR_ENOMEM, "out of memory while storing the tokenizer");
         return NULL;
     }
     if (t->kind->save(t, json) < 0) {
@@ -152,7 +153,7 @@ int mr_tokenizer_fingerprint(const mr_tokenizer *t, uint64_t *hash)
     char *text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(json);
     if (!text)
-        return mr_fail(MR_ENOMEM, "out of memory while the tokenizer is hashed");
+        return mr_fail(MR_ENOMEM, "out of memory while hashing the tokenizer");
     *hash = XXH64(text, strlen(text), 0);
     free(text);
     return 0;
@@ -170,7 +171,7 @@ bool mr_tokenizer_equal(const mr_tokenizer *a, const mr_tokenizer *b)
 int mr_tokenizer_decode(const mr_tokenizer *t, uint32_t id, const char **bytes, size_t *size)
 {
     if (id >= t->vocab_size)
-        return mr_fail(MR_EFILE, "the token %u is outside the vocabulary of %s (%zu tokens)", id, t->kind->name,
+        return mr_fail(MR_EFILE, "token %u is outside the vocabulary of %s (%zu tokens)", id, t->kind->name,
                        t->vocab_size);
     t->kind->decode(t, id, bytes, size);
     return 0;
@@ -193,7 +194,7 @@ int mr_tokenizer_add_special(mr_tokenizer *t, const char *text, size_t size, uin
 int mr_tokenizer_keep_source(mr_tokenizer *t, const json_t *object)
 {
     t->source = json_dumps(object, JSON_COMPACT);
-    return t->source ? 0 : mr_fail(MR_ENOMEM, "out of memory while the tokenizer is kept");
+    return t->source ? 0 : mr_fail(MR_ENOMEM, "out of memory while storing the tokenizer");
 }
 
 int mr_tokenizer_save_source(const mr_tokenizer *t, json_t *json)
@@ -201,7 +202,7 @@ int mr_tokenizer_save_source(const mr_tokenizer *t, json_t *json)
     json_t *object = json_loads(t->source, 0, NULL);
     int err = object && !json_object_update(json, object)
                   ? 0
-                  : mr_fail(MR_ENOMEM, "out of memory while the tokenizer is stored");
+                  : mr_fail(MR_ENOMEM, "out of memory while storing the tokenizer");
     json_decref(object);
     return err;
 }

@@ -31,7 +31,7 @@ int mr_bpe_trainer_open(mr_bpe_trainer **out, int64_t size)
     if (size < MR_BPE_SMALLEST || size > MR_BPE_LARGEST)
         return mr_fail(
             MR_EINVAL,
-            "a trained tokenizer has %d to %d tokens, not %lld: the 256 bytes and <|endoftext|> are among them",
+            "a trained tokenizer has %d to %d tokens, not %lld: they include the 256 bytes and <|endoftext|>",
             MR_BPE_SMALLEST, MR_BPE_LARGEST, (long long)size);
     mr_bpe_trainer *t = mr_alloc(1, sizeof *t);
     if (!t)

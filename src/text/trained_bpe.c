@@ -28,9 +28,9 @@ static int add_merge(struct mr_bpe *b, uint64_t left, uint64_t right)
     struct mr_str merged = {0};
     uint32_t id = (uint32_t)b->vocab.size;
     if (left >= id || right >= id)
-        return mr_fail(MR_EFILE, "the token %llu is not there yet", (unsigned long long)(left >= id ? left : right));
+        return mr_fail(MR_EFILE, "token %llu is not defined yet", (unsigned long long)(left >= id ? left : right));
     if (mr_pairs_get(&b->merges, mr_pair((uint32_t)left, (uint32_t)right)) != MR_NO_PAIR)
-        return mr_fail(MR_EFILE, "the pair %llu %llu was merged before", (unsigned long long)left,
+        return mr_fail(MR_EFILE, "the pair %llu %llu is already merged", (unsigned long long)left,
                        (unsigned long long)right);
     int err = 0;
     for (int i = 0; i < 2 && !err; i++) {
@@ -40,7 +40,7 @@ static int add_merge(struct mr_bpe *b, uint64_t left, uint64_t right)
         err = mr_str_append(&merged, bytes, size);
     }
     if (!err && merged.size > LONGEST_TOKEN)
-        err = mr_fail(MR_EFILE, "it gives a token of more than %d bytes", LONGEST_TOKEN);
+        err = mr_fail(MR_EFILE, "it makes a token of more than %d bytes", LONGEST_TOKEN);
     if (!err)
         err = mr_vocab_set(&b->vocab, id, merged.text, merged.size);
     mr_str_free(&merged);
@@ -63,10 +63,10 @@ static int bpe_load(mr_tokenizer *t, const json_t *json)
     int64_t format, end;
     MR_TRY(mr_json_string(json, "kind", &kind));
     if (strcmp(kind, "bpe"))
-        return mr_fail(MR_EFILE, "it is of the kind \"%s\", not \"bpe\"", kind);
+        return mr_fail(MR_EFILE, "its kind is \"%s\", not \"bpe\"", kind);
     MR_TRY(mr_json_int(json, "format", 1, INT64_MAX, &format));
     if (format > FORMAT)
-        return mr_fail(MR_EFILE, "its format %lld is newer than this program knows (%d)", (long long)format, FORMAT);
+        return mr_fail(MR_EFILE, "its format %lld is newer than this program supports (%d)", (long long)format, FORMAT);
     MR_TRY(mr_json_array(json, "merges", &merges));
     MR_TRY(mr_json_int(json, "end", 0, INT64_MAX, &end));
     MR_TRY(begin(t));
@@ -75,14 +75,14 @@ static int bpe_load(mr_tokenizer *t, const json_t *json)
         unsigned long long left, right;
         char behind;
         if (!text || text[strspn(text, "0123456789 ")] || sscanf(text, "%9llu %9llu%c", &left, &right, &behind) != 2)
-            return mr_fail(MR_EFILE, "merge %zu is not two ids with a space between", i + 1);
+            return mr_fail(MR_EFILE, "merge %zu is not two ids separated by a space", i + 1);
         int err = add_merge(t->data, left, right);
         if (err < 0)
             return mr_fail_in(err, "merge %zu", i + 1);
     }
     MR_TRY(finish(t));
     return end == t->end ? 0
-                         : mr_fail(MR_EFILE, "\"end\" is %lld, behind %zu merges it must be %lld", (long long)end,
+                         : mr_fail(MR_EFILE, "\"end\" is %lld, but after %zu merges it must be %lld", (long long)end,
                                    json_array_size(merges), (long long)t->end);
 }
 

@@ -28,7 +28,7 @@ static int add_node(struct mr_trie *t, struct range **ranges, size_t *capacity, 
         size_t more = *capacity ? *capacity * 2 : 1024;
         void *grown;
         if (more > UINT32_MAX)
-            return mr_fail(MR_EFILE, "the tokens together are too long");
+            return mr_fail(MR_EFILE, "the tokens are too long in total");
         if (!(grown = mr_realloc(t->byte, more, sizeof *t->byte)))
             return MR_ENOMEM;
         t->byte = grown;
@@ -61,7 +61,7 @@ static int add_label(struct mr_trie *t, const struct mr_trie_entry *entries, str
     while (same < most && a->bytes[same] == b->bytes[same])
         same++;
     if (t->labels.size + (same - r->depth) > UINT32_MAX)
-        return mr_fail(MR_EFILE, "the tokens together are too long");
+        return mr_fail(MR_EFILE, "the tokens are too long in total");
     t->label[node] = (struct mr_trie_label){(uint32_t)t->labels.size, (uint32_t)(same - r->depth)};
     MR_TRY(mr_str_append(&t->labels, a->bytes + r->depth, same - r->depth));
     r->depth = same;
@@ -78,8 +78,8 @@ static int add_children(struct mr_trie *t, const struct mr_trie_entry *entries, 
     if (r.from < r.to && entries[r.from].size == r.depth) {
         t->id[node] = entries[r.from++].id;
         if (r.from < r.to && entries[r.from].size == r.depth)
-            return mr_fail(MR_EFILE, "the ids %u and %u stand for the same text \"%.*s\"", t->id[node],
-                           entries[r.from].id, (int)(r.depth < 40 ? r.depth : 40), entries[r.from].bytes);
+            return mr_fail(MR_EFILE, "ids %u and %u have the same text \"%.*s\"", t->id[node], entries[r.from].id,
+                           (int)(r.depth < 40 ? r.depth : 40), entries[r.from].bytes);
     }
     while (r.from < r.to) {
         char byte = entries[r.from].bytes[r.depth];
@@ -100,7 +100,7 @@ int mr_trie_build(struct mr_trie *t, struct mr_trie_entry *entries, size_t count
     if (!count)
         return 0;
     qsort(entries, count, sizeof *entries, by_bytes);
-    int err = entries[0].size ? 0 : mr_fail(MR_EFILE, "the text of the token %u is empty", entries[0].id);
+    int err = entries[0].size ? 0 : mr_fail(MR_EFILE, "the text of token %u is empty", entries[0].id);
     if (!err)
         err = add_node(t, &ranges, &capacity, (struct range){0, count, 0}, 0);
     for (size_t node = 0; node < t->count && !err; node++)

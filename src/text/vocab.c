@@ -15,9 +15,9 @@ int mr_vocab_set(struct mr_vocab *v, int64_t id, const char *bytes, size_t size)
 {
     size_t end;
     if (id < 0 || id >= MR_LARGEST_VOCAB)
-        return mr_fail(MR_EFILE, "the token id %lld is not from 0 to %d", (long long)id, MR_LARGEST_VOCAB - 1);
+        return mr_fail(MR_EFILE, "token id %lld is not between 0 and %d", (long long)id, MR_LARGEST_VOCAB - 1);
     if (!size)
-        return mr_fail(MR_EFILE, "the token %lld is empty", (long long)id);
+        return mr_fail(MR_EFILE, "token %lld is empty", (long long)id);
     size_t before = v->capacity;
     MR_TRY(mr_grow(&v->token, &v->capacity, (size_t)id + 1, sizeof *v->token));
     if (v->capacity > before)
@@ -28,11 +28,11 @@ int mr_vocab_set(struct mr_vocab *v, int64_t id, const char *bytes, size_t size)
         mr_vocab_get(v, (uint32_t)id, &old, &old_size);
         if (old_size == size && !memcmp(old, bytes, size))
             return 0;
-        return mr_fail(MR_EFILE, "the id %lld is given twice: to \"%.*s\" and to \"%.*s\"", (long long)id,
+        return mr_fail(MR_EFILE, "duplicate id %lld: \"%.*s\" and \"%.*s\"", (long long)id,
                        (int)(old_size < 40 ? old_size : 40), old, (int)(size < 40 ? size : 40), bytes);
     }
     if (!mr_add(v->bytes.size, size, &end) || end > MOST_BYTES)
-        return mr_fail(MR_EFILE, "the tokens together have more than 256 MiB");
+        return mr_fail(MR_EFILE, "the tokens take more than 256 MiB in total");
     v->token[id].at = (uint32_t)v->bytes.size;
     v->token[id].size = (uint32_t)size;
     v->size = (size_t)id + 1 > v->size ? (size_t)id + 1 : v->size;
@@ -133,20 +133,20 @@ json_t *mr_vocab_to_json(const struct mr_vocab *v)
     if (!err)
         return list;
     json_decref(list);
-    mr_fail(MR_ENOMEM, "out of memory while the tokenizer is stored");
+    mr_fail(MR_ENOMEM, "out of memory while storing the tokenizer");
     return NULL;
 }
 
 int mr_vocab_from_json(struct mr_vocab *v, const json_t *list)
 {
     struct mr_str bytes = {0};
-    int err = json_array_size(list) ? 0 : mr_fail(MR_EFILE, "\"vocab\" is no list of tokens");
+    int err = json_array_size(list) ? 0 : mr_fail(MR_EFILE, "\"vocab\" is not a list of tokens");
     for (size_t id = 0; id < json_array_size(list) && !err; id++) {
         const json_t *token = json_array_get(list, id);
         if (json_is_null(token))
             continue;
         if (!json_is_string(token)) {
-            err = mr_fail(MR_EFILE, "\"vocab\"[%zu] is neither text nor null", id);
+            err = mr_fail(MR_EFILE, "\"vocab\"[%zu] is neither a string nor null", id);
             break;
         }
         bytes.size = 0;

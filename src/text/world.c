@@ -39,16 +39,16 @@ static int read_line(struct mr_vocab *v, const char *line, size_t size, struct m
 {
     const char *first = memchr(line, ' ', size), *last = memrchr(line, ' ', size);
     if (!first || first == last)
-        return mr_fail(MR_EFILE, "an id, a string and its size are expected");
+        return mr_fail(MR_EFILE, "expected an id, a string and its size");
     int64_t id = number(line, (size_t)(first - line)), length = number(last + 1, (size_t)(line + size - last - 1));
     if (id < 0 || length < 0)
-        return mr_fail(MR_EFILE, "the %s is no number", id < 0 ? "id" : "size");
+        return mr_fail(MR_EFILE, "the %s is not a number", id < 0 ? "id" : "size");
     bytes->size = 0;
     MR_TRY(mr_python_literal(first + 1, (size_t)(last - first - 1), bytes));
     if ((int64_t)bytes->size != length)
-        return mr_fail(MR_EFILE, "the string has %zu bytes, the line says %lld", bytes->size, (long long)length);
+        return mr_fail(MR_EFILE, "the string has %zu bytes, but the line says %lld", bytes->size, (long long)length);
     if (id < (int64_t)v->size && v->token[id].size)
-        return mr_fail(MR_EFILE, "the id %lld was there before", (long long)id);
+        return mr_fail(MR_EFILE, "duplicate id %lld", (long long)id);
     return mr_vocab_set(v, id, bytes->text, bytes->size);
 }
 
@@ -56,7 +56,7 @@ static int finish(mr_tokenizer *t)
 {
     struct world *w = t->data;
     if (!w->vocab.size)
-        return mr_fail(MR_EFILE, "there are no tokens in it");
+        return mr_fail(MR_EFILE, "it contains no tokens");
     t->vocab_size = w->vocab.size;
     MR_TRY(mr_vocab_trie(&w->vocab, &w->trie));
     if (w->vocab.token[0].size)
@@ -126,7 +126,7 @@ static int world_encode(mr_encoder *e, const char *bytes, size_t size, bool more
         if (open && more)
             break;
         if (!n)
-            return mr_fail(MR_EFILE, "the vocabulary has no token for the byte 0x%02x at byte %llu",
+            return mr_fail(MR_EFILE, "the vocabulary has no token for byte 0x%02x, found at offset %llu",
                            (unsigned char)bytes[at], (unsigned long long)(e->position + at));
         MR_TRY(mr_ids_append(ids, id));
         at += n;

@@ -110,7 +110,7 @@ fail:
     mr_tensor_writer_abort(writer);
     json_decref(head);
     free_listing(&list);
-    return err ? mr_fail_in(err, "the checkpoint was not saved (the previous one is intact)") : 0;
+    return err ? mr_fail_in(err, "the checkpoint was not saved; the previous one is intact") : 0;
 }
 
 int mr_trainer_resume(mr_trainer *t, const json_t *training)
@@ -124,7 +124,7 @@ int mr_trainer_resume(mr_trainer *t, const json_t *training)
     MR_TRY(mr_json_number(training, "best_val_loss", &t->best_val_loss));
     MR_TRY(mr_json_bool_or(training, "weights_only", false, &weights_only));
     if (weights_only)
-        return mr_fail(MR_EFILE, "it holds weights only, without the optimizer's state: resume from ckpt.mrw");
+        return mr_fail(MR_EFILE, "it holds weights only, no optimizer state: resume from ckpt.mrw");
     t->iter = iter;
     t->micro_step = (uint64_t)micro_step;
     t->optimizer_steps = steps;
@@ -135,7 +135,7 @@ int mr_trainer_resume(mr_trainer *t, const json_t *training)
     MR_TRY(mr_json_string_or(training, "gemm_table", table, &saved));
     if (strcmp(saved, table) != 0)
         mr_log(MR_LOG_WARNING,
-               "the run was saved with another GEMM table or device: results may differ in the last bits");
+               "the run was saved with a different GEMM table or device: results may differ in the last bits");
     return 0;
 }
 
@@ -173,7 +173,7 @@ int mr_trainer_log_open(mr_trainer *t)
     }
     MR_GO(mr_file_write(path, kept.text ? kept.text : "", kept.size));
     if (!(t->log = fopen(path, "a")))
-        err = mr_fail(MR_EFILE, "%s cannot be written: %s", path, strerror(errno));
+        err = mr_fail(MR_EFILE, "cannot write %s: %s", path, strerror(errno));
 fail:
     mr_str_free(&old);
     mr_str_free(&kept);
@@ -185,8 +185,8 @@ int mr_trainer_log(mr_trainer *t, json_t *line)
     char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(line);
     if (!text)
-        return mr_fail(MR_ENOMEM, "out of memory for a line of the log");
+        return mr_fail(MR_ENOMEM, "out of memory for a log line");
     bool failed = t->log && (fprintf(t->log, "%s\n", text) < 0 || fflush(t->log) != 0);
     free(text);
-    return failed ? mr_fail(MR_EFILE, "%s/log.jsonl cannot be written: %s", t->cfg->out_dir, strerror(errno)) : 0;
+    return failed ? mr_fail(MR_EFILE, "cannot write %s/log.jsonl: %s", t->cfg->out_dir, strerror(errno)) : 0;
 }

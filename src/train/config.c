@@ -59,7 +59,7 @@ static int set_model_key(struct mr_train_config *cfg, const char *name, json_t *
     mr_config_defaults(&trial, MR_MICRORWKV);
     int err = mr_config_set(&trial, name, none ? none : value, &known);
     if (!err && json_object_set(cfg->model, name, none ? none : value))
-        err = mr_fail(MR_ENOMEM, "out of memory while %s is set", name);
+        err = mr_fail(MR_ENOMEM, "out of memory while setting %s", name);
     json_decref(none);
     return err;
 }
@@ -74,7 +74,7 @@ static int set(struct mr_train_config *cfg, const char *name, json_t *value)
         MR_TRY(mr_train_key_set(cfg, k, value));
     if (of_model)
         MR_TRY(set_model_key(cfg, name, value));
-    return json_object_set(cfg->given, name, value) ? mr_fail(MR_ENOMEM, "out of memory while %s is set", name) : 0;
+    return json_object_set(cfg->given, name, value) ? mr_fail(MR_ENOMEM, "out of memory while setting %s", name) : 0;
 }
 
 int mr_train_config_recall(struct mr_train_config *cfg, json_t *given)
@@ -218,7 +218,7 @@ static int read_assignment(struct reader *r, const char *name)
     if (!err)
         err = set(r->cfg, name, value);
     if (!err && json_object_set(r->values, name, value))
-        err = mr_fail(MR_ENOMEM, "out of memory while %s is set", name);
+        err = mr_fail(MR_ENOMEM, "out of memory while setting %s", name);
     json_decref(value);
     return err;
 }
@@ -254,7 +254,7 @@ static int read_statement(struct reader *r)
 static int read_text(struct mr_train_config *cfg, const char *text, const char *path)
 {
     struct reader r = {.e = {.text = text, .line = 1, .lookup = lookup}, .cfg = cfg, .values = json_object()};
-    int err = r.values ? 0 : mr_fail(MR_ENOMEM, "out of memory while %s is read", path);
+    int err = r.values ? 0 : mr_fail(MR_ENOMEM, "out of memory while reading %s", path);
     r.e.context = &r;
     if (strncmp(text, "\xEF\xBB\xBF", 3) == 0)
         r.e.at = 3;

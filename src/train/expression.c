@@ -156,7 +156,7 @@ static int read_number(struct mr_expression *e, json_t **value)
     if (real || fabs(x) > 9e18)
         return real_value(x, value);
     *value = json_integer(strtoll(digits, NULL, 10));
-    return *value ? 0 : mr_fail(MR_ENOMEM, "out of memory while a number is read");
+    return *value ? 0 : mr_fail(MR_ENOMEM, "out of memory while reading a number");
 }
 
 static int read_name(struct mr_expression *e, json_t **value)
@@ -179,10 +179,10 @@ static int read_name(struct mr_expression *e, json_t **value)
     } else {
         const json_t *known = e->lookup ? e->lookup(e->context, name) : NULL;
         if (!known)
-            return mr_fail(MR_EINVAL, "\"%s\" is neither a value nor a key that has one", name);
+            return mr_fail(MR_EINVAL, "\"%s\" is neither a value nor a key with a value", name);
         *value = json_deep_copy(known);
     }
-    return *value ? 0 : mr_fail(MR_ENOMEM, "out of memory while a value is read");
+    return *value ? 0 : mr_fail(MR_ENOMEM, "out of memory while reading a value");
 }
 
 static int read_atom(struct mr_expression *e, json_t **value)
@@ -238,9 +238,9 @@ static int compute(char op, const json_t *a, const json_t *b, json_t **value)
 {
     if (op == '+' && json_is_string(a) && json_is_string(b)) {
         if (json_string_length(a) + json_string_length(b) > LONGEST_SUM) /* a = a + a, line after line */
-            return mr_fail(MR_EINVAL, "joined strings are longer than %d bytes", LONGEST_SUM);
+            return mr_fail(MR_EINVAL, "the joined strings are longer than %d bytes", LONGEST_SUM);
         *value = json_sprintf("%s%s", json_string_value(a), json_string_value(b));
-        return *value ? 0 : mr_fail(MR_ENOMEM, "out of memory while strings are joined");
+        return *value ? 0 : mr_fail(MR_ENOMEM, "out of memory while joining strings");
     }
     if (!(is_whole(a) || json_is_real(a)) || !(is_whole(b) || json_is_real(b)))
         return mr_fail(MR_EINVAL, "%c works on numbers only", op == 'd' ? '/' : op == '^' ? '*' : op);
@@ -258,7 +258,7 @@ static int compute(char op, const json_t *a, const json_t *b, json_t **value)
     if (!exact || fabs(result) > 9e15)
         return real_value(result, value);
     *value = json_integer((json_int_t)result);
-    return *value ? 0 : mr_fail(MR_ENOMEM, "out of memory while a value is computed");
+    return *value ? 0 : mr_fail(MR_ENOMEM, "out of memory while computing a value");
 }
 
 /* *value = *value op what `read` reads next. */

@@ -57,7 +57,7 @@ int mr_trainer_not_finite(mr_trainer *t, const char *format, ...)
         snprintf(kept, sizeof kept, "the last good state is iteration %lld, saved in %s", (long long)t->saved,
                  t->cfg->out_dir);
     else
-        snprintf(kept, sizeof kept, "no state of this run was saved yet");
+        snprintf(kept, sizeof kept, "nothing has been saved in this run yet");
     return mr_fail(MR_ENUMERIC,
                    "iteration %lld: %s; the first tensor that is not finite: %s; %s. Try a smaller learning_rate or "
                    "grad_clip",

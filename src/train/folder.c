@@ -46,7 +46,7 @@ static int numbers_in(const char *folder, int64_t iter, int64_t **numbers, size_
     size_t room = 0;
     DIR *dir = opendir(folder);
     if (!dir)
-        return mr_fail(MR_EFILE, "%s cannot be read: %s", folder, strerror(errno));
+        return mr_fail(MR_EFILE, "cannot read %s: %s", folder, strerror(errno));
     int err = 0;
     for (struct dirent *entry; !err && (entry = readdir(dir));) {
         int64_t n = number_of(entry->d_name);
@@ -80,10 +80,10 @@ static int check_files(const char *folder)
     struct stat st;
     for (int i = 0; i < RUN_FILES; i++)
         if (there(folder, run_files[i], &st) && !S_ISREG(st.st_mode))
-            return mr_fail(MR_EFILE,
-                           "%s/%s is %s, and a file of that name is to be written: move it away, or choose "
-                           "another out_dir",
-                           folder, run_files[i], S_ISDIR(st.st_mode) ? "a folder" : "not a regular file");
+            return mr_fail(
+                MR_EFILE,
+                "%s/%s is %s, but training writes a file of that name: move it away or choose another out_dir", folder,
+                run_files[i], S_ISDIR(st.st_mode) ? "a folder" : "not a regular file");
     return 0;
 }
 
@@ -104,7 +104,7 @@ int mr_run_folder_open(struct mr_run_folder *f, const struct mr_train_config *cf
     f->continues = goes_on(cfg);
     if (f->continues && cfg->overwrite)
         return mr_fail(MR_EINVAL,
-                       "overwrite=True begins a new run, init_from=%s continues the old one: give one of them",
+                       "overwrite=True starts a new run, init_from=%s continues the old one: use one or the other",
                        cfg->init_from);
     if (f->continues && f->made)
         return 0; /* reading the checkpoint says that there is none */
@@ -133,13 +133,11 @@ static int move_aside(const char *folder, struct mr_str *aside)
     char real[PATH_MAX], here[PATH_MAX];
     struct stat st;
     if (!realpath(folder, real))
-        return mr_fail(MR_EFILE, "%s cannot be found: %s", folder, strerror(errno));
+        return mr_fail(MR_EFILE, "cannot find %s: %s", folder, strerror(errno));
     if (there(folder, "train.bin", &st))
-        return mr_fail(MR_EFILE, "%s holds a data set too, so that it is not moved aside: choose another out_dir",
-                       folder);
+        return mr_fail(MR_EFILE, "%s also holds a data set, so it is not moved aside: choose another out_dir", folder);
     if (getcwd(here, sizeof here) && within(here, real))
-        return mr_fail(MR_EFILE, "%s is the working folder, so that it is not moved aside: choose another out_dir",
-                       folder);
+        return mr_fail(MR_EFILE, "%s is the working folder, so it is not moved aside: choose another out_dir", folder);
     for (int i = 1;; i++) {
         aside->size = 0;
         MR_TRY(i == 1 ? mr_str_printf(aside, "%s.old", real) : mr_str_printf(aside, "%s.old%d", real, i));
@@ -147,10 +145,10 @@ static int move_aside(const char *folder, struct mr_str *aside)
             break;
     }
     if (stat(real, &st) || rename(real, aside->text))
-        return mr_fail(MR_EFILE, "%s cannot be moved to %s: %s; choose another out_dir", folder, aside->text,
+        return mr_fail(MR_EFILE, "cannot move %s to %s: %s; choose another out_dir", folder, aside->text,
                        strerror(errno));
     /* by its real path: `folder` may be a symbolic link, which stays */
-    return mkdir(real, st.st_mode & 07777) ? mr_fail(MR_EFILE, "%s cannot be made: %s", real, strerror(errno)) : 0;
+    return mkdir(real, st.st_mode & 07777) ? mr_fail(MR_EFILE, "cannot create %s: %s", real, strerror(errno)) : 0;
 }
 
 /* The log of a run that was killed before its first save. */
@@ -158,7 +156,7 @@ static int remove_log(const char *folder)
 {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/log.jsonl", folder);
-    return unlink(path) && errno != ENOENT ? mr_fail(MR_EFILE, "%s cannot be removed: %s", path, strerror(errno)) : 0;
+    return unlink(path) && errno != ENOENT ? mr_fail(MR_EFILE, "cannot remove %s: %s", path, strerror(errno)) : 0;
 }
 
 int mr_run_folder_begin(struct mr_run_folder *f)
@@ -173,7 +171,7 @@ int mr_run_folder_begin(struct mr_run_folder *f)
         return remove_log(folder);
     MR_GO(move_aside(folder, &aside));
     f->made = true;
-    mr_log(MR_LOG_INFO, "the run that was in %s is now in %s", folder, aside.text);
+    mr_log(MR_LOG_INFO, "moved the run in %s to %s", folder, aside.text);
     err = mr_lock_take(&f->lock, folder);
     mr_lock_drop_in(&old, aside.text);
 fail:
@@ -201,12 +199,12 @@ int mr_run_folder_keep(const struct mr_train_config *cfg, int64_t iter)
     snprintf(to, sizeof to, "%s/ckpt-%lld.mrw", cfg->out_dir, (long long)iter);
     unlink(to);
     if (link(from, to)) /* saving replaces the name ckpt.mrw, never the file behind it */
-        return mr_fail(MR_EFILE, "%s cannot be kept as %s: %s", from, to, strerror(errno));
+        return mr_fail(MR_EFILE, "cannot keep %s as %s: %s", from, to, strerror(errno));
     int err = numbers_in(cfg->out_dir, iter, &numbers, &count);
     for (size_t i = 0; !err && i + most < count; i++) {
         snprintf(to, sizeof to, "%s/ckpt-%lld.mrw", cfg->out_dir, (long long)numbers[i]);
         if (unlink(to))
-            err = mr_fail(MR_EFILE, "%s cannot be removed: %s", to, strerror(errno));
+            err = mr_fail(MR_EFILE, "cannot remove %s: %s", to, strerror(errno));
     }
     free(numbers);
     return err;

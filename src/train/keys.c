@@ -16,34 +16,35 @@
 static const struct mr_train_key keys[] = {
     {"out_dir", MR_KEY_TEXT, FIELD(out_dir), "folder for checkpoints and the log"},
     {"init_from", MR_KEY_TEXT, FIELD(init_from), "scratch (a new model), resume (out_dir's own run), or any MODEL"},
-    {"overwrite", MR_KEY_BOOL, FIELD(overwrite), "a new run where out_dir holds one: the old one moves to OUT_DIR.old"},
+    {"overwrite", MR_KEY_BOOL, FIELD(overwrite),
+     "start a new run where out_dir holds one; the old one moves to OUT_DIR.old"},
     {"dataset", MR_KEY_TEXT, FIELD(dataset), "a folder that prepare wrote, or NAME for data/NAME"},
-    {"device", MR_KEY_TEXT, FIELD(device), "as --device"},
-    {"tokenizer", MR_KEY_TEXT, FIELD(tokenizer), "accepted and not used: the data set carries its tokenizer"},
-    {"eval_interval", MR_KEY_INT, FIELD(eval_interval), "iterations between two evaluations"},
-    {"eval_iters", MR_KEY_INT, FIELD(eval_iters), "batches of each split in an evaluation"},
-    {"eval_only", MR_KEY_BOOL, FIELD(eval_only), "evaluate once and end, writing nothing"},
-    {"log_interval", MR_KEY_INT, FIELD(log_interval), "iterations between two lines of log.jsonl"},
-    {"checkpoint_interval", MR_KEY_INT, FIELD(checkpoint_interval), "iterations between two saves (0: eval_interval)"},
-    {"keep_checkpoints", MR_KEY_INT, FIELD(keep_checkpoints), "how many saves to keep as ckpt-ITERATION.mrw too"},
+    {"device", MR_KEY_TEXT, FIELD(device), "an index, part of a name, gpu or cpu"},
+    {"tokenizer", MR_KEY_TEXT, FIELD(tokenizer), "ignored: the data set carries its tokenizer"},
+    {"eval_interval", MR_KEY_INT, FIELD(eval_interval), "iterations between evaluations"},
+    {"eval_iters", MR_KEY_INT, FIELD(eval_iters), "batches of each split per evaluation"},
+    {"eval_only", MR_KEY_BOOL, FIELD(eval_only), "evaluate once and exit, writing nothing"},
+    {"log_interval", MR_KEY_INT, FIELD(log_interval), "iterations between lines of log.jsonl"},
+    {"checkpoint_interval", MR_KEY_INT, FIELD(checkpoint_interval), "iterations between saves (0: eval_interval)"},
+    {"keep_checkpoints", MR_KEY_INT, FIELD(keep_checkpoints), "how many saves to keep as ckpt-ITERATION.mrw as well"},
     {"always_save_checkpoint", MR_KEY_BOOL, FIELD(always_save_checkpoint),
-     "accepted from nanoGPT's files: ckpt.mrw is always saved, best.mrw where the val loss is lower"},
+     "accepted for nanoGPT's files: ckpt.mrw is always saved, best.mrw when the val loss improves"},
     {"on_nan", MR_KEY_TEXT, FIELD(on_nan),
-     "a loss that is not a number: stop, skip that update, or rollback to the last save"},
-    {"batch_size", MR_KEY_INT, FIELD(batch_size), "texts in a micro-batch"},
-    {"block_size", MR_KEY_INT, FIELD(block_size), "tokens of each text"},
-    {"gradient_accumulation_steps", MR_KEY_INT, FIELD(gradient_accumulation_steps), "micro-batches in an iteration"},
-    {"seed", MR_KEY_SEED, FIELD(seed), "of weights, batches and dropout: a whole number below 2^64"},
-    {"max_iters", MR_KEY_INT, FIELD(max_iters), "iterations in all"},
-    {"learning_rate", MR_KEY_REAL, FIELD(learning_rate), "AdamW's learning rate after the warmup"},
-    {"decay_lr", MR_KEY_BOOL, FIELD(decay_lr), "warm the learning rate up and let it decay (False: constant)"},
+     "when the loss is not finite: stop, skip that update, or rollback to the last save"},
+    {"batch_size", MR_KEY_INT, FIELD(batch_size), "sequences in a micro-batch"},
+    {"block_size", MR_KEY_INT, FIELD(block_size), "tokens in each sequence"},
+    {"gradient_accumulation_steps", MR_KEY_INT, FIELD(gradient_accumulation_steps), "micro-batches per iteration"},
+    {"seed", MR_KEY_SEED, FIELD(seed), "seed of weights, batches and dropout, below 2^64"},
+    {"max_iters", MR_KEY_INT, FIELD(max_iters), "total number of iterations"},
+    {"learning_rate", MR_KEY_REAL, FIELD(learning_rate), "learning rate after the warmup"},
+    {"decay_lr", MR_KEY_BOOL, FIELD(decay_lr), "warm up and decay the learning rate (False: constant)"},
     {"warmup_iters", MR_KEY_INT, FIELD(warmup_iters), "iterations of linear warmup"},
     {"lr_decay_iters", MR_KEY_INT, FIELD(lr_decay_iters), "iteration at which the decay reaches min_lr"},
-    {"min_lr", MR_KEY_REAL, FIELD(min_lr), "the learning rate after the decay"},
-    {"weight_decay", MR_KEY_REAL, FIELD(weight_decay), "AdamW's weight decay, on matrices only"},
-    {"beta1", MR_KEY_REAL, FIELD(beta1), "AdamW's decay of the first moment"},
-    {"beta2", MR_KEY_REAL, FIELD(beta2), "AdamW's decay of the second moment"},
-    {"grad_clip", MR_KEY_REAL, FIELD(grad_clip), "largest norm of the gradient (0: no clipping)"},
+    {"min_lr", MR_KEY_REAL, FIELD(min_lr), "learning rate after the decay"},
+    {"weight_decay", MR_KEY_REAL, FIELD(weight_decay), "weight decay, on matrices only"},
+    {"beta1", MR_KEY_REAL, FIELD(beta1), "AdamW's beta1, the decay of the first moment"},
+    {"beta2", MR_KEY_REAL, FIELD(beta2), "AdamW's beta2, the decay of the second moment"},
+    {"grad_clip", MR_KEY_REAL, FIELD(grad_clip), "largest gradient norm (0: no clipping)"},
 };
 enum { KEYS = sizeof keys / sizeof keys[0] };
 
@@ -132,9 +133,9 @@ int mr_train_config_check(const struct mr_train_config *cfg)
             return mr_fail(MR_EINVAL, "%s is %g: it must be a finite number, at least 0", reals[i].name,
                            reals[i].value);
     if (!(cfg->beta1 >= 0 && cfg->beta1 < 1 && cfg->beta2 >= 0 && cfg->beta2 < 1))
-        return mr_fail(MR_EINVAL, "beta1 %g and beta2 %g must lie in [0, 1)", cfg->beta1, cfg->beta2);
+        return mr_fail(MR_EINVAL, "beta1 %g and beta2 %g must be in [0, 1)", cfg->beta1, cfg->beta2);
     if (strcmp(cfg->on_nan, "stop") != 0 && strcmp(cfg->on_nan, "skip") != 0 && strcmp(cfg->on_nan, "rollback") != 0)
-        return mr_fail(MR_EINVAL, "on_nan is stop, skip or rollback, not '%s'", cfg->on_nan);
+        return mr_fail(MR_EINVAL, "on_nan must be stop, skip or rollback, not '%s'", cfg->on_nan);
     return 0;
 }
 

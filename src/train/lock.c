@@ -32,11 +32,11 @@ static int try_once(struct mr_lock *lock, const char *folder)
     struct stat opened, named;
     int fd = open(lock->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
     if (fd < 0)
-        return mr_fail(MR_EFILE, "%s cannot be written: %s; choose another out_dir", lock->path, strerror(errno));
+        return mr_fail(MR_EFILE, "cannot write %s: %s; choose another out_dir", lock->path, strerror(errno));
     if (flock(fd, LOCK_EX | LOCK_NB)) {
         int err = errno == EWOULDBLOCK ? held_by_another(fd, folder) : 1;
         if (err == 1)
-            mr_log(MR_LOG_WARNING, "%s cannot be locked against a second run: %s", folder, strerror(errno));
+            mr_log(MR_LOG_WARNING, "cannot lock %s against a second run: %s", folder, strerror(errno));
         close(fd);
         return err;
     }
@@ -47,7 +47,7 @@ static int try_once(struct mr_lock *lock, const char *folder)
     }
     lock->fd = fd;
     if (ftruncate(fd, 0) || dprintf(fd, "%ld\n", (long)getpid()) < 0)
-        mr_log(MR_LOG_WARNING, "%s cannot be filled: %s", lock->path, strerror(errno));
+        mr_log(MR_LOG_WARNING, "cannot write %s: %s", lock->path, strerror(errno));
     return 1;
 }
 
@@ -64,7 +64,7 @@ int mr_lock_take(struct mr_lock *lock, const char *folder)
         return 0;
     free(lock->path);
     lock->path = NULL;
-    return taken < 0 ? taken : mr_fail(MR_EFILE, "%s: other runs begin and end there all the time", folder);
+    return taken < 0 ? taken : mr_fail(MR_EFILE, "cannot lock %s: other runs keep starting and ending there", folder);
 }
 
 void mr_lock_drop_in(struct mr_lock *lock, const char *folder)

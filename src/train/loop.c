@@ -177,10 +177,10 @@ static int advance(mr_trainer *t, const struct mr_train_events *events, const vo
         MR_TRY(save(t, events));
     char room[4100];
     if (*stop)
-        return mr_fail(MR_EINTERRUPTED,
-                       "stopped at iteration %lld and saved in %s: continue with "
-                       "`microrwkv train out_dir=%s init_from=resume`",
-                       (long long)t->iter, cfg->out_dir, mr_shell_word(cfg->out_dir, room, sizeof room));
+        return mr_fail(
+            MR_EINTERRUPTED,
+            "stopped at iteration %lld, saved in %s: continue with `microrwkv train out_dir=%s init_from=resume`",
+            (long long)t->iter, cfg->out_dir, mr_shell_word(cfg->out_dir, room, sizeof room));
     return last ? 1 : iterate_and_log(t, events, pace);
 }
 

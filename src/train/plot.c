@@ -57,7 +57,7 @@ static int run_gnuplot(const char *out_dir)
         if (errno != EINTR)
             child = -1;
     if (child < 0)
-        return mr_fail(MR_EFILE, "no loss curve: gnuplot cannot be started: %s", strerror(errno));
+        return mr_fail(MR_EFILE, "no loss curve: cannot start gnuplot: %s", strerror(errno));
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
         return mr_fail(MR_ENODEV, "no loss curve: gnuplot is not installed (package gnuplot-nox)");
     if (WIFSIGNALED(status))

@@ -15,7 +15,7 @@ int mr_trainer_skip(mr_trainer *t, int err)
     if (++t->skipped > MOST_SKIPS)
         return mr_fail_in(err, "the updates of %d iterations in a row were skipped", MOST_SKIPS);
     mr_log(MR_LOG_WARNING, "%s", mr_error_text());
-    mr_log(MR_LOG_WARNING, "on_nan=skip: the update of iteration %lld is left out", (long long)t->iter);
+    mr_log(MR_LOG_WARNING, "on_nan=skip: skipping the update of iteration %lld", (long long)t->iter);
     t->micro_step += (uint64_t)t->cfg->gradient_accumulation_steps; /* other batches next time */
     return 0;
 }

@@ -18,14 +18,14 @@ static int open_data(mr_trainer *t)
     const char *name = t->cfg->dataset;
     snprintf(folder, sizeof folder, mr_is_folder(name) ? "%s" : "data/%s", name);
     if (!mr_is_folder(folder))
-        return mr_fail(MR_EFILE, "no data set %s (nor data/%s): make one with `microrwkv prepare TEXT --out %s`", name,
+        return mr_fail(MR_EFILE, "no data set %s (or data/%s): make one with `microrwkv prepare TEXT --out %s`", name,
                        name, folder);
     MR_TRY(mr_token_data_open(&t->data, folder));
     for (int split = 0; split < MR_SPLITS; split++)
         if (mr_token_data_count(t->data, split) <= (uint64_t)t->cfg->block_size)
             return mr_fail(MR_EFILE,
-                           "%s: %s has only %llu tokens, and block_size %d needs at least one more: use more text or a "
-                           "smaller block_size",
+                           "%s: %s has only %llu tokens, but block_size %d needs at least one more than that: use more "
+                           "text or a smaller block_size",
                            folder, split == MR_SPLIT_TRAIN ? "train.bin" : "val.bin",
                            (unsigned long long)mr_token_data_count(t->data, split), t->cfg->block_size);
     return 0;
@@ -38,7 +38,7 @@ static int check_tokenizer(mr_trainer *t, json_t *saved)
     if (data && saved && !json_equal(data, saved))
         return mr_fail(
             MR_EFILE,
-            "the data set %s was made with another tokenizer than the checkpoint's: prepare it again with the same one",
+            "data set %s was made with a different tokenizer than the checkpoint: prepare it again with the same one",
             t->cfg->dataset);
     t->tokenizer = json_incref(data ? data : saved);
     return 0;
@@ -72,7 +72,7 @@ static int new_model(mr_trainer *t)
     MR_TRY(mr_config_set_all(&cfg, t->cfg->model));
     mr_config_complete(&cfg, t->cfg->model);
     if (vocab > (uint64_t)cfg.vocab_size)
-        return mr_fail(MR_EINVAL, "vocab_size %d is smaller than the %llu tokens of the data set's tokenizer",
+        return mr_fail(MR_EINVAL, "vocab_size %d is smaller than the data set's vocabulary of %llu tokens",
                        cfg.vocab_size, (unsigned long long)vocab);
     MR_TRY(mr_model_create(&t->model, t->rt, &cfg, NULL, NULL, false));
     MR_TRY(mr_model_init(t->model, t->seed));
@@ -103,7 +103,7 @@ static void warn_of_ignored(const mr_trainer *t, const char *path)
             (json_is_boolean(value) && json_is_integer(given) && json_is_true(value) == json_integer_value(given)))
             continue;
         char *text = json_dumps(value, JSON_ENCODE_ANY);
-        mr_log(MR_LOG_WARNING, "%s is ignored: the model of %s has %s", key, path, text ? text : "another one");
+        mr_log(MR_LOG_WARNING, "%s is ignored: the model in %s has %s", key, path, text ? text : "a different one");
         free(text);
     }
     json_decref(has);
@@ -128,16 +128,17 @@ static int old_model(mr_trainer *t, const char *path, bool resume)
         MR_GO(mr_model_read_moments(path, overrides, &t->moments[0], &t->moments[1]));
     if (resume && !file.training)
         err = mr_fail(MR_EFILE,
-                      "%s holds no training state, so it cannot be resumed: start a new run from it with init_from=%s",
+                      "%s holds no training state and cannot be resumed: start a new run from it with init_from=%s",
                       path, path);
     else if ((resume || goes_on(&file)) && (err = mr_trainer_resume(t, file.training)) < 0)
         err = mr_fail_in(err, "%s", path);
     if (!err && t->model->cfg.positions == MR_POSITIONS_LEARNED && t->cfg->block_size > t->model->cfg.block_size)
-        err = mr_fail(MR_EINVAL, "block_size %d is more than the %d positions that %s has learned", t->cfg->block_size,
-                      t->model->cfg.block_size, path);
+        err = mr_fail(MR_EINVAL, "block_size %d is more than the %d positions that %s was trained for",
+                      t->cfg->block_size, t->model->cfg.block_size, path);
     if (!err && mr_token_data_vocab_size(t->data) > (uint64_t)t->model->cfg.vocab_size)
-        err = mr_fail(MR_EFILE, "the data set %s has %llu tokens, the model %s only %d", t->cfg->dataset,
-                      (unsigned long long)mr_token_data_vocab_size(t->data), path, t->model->cfg.vocab_size);
+        err = mr_fail(MR_EFILE, "the vocabulary of data set %s has %llu tokens, but that of model %s only %d",
+                      t->cfg->dataset, (unsigned long long)mr_token_data_vocab_size(t->data), path,
+                      t->model->cfg.vocab_size);
 fail:
     json_decref(overrides);
     mr_model_file_free(&file);

@@ -25,7 +25,7 @@ void mr_trial_end(struct mr_trial *t)
 double *mr_trial_zeros(struct mr_trial *t, size_t n)
 {
     if (n > MR_TRIAL_NUMBERS - t->used) {
-        mr_trial_run(t, mr_fail(MR_ENOMEM, "a known-answer test asks for more than %d numbers", MR_TRIAL_NUMBERS));
+        mr_trial_run(t, mr_fail(MR_ENOMEM, "a known-answer test needs more than %d numbers", MR_TRIAL_NUMBERS));
         t->used = 0; /* the case runs to its end on numbers that nobody looks at */
     }
     double *zeros = t->numbers + t->used;
@@ -57,7 +57,7 @@ static const mr_tensor *new_tensor(struct mr_trial *t, enum mr_element dtype, si
     if (t->result < 0)
         return &none;
     if (t->tensor_count == MR_TRIAL_TENSORS) {
-        mr_trial_run(t, mr_fail(MR_ENOMEM, "a known-answer test asks for more than %d tensors", MR_TRIAL_TENSORS));
+        mr_trial_run(t, mr_fail(MR_ENOMEM, "a known-answer test needs more than %d tensors", MR_TRIAL_TENSORS));
         return &none;
     }
     mr_tensor *tensor = &t->tensors[t->tensor_count];

@@ -57,8 +57,7 @@ int mr_verify(mr_runtime *rt, void (*tell)(void *context, const struct mr_verdic
         mr_trial_end(&t);
     }
     if (bad)
-        return mr_fail(MR_EDEVICE,
-                       "%d of %d kernel families do not compute on '%s' what they should: is its driver up to date?",
+        return mr_fail(MR_EDEVICE, "%d of %d kernel families give wrong results on '%s': is its driver up to date?",
                        bad, FAMILIES, mr_runtime_info(rt)->name);
     return 0;
 }

@@ -103,7 +103,7 @@ def test_pocl_without_any_folder_is_told_the_cause(folder):
         raise Skip("PoCL is not here")
     nowhere = {"HOME": "/proc/none", "XDG_CACHE_HOME": None, "POCL_CACHE_DIR": None, "MICRORWKV_CACHE_DIR": None, "TMPDIR": "/proc"}
     result = devices(**nowhere)
-    assert b"/proc/none/.cache cannot be written: set POCL_CACHE_DIR" in result.err, result.err
+    assert b"/proc/none/.cache is not writable: set POCL_CACHE_DIR" in result.err, result.err
 
 
 main()

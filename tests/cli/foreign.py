@@ -290,7 +290,7 @@ def test_files_that_are_no_models_are_named(folder):
              "GGUF": (b"GGUF\3\0\0\0" + bytes(24), "GGUF"), "parquet": (b"PAR1" + bytes(24), "Parquet"),
              "7z": (b"7z\xbc\xaf\x27\x1c" + bytes(24), "7z archive"), "gzip": (b"\x1f\x8b\x08" + bytes(24), "gzip"),
              "tar": (b"a" * 257 + b"ustar\0" + bytes(99), "tar archive"), "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(9), "HDF5"),
-             "xml": (b"<?xml version='1.0'?>\n<Error><Code>AccessDenied</Code></Error>", "server's error")}
+             "xml": (b"<?xml version='1.0'?>\n<Error><Code>AccessDenied</Code></Error>", "XML error from a server")}
     for name, (content, kind) in files.items():
         for ending in ("safetensors", "pth", "bin", "mrw"):
             path = folder / f"{name}.{ending}"
@@ -349,7 +349,7 @@ def test_an_unreadable_folder_is_not_an_empty_one(folder):
     drop = ["setpriv", "--reuid=65534", "--clear-groups", "--no-new-privs"] if os.getuid() == 0 else []
     folder.chmod(0o755)
     try:
-        execute([*drop, PROGRAM, "info", folder / "hf"]).expect(1, err="hf cannot be read: Permission denied")
+        execute([*drop, PROGRAM, "info", folder / "hf"]).expect(1, err="cannot read .*hf: Permission denied")
     finally:
         (folder / "hf").chmod(0o755)
 

@@ -162,7 +162,7 @@ def test_files_that_are_no_text_are_named(folder):
              "h.npy": (b"\x93NUMPY\1\0", "NumPy"), "i.bin": (b"\x88\xd8\x34\1\1\0\0\0", r"llm\.c.*header"),
              "j.tar": (b"a" * 257 + b"ustar\0", "tar archive"), "k.zst": (b"\x28\xb5\x2f\xfd..", "zstd"),
              "l.st": (b"\x40\0\0\0\0\0\0\0{}", "safetensors"), "m.txt.gz": (gzip.compress(b"PAR1...."), "Parquet"),
-             "n.txt": (b"<?xml version='1.0'?><Error><Code>AccessDenied", "server's error")}
+             "n.txt": (b"<?xml version='1.0'?><Error><Code>AccessDenied", "XML error from a server")}
     for name, (content, kind) in files.items():
         (folder / name).write_bytes(content)
         run("prepare", folder / name, "--tokenizer", "byte", "--val-fraction", 0, "--out", folder / "out").expect(

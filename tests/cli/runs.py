@@ -100,7 +100,7 @@ def test_overwrite_through_a_link_keeps_the_link(folder):
 def test_overwrite_is_not_remembered(folder):
     tiny.train(folder / "out", "overwrite=True").expect(0)
     resume(folder / "out", "max_iters=6").expect(0)
-    resume(folder / "out", "overwrite=True").expect(2, err="overwrite=True begins a new run")
+    resume(folder / "out", "overwrite=True").expect(2, err="overwrite=True starts a new run")
     assert not (folder / "out.old").exists()
 
 
@@ -191,7 +191,7 @@ def test_a_dead_state_never_replaces_a_good_one(folder):
 
 def test_without_a_saved_state_none_is_promised(folder):
     result = tiny.train(folder / "out", *DEADLY, "warmup_iters=0", iterations=60)
-    result.expect(1, err=r"iteration \d+: .*transformer\..*no state of this run was saved yet")
+    result.expect(1, err=r"iteration \d+: .*transformer\..*nothing has been saved in this run yet")
     assert not (folder / "out" / "ckpt.mrw").exists()
 
 

@@ -298,7 +298,7 @@ def test_missing_and_broken_files_are_named(folder):
 
 def test_bytes_without_a_token_are_named(folder):
     (folder / "w.txt").write_text("1 'a' 1\n2 'b' 1\n")
-    run("tokenize", "--tokenizer", f"world:{folder / 'w.txt'}", stdin=b"abba c").expect(1, err="0x20 at byte 4")
+    run("tokenize", "--tokenizer", f"world:{folder / 'w.txt'}", stdin=b"abba c").expect(1, err="0x20, found at offset 4")
 
 
 def test_long_lines_take_linear_time(folder):

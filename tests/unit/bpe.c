@@ -241,9 +241,9 @@ static void test_damaged_files_are_refused(void **state)
         {"{\"kind\":\"bpe\",\"format\":1,\"merges\":[\"1 2\",\"3\"],\"end\":258}", "merge 2"},
         {"{\"kind\":\"bpe\",\"format\":1,\"merges\":[\"1 -2\"],\"end\":257}", "merge 1"},
         {"{\"kind\":\"bpe\",\"format\":1,\"merges\":[\"1 2 3\"],\"end\":257}", "merge 1"},
-        {"{\"kind\":\"bpe\",\"format\":1,\"merges\":[\"1 256\"],\"end\":257}", "token 256 is not there"},
+        {"{\"kind\":\"bpe\",\"format\":1,\"merges\":[\"1 256\"],\"end\":257}", "token 256 is not defined"},
         {"{\"kind\":\"bpe\",\"format\":1,\"merges\":[\"1 99999999999\"],\"end\":257}", "merge 1"},
-        {"{\"kind\":\"bpe\",\"format\":1,\"merges\":[\"1 2\",\"1 2\"],\"end\":258}", "merged before"},
+        {"{\"kind\":\"bpe\",\"format\":1,\"merges\":[\"1 2\",\"1 2\"],\"end\":258}", "already merged"},
         {"{\"kind\":\"bpe\",\"format\":1,\"merges\":[7],\"end\":257}", "merge 1"},
         {"{\"kind\":\"bpe\",\"format\":1,\"merges\":[\"1 2\"],\"end\":256}", "must be 257"},
     };

@@ -85,7 +85,7 @@ static void test_large_writes_and_patches_keep_order(void **state)
     assert_int_equal(mr_writer_position(out), n);
     assert_ok(mr_writer_patch(out, 1000, "patch", 5));
     memcpy(data + 1000, "patch", 5);
-    assert_fails(MR_EINVAL, "not written yet", mr_writer_patch(out, n - 2, "abc", 3));
+    assert_fails(MR_EINVAL, "not been written yet", mr_writer_patch(out, n - 2, "abc", 3));
     assert_ok(mr_writer_commit(out));
     mr_reader *in;
     assert_ok(mr_reader_open(&in, path));
@@ -94,8 +94,8 @@ static void test_large_writes_and_patches_keep_order(void **state)
     assert_memory_equal(data, back, n);
     assert_ok(mr_reader_read(in, 1000, back, 5));
     assert_memory_equal(back, "patch", 5);
-    assert_fails(MR_EFILE, "cut short", mr_reader_read(in, n - 1, back, 2));
-    assert_fails(MR_EFILE, "cut short", mr_reader_read(in, UINT64_MAX, back, 2));
+    assert_fails(MR_EFILE, "is truncated", mr_reader_read(in, n - 1, back, 2));
+    assert_fails(MR_EFILE, "is truncated", mr_reader_read(in, UINT64_MAX, back, 2));
     mr_reader_close(in);
     free(data);
     free(back);
@@ -117,7 +117,7 @@ static void test_full_disk_leaves_the_old_file(void **state)
     int err = mr_file_write(path, block, 3 << 20);
     setrlimit(RLIMIT_FSIZE, &old);
     assert_int_equal(err, MR_EFILE);
-    assert_non_null(strstr(mr_error_text(), "d.bin cannot be written: File too large"));
+    assert_non_null(strstr(mr_error_text(), "d.bin: File too large"));
     expect_content(path, "old");
     assert_int_equal(test_count_files(), 1);
     free(block);
@@ -129,7 +129,7 @@ static void test_folder_that_cannot_be_written(void **state)
     (void)state;
     assert_fails(MR_EFILE, "No such file or directory", mr_file_write(test_path("none/a"), "x", 1));
     assert_fails(MR_EFILE, "a folder, not a file", mr_file_write(test_folder(), "x", 1));
-    assert_fails(MR_EFILE, "something special", mr_file_write("/dev/null", "x", 1));
+    assert_fails(MR_EFILE, "a device, pipe or socket", mr_file_write("/dev/null", "x", 1));
     assert_int_equal(test_count_files(), 0);
 }
 
@@ -146,7 +146,7 @@ static void test_a_folder_that_cannot_be_synced_is_a_warning(void **state)
     assert_int_equal(err, 0);
     expect_content(path, "new");
     assert_non_null(strstr(logged, "warning: "));
-    assert_non_null(strstr(logged, "synced.txt is written"));
+    assert_non_null(strstr(logged, "synced.txt was written"));
     remove(path);
 }
 

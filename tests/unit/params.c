@@ -57,7 +57,7 @@ static void test_two_shapes_of_one_name_are_an_invalid_argument(void **state)
     assert_ptr_equal(mr_declare(&params, "a.", "b", mr_shape(2, 3)), first);
     assert_null(mr_declare(&params, "a.", "b", mr_shape(3, 2)));
     assert_int_equal(params.error, MR_EINVAL);
-    assert_non_null(strstr(mr_error_text(), "a.b is declared with two shapes"));
+    assert_non_null(strstr(mr_error_text(), "a.b is declared with two different shapes"));
     mr_params_free(&params);
 }
 

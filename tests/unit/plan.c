@@ -147,7 +147,7 @@ static void test_allocation_gives_zeroed_tensors_in_order(void **state)
     mr_arena_segments(arena, MR_PARAMETERS, &n);
     assert_int_equal(n, 0);
     mr_tensor stranger = {0};
-    assert_fails(MR_EINVAL, "not one of this plan", mr_arena_place(arena, &stranger, &segment, &offset));
+    assert_fails(MR_EINVAL, "does not belong to this plan", mr_arena_place(arena, &stranger, &segment, &offset));
     mr_plan_free(plan);
     mr_arena_free(rt, arena);
     assert_null(t[0].mem);

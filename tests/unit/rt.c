@@ -239,7 +239,7 @@ static void test_wrong_arguments_are_named(void **state)
     mr_tensor x = rt_test_numbers(rt, 4), i;
     assert_ok(mr_tensor_alloc(rt, &i, MR_I32, 4));
     struct mr_range r = mr_items(rt, 4);
-    assert_fails(MR_EINVAL, "multiples: 3 arguments passed, the kernel has 4",
+    assert_fails(MR_EINVAL, "multiples: 3 arguments passed, but the kernel takes 4",
                  mr_launch(rt, "multiples", r, mr_in(&x), mr_out(&x), mr_int(4)));
     assert_fails(MR_EINVAL, "multiples: argument 3 'n' is a `int`: pass mr_int, not mr_float",
                  mr_launch(rt, "multiples", r, mr_in(&x), mr_out(&x), mr_float(4), mr_float(0)));
@@ -249,7 +249,7 @@ static void test_wrong_arguments_are_named(void **state)
                  mr_launch(rt, "multiples", r, mr_in(&x), mr_in(&x), mr_int(4), mr_float(0)));
     assert_fails(MR_EINVAL, "argument 1 'x' is a `global const float *`, the tensor holds integers",
                  mr_launch(rt, "multiples", r, mr_in(&i), mr_out(&x), mr_int(4), mr_float(0)));
-    assert_fails(MR_EINVAL, "no file of cl/ holds a kernel 'multiple'", mr_launch(rt, "multiple", r, mr_in(&x)));
+    assert_fails(MR_EINVAL, "no file in cl/ defines kernel 'multiple'", mr_launch(rt, "multiple", r, mr_in(&x)));
     mr_tensor_free(rt, &x);
     mr_tensor_free(rt, &i);
 }
@@ -264,7 +264,7 @@ static void test_a_kernel_has_one_local_size(void **state)
     r.local_size = 2;
     assert_ok(mr_launch(rt, "multiples", r, mr_in(&x), mr_out(&x), mr_int(4), mr_float(0)));
     r.local_size = 4;
-    assert_fails(MR_EINVAL, "groups of 4 work-items, of 2 before",
+    assert_fails(MR_EINVAL, "work-groups of 4 work-items, but of 2 in an earlier launch",
                  mr_launch(rt, "multiples", r, mr_in(&x), mr_out(&x), mr_int(4), mr_float(0)));
     mr_tensor_free(rt, &x);
 }

@@ -198,7 +198,7 @@ static void test_refused_pieces_change_nothing(void **state)
         struct mr_piece pieces[2];
     } refused[] = {
         {"outside the vocabulary", {{0, good, 3, 0}, {1, bad, 3, 0}}},
-        {"share slot", {{0, good, 3, 0}, {0, good, 1, 0}}},
+        {"use slot", {{0, good, 3, 0}, {0, good, 1, 0}}},
         {"slot 10 does not exist", {{0, good, 1, 0}, {SLOTS, good, 1, 0}}},
         {"takes 1 to 9", {{0, good, 3, 0}, {1, good, 0, 0}}},
         {"differ in length", {{-1, good, 3, 0}, {-1, good, 2, 0}}},

@@ -143,12 +143,12 @@ static void test_options_have_ranges(void **state)
     for (size_t i = 0; i < COUNT(temperatures); i++) {
         struct mr_sampling how = plain();
         how.temperature = temperatures[i];
-        assert_fails(MR_EINVAL, "must be 0 or lie in [0.001, 1000]", mr_sampling_check(&how));
+        assert_fails(MR_EINVAL, "must be 0 or in [0.001, 1000]", mr_sampling_check(&how));
     }
     for (size_t i = 0; i < COUNT(penalties); i++) {
         struct mr_sampling how = plain();
         how.repetition_penalty = penalties[i];
-        assert_fails(MR_EINVAL, "must lie in [0.01, 100]", mr_sampling_check(&how));
+        assert_fails(MR_EINVAL, "must be in [0.01, 100]", mr_sampling_check(&how));
     }
 }
 

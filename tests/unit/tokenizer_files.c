@@ -76,22 +76,22 @@ static void test_broken_gpt2_files_are_named(void **state)
     (void)state;
     static const char *const vocabs[][2] = {
         {"{\"a\": 0, \"b\": ", "encoder.json is not valid JSON: line 1"},
-        {"[1]", "no object of tokens"},
-        {"{}", "no object of tokens"},
-        {"{\"a\": 0, \"b\": 0}", "the id 0 is given twice: to \"a\" and to \"b\""},
+        {"[1]", "not an object of tokens"},
+        {"{}", "not an object of tokens"},
+        {"{\"a\": 0, \"b\": 0}", "duplicate id 0: \"a\" and \"b\""},
         {"{\"a\": 0, \"a\": 1}", "duplicate"},
-        {"{\"a\": \"x\"}", "\"a\" is no integer"},
-        {"{\"a\": -1}", "the token id -1"},
+        {"{\"a\": \"x\"}", "\"a\" is not an integer"},
+        {"{\"a\": -1}", "token id -1"},
         {"{\"a\": 99999999999}", "99999999999"},
-        {"{\"a\": 0, \"\": 1}", "the token 1 is empty"},
+        {"{\"a\": 0, \"\": 1}", "token 1 is empty"},
     };
     static const char *const merges[][2] = {
-        {"a b\nab c\n", "merge 2: the token \"c\" is not in the vocabulary"},
-        {"a b\nb a\n", "merge 2: what it gives, \"ba\", is not"},
+        {"a b\nab c\n", "merge 2: token \"c\" is not in the vocabulary"},
+        {"a b\nb a\n", "merge 2: its result \"ba\" is not"},
         {"a b\nab\n", "merge 2: \"ab\" is not two tokens"},
         {"a b b\n", "merge 1: \"a b b\" is not two"},
         {"a \n", "merge 1"},
-        {"a b\n\xFF x\n", "vocab.bpe: merge 2 is no valid UTF-8"},
+        {"a b\n\xFF x\n", "vocab.bpe: merge 2 is not valid UTF-8"},
     };
     mr_tokenizer *t;
     char spec[400];
@@ -113,7 +113,7 @@ static void test_broken_gpt2_files_are_named(void **state)
     assert_ok(mr_tokenizer_open(&t, spec));
     EXPECT_IDS(t, "aba", false, 2, 0);
     struct mr_ids ids = {0};
-    assert_fails(MR_EFILE, "0x63, which stands at byte 2", mr_tokenizer_encode(t, "abc", 3, false, &ids));
+    assert_fails(MR_EFILE, "0x63, found at offset 2", mr_tokenizer_encode(t, "abc", 3, false, &ids));
     mr_ids_free(&ids);
     mr_tokenizer_close(t);
 }
@@ -246,17 +246,16 @@ static void test_json_refuses_what_it_does_not_know(void **state)
         {NULL, "null", NULL, NULL, "pre-tokenizer"},
         {NULL, "{\"type\":\"Digits\"}", NULL, NULL, "without ByteLevel"},
         {NULL, "{\"type\":\"Sequence\",\"pretokenizers\":[" BYTE_LEVEL "," BYTE_LEVEL "]}", NULL, NULL,
-         "behind ByteLevel"},
+         "after ByteLevel"},
         {NULL, "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\"},\"behavior\":\"MergedWithNext\"}", NULL, NULL,
          "\"MergedWithNext\""},
         {NULL, "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a(\"},\"behavior\":\"Isolated\"}", NULL, NULL, "a("},
         {NULL, "{\"type\":\"Split\",\"pattern\":{},\"behavior\":\"Isolated\"}", NULL, NULL, "pattern"},
         {NULL, NULL, "[{\"id\":300,\"content\":\"x\",\"lstrip\":true}]", NULL, "\"lstrip\""},
-        {NULL, NULL, "[{\"id\":97,\"content\":\"x\"}]", NULL, "the id 97 is given twice"},
+        {NULL, NULL, "[{\"id\":97,\"content\":\"x\"}]", NULL, "duplicate id 97"},
         {NULL, NULL, "[{\"id\":300,\"content\":\"\"}]", NULL, "empty"},
         {NULL, NULL, "[{\"content\":\"x\"}]", NULL, "\"added_tokens\"[0]: \"id\" is missing"},
-        {NULL, NULL, "[{\"id\":300,\"content\":\"xx\"},{\"id\":301,\"content\":\"xx\"}]", NULL,
-         "stand for the same text"},
+        {NULL, NULL, "[{\"id\":300,\"content\":\"xx\"},{\"id\":301,\"content\":\"xx\"}]", NULL, "have the same text"},
         {NULL, NULL, NULL, ",\"byte_fallback\":true", "\"byte_fallback\""},
         {NULL, NULL, NULL, ",\"dropout\":0.1", "\"dropout\""},
         {NULL, NULL, NULL, ",\"end_of_word_suffix\":\"</w>\"", "</w>"},
@@ -322,11 +321,11 @@ static void test_broken_world_lines_are_named(void **state)
     (void)state;
     static const char *const broken[][2] = {
         {"1 'a' 1\n2 'b'\n", "line 2"},
-        {"1 'a' 1\nx 'b' 1\n", "line 2: the id is no number"},
-        {"1 'a' 2\n", "line 1: the string has 1 bytes, the line says 2"},
-        {"1 'a' x\n", "the size is no number"},
-        {"1 'a' 1\n1 'b' 1\n", "line 2: the id 1 was there before"},
-        {"1 'a' 1\n2 'a' 1\n", "the ids 1 and 2 stand for the same text"},
+        {"1 'a' 1\nx 'b' 1\n", "line 2: the id is not a number"},
+        {"1 'a' 2\n", "line 1: the string has 1 bytes, but the line says 2"},
+        {"1 'a' x\n", "the size is not a number"},
+        {"1 'a' 1\n1 'b' 1\n", "line 2: duplicate id 1"},
+        {"1 'a' 1\n2 'a' 1\n", "ids 1 and 2 have the same text"},
         {"1 'a 2\n", "the closing quote"},
         {"1 '\\q' 1\n", "escape"},
         {"99999999 'a' 1\n", "99999999"},
@@ -343,7 +342,7 @@ static void test_broken_world_lines_are_named(void **state)
     }
     struct mr_ids ids = {0};
     t = test_open("world", test_write("world.txt", "1 'a' 1\r\n7 'bc' 2"));
-    assert_fails(MR_EFILE, "0x62 at byte 3", mr_tokenizer_encode(t, "abcbx", 5, false, &ids));
+    assert_fails(MR_EFILE, "0x62, found at offset 3", mr_tokenizer_encode(t, "abcbx", 5, false, &ids));
     mr_ids_free(&ids);
     mr_tokenizer_close(t);
 }

@@ -35,5 +35,5 @@ int mr_family_by_name(const char *name)
         strncat(known, i ? ", " : "", sizeof known - strlen(known) - 1);
         strncat(known, families[i]->name, sizeof known - strlen(known) - 1);
     }
-    return mr_fail(MR_EINVAL, "there is no family '%s': it is one of %s", name, known);
+    return mr_fail(MR_EINVAL, "unknown family '%s': it must be one of %s", name, known);
 }

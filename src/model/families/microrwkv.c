@@ -61,19 +61,19 @@ static void defaults(struct mr_config *cfg)
 static int check(const struct mr_config *c)
 {
     if (c->num_experts < 1 || c->num_active_experts < 1 || c->num_active_experts > c->num_experts)
-        return mr_fail(MR_EINVAL, "num_active_experts %d must lie between 1 and num_experts %d", c->num_active_experts,
+        return mr_fail(MR_EINVAL, "num_active_experts %d must be between 1 and num_experts %d", c->num_active_experts,
                        c->num_experts);
     if (c->num_experts > 64)
         return mr_fail(MR_EINVAL, "num_experts %d is more than the 64 that are supported", c->num_experts);
     if (mr_expert_width(c) < 1)
-        return mr_fail(MR_EINVAL, "expert_dim %d * expert_capacity_scale %g gives an expert of no width", c->expert_dim,
+        return mr_fail(MR_EINVAL, "expert_dim %d * expert_capacity_scale %g gives an expert of width 0", c->expert_dim,
                        c->expert_capacity_scale);
     if (c->mode == MR_REFERENCE) {
         if (c->n_embd % (4 * c->n_head))
             return mr_fail(MR_EINVAL, "n_embd %d is not a multiple of 4 * n_head %d, as mode=reference needs",
                            c->n_embd, c->n_head);
         if (c->moe != MR_MOE_DENSE || c->aux != MR_AUX_NONE)
-            return mr_fail(MR_EINVAL, "mode=reference goes with moe=dense and aux=none only");
+            return mr_fail(MR_EINVAL, "mode=reference needs moe=dense and aux=none");
         return 0;
     }
     if (c->window < 1 || c->groups < 1)
@@ -82,7 +82,7 @@ static int check(const struct mr_config *c)
         return mr_fail(MR_EINVAL, "n_embd %d is not a multiple of groups %d * n_head %d", c->n_embd, c->groups,
                        c->n_head);
     if (c->aux != MR_AUX_NONE && (c->aux == MR_AUX_BALANCE) != (c->moe == MR_MOE_TOPK))
-        return mr_fail(MR_EINVAL, "aux=diversity goes with moe=dense, aux=balance with moe=topk: set one of them");
+        return mr_fail(MR_EINVAL, "aux=diversity needs moe=dense and aux=balance needs moe=topk: change one of them");
     return 0;
 }
 

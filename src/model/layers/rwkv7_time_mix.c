@@ -82,7 +82,7 @@ static int declare(struct mr_params *params, const struct mr_config *cfg, const 
     size_t H = (size_t)mr_head_count(cfg), N = (size_t)cfg->head_size;
     char norm[MR_NAME];
     if (cfg->head_size > MR_WKV7_WIDTH)
-        return mr_fail(MR_EINVAL, "head_size %d is more than %d, the most that %s can have here", cfg->head_size,
+        return mr_fail(MR_EINVAL, "head_size %d is more than %d, the largest supported for %s", cfg->head_size,
                        MR_WKV7_WIDTH, mr_family_name(cfg->family));
     for (int i = 0; i < MIXTURES; i++)
         MR_TRY(mr_declare_init(params, prefix, mix_names[i], mr_shape(1, 1, (size_t)C), block, inits[i]));

@@ -20,7 +20,7 @@ int mr_wkv6_core_declare(struct mr_params *params, const struct mr_config *cfg, 
 {
     int C = cfg->n_embd;
     if (cfg->head_size > MR_WKV6_WIDTH)
-        return mr_fail(MR_EINVAL, "head_size %d is more than %d, the most that %s can have here", cfg->head_size,
+        return mr_fail(MR_EINVAL, "head_size %d is more than %d, the largest supported for %s", cfg->head_size,
                        MR_WKV6_WIDTH, mr_family_name(cfg->family));
     for (int i = 0; i < inputs(gate); i++)
         MR_TRY(mr_linear_declare(params, prefix, names[i], C, C, false, 0.02));
