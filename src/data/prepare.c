@@ -13,7 +13,7 @@
 #include "data/token_file.h"
 #include "text/train_bpe.h"
 
-enum { FEWEST_TOKENS = 2 }; /* one to read and one to foretell */
+enum { FEWEST_TOKENS = 2 }; /* one to read and one to predict */
 
 struct input {
     mr_source *source;

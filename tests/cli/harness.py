@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -69,6 +70,16 @@ def execute(command, folder=None, stdin=b"", environment=None, timeout=600):
 def run(*arguments, **options):
     """Runs microrwkv with the arguments; options as in execute()."""
     return execute([PROGRAM, *arguments], **options)
+
+
+def run_within(megabytes, *arguments):
+    """Runs microrwkv with so much memory for its data; the check is skipped where a sanitizer needs more."""
+    limit = lambda: resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, megabytes << 20))
+    command = [str(c) for c in (PROGRAM, *arguments)]
+    process = subprocess.run(command, preexec_fn=limit, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=600)
+    if b"AddressSanitizer" in process.stderr:
+        raise Skip("AddressSanitizer needs more memory than the limit")
+    return Result(command, process)
 
 
 def data(name):

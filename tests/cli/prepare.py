@@ -3,10 +3,8 @@
 import array
 import gzip
 import json
-import resource
-import subprocess
 
-from harness import PROGRAM, main, run
+from harness import main, run, run_within
 
 TEXT = b"It rained.\nThe frog was glad; the hen was not.\n" * 40
 
@@ -132,11 +130,9 @@ def test_a_record_larger_than_memory_is_streamed(folder):
         for _ in range(size >> 20):
             f.write(b"text text \\n" * 87381)
         f.write(b'"}\n{"text": "last"}\n')
-    limit = lambda: resource.setrlimit(resource.RLIMIT_DATA, (48 << 20, 48 << 20))
     out = folder / "out"
     arguments = ["prepare", folder / "a.jsonl", "--tokenizer", "byte", "--val-fraction", "0", "--out", out]
-    done = subprocess.run([PROGRAM, *arguments], preexec_fn=limit, capture_output=True)
-    assert done.returncode == 0, done.stderr
+    run_within(48, *arguments).expect(0)
     assert (out / "train.bin").stat().st_size == 2 * (5 + (size >> 20) * 87381 * 11 + 4)
     run(*arguments, "--max-record-bytes", 1 << 20).expect(1, err=r"line 2: the record is larger than 1048576 bytes")
 

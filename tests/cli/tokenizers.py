@@ -5,10 +5,9 @@ import json
 import pickle
 import random
 import resource
-import subprocess
 import time
 
-from harness import PROGRAM, data, main, run
+from harness import data, main, run, run_within
 
 MERGES = ["a b", "Ġ a", "ab ab", "< |"]
 HARD = b"ab <|endoftext|> abab\n\xc3\xa9\xff\xf0\x9f e\xcc\x81 \xe2\x80\x83 12 it's  \x00" + bytes(range(256))
@@ -141,11 +140,8 @@ def test_a_word_larger_than_memory_is_cut(folder):
         {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}]}
     specs = [gpt2(folder / "gpt2"), tokenizer_json(folder / "a.json"), tokenizer_json(folder / "b.json", pre_tokenizer=split)]
     (folder / "in").write_bytes(b"ab" * 6000000)
-    limit = lambda: resource.setrlimit(resource.RLIMIT_DATA, (80 << 20, 80 << 20))
     for spec in specs:
-        done = subprocess.run([PROGRAM, "prepare", folder / "in", "--tokenizer", spec, "--out", folder / "out",
-                               "--val-fraction", "0"], preexec_fn=limit, capture_output=True)
-        assert done.returncode == 0, (spec, done.stderr)
+        run_within(80, "prepare", folder / "in", "--tokenizer", spec, "--out", folder / "out", "--val-fraction", 0).expect(0)
         some = array.array("H", (folder / "out" / "train.bin").read_bytes())
         assert set(some[:3000000]) == {258} and len(some) in (3000000, 3000001), (spec, len(some))
 
