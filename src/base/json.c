@@ -95,6 +95,16 @@ json_t *mr_json_finite(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+json_t *mr_json_repaired(const char *bytes, size_t size)
+{
+    struct mr_str text = {0};
+    json_t *string = NULL;
+    if (!mr_utf8_repair(bytes, size, &text, NULL))
+        string = json_stringn(text.text ? text.text : "", text.size);
+    mr_str_free(&text);
+    return string;
+}
+
 int mr_json_set(json_t *object, const char *key, json_t *value)
 {
     return json_object_set_new(object, key, value) ? mr_fail(MR_ENOMEM, "cannot add \"%s\" to a JSON object", key) : 0;

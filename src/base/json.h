@@ -31,6 +31,9 @@ json_t *mr_json_real(double value);
 /* The same for readers outside the project: null where the number is not finite. */
 json_t *mr_json_finite(double value);
 
+/* A string of any bytes: what is no UTF-8 becomes U+FFFD. NULL: out of memory. */
+json_t *mr_json_repaired(const char *bytes, size_t size);
+
 /* object[key] = value, taking over the reference (also on failure; value may be NULL: out of memory). */
 int mr_json_set(json_t *object, const char *key, json_t *value);
 int mr_json_append(json_t *array, json_t *value);

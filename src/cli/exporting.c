@@ -2,6 +2,7 @@
 #include "cli/exporting.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/json.h"
 
@@ -48,9 +49,10 @@ int mr_exporting_say(void *context, const struct mr_export *e)
     double seconds = mr_now() - v->start;
     mr_progress_end(&v->bar);
     if (v->json)
-        return mr_print_json(json_pack("{ss ss ss sI sI sf sO}", "out", v->out, "layout", mr_target_name(e->target),
-                                       "family", mr_family_name(e->cfg.family), "parameters", (json_int_t)parameters,
-                                       "bytes", (json_int_t)bytes, "seconds", seconds, "not_kept", e->notes));
+        return mr_print_json(json_pack("{so ss ss sI sI sf sO}", "out", mr_json_repaired(v->out, strlen(v->out)),
+                                       "layout", mr_target_name(e->target), "family", mr_family_name(e->cfg.family),
+                                       "parameters", (json_int_t)parameters, "bytes", (json_int_t)bytes, "seconds",
+                                       seconds, "not_kept", e->notes));
     fprintf(stderr, "%s: %s of %.1f M parameters, %s of numbers in %.1f s (%.0f MB/s)\n", v->out,
             mr_family_name(e->cfg.family), 1e-6 * (double)parameters, mr_format_bytes(text, bytes), seconds,
             1e-6 * (double)bytes / (seconds > 1e-9 ? seconds : 1e-9));

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/progress.h"
 #include "base/str.h"
 #include "cli/cli.h"
@@ -34,12 +35,13 @@ static int report(const struct mr_prepare *p, const struct mr_prepared *r, bool 
     char spec[PATH_MAX + 8], quoted[PATH_MAX + 16];
     snprintf(spec, sizeof spec, "bpe:%s", file);
     if (json)
-        return mr_print_json(json_pack(
-            "{ss ss ss* sI sI sI sI s{sI sI} s{sI sI}}", "out", p->out, "tokenizer", r->tokenizer, "tokenizer_file",
-            *file ? file : NULL, "vocab_size", (json_int_t)r->vocab_size, "documents", (json_int_t)r->documents,
-            "skipped_lines", (json_int_t)r->met.skipped_lines, "replaced_characters", (json_int_t)r->met.replaced,
-            "train", "tokens", (json_int_t)r->tokens[0], "bytes", (json_int_t)r->bytes[0], "val", "tokens",
-            (json_int_t)r->tokens[1], "bytes", (json_int_t)r->bytes[1]));
+        return mr_print_json(
+            json_pack("{so ss so* sI sI sI sI s{sI sI} s{sI sI}}", "out", mr_json_repaired(p->out, strlen(p->out)),
+                      "tokenizer", r->tokenizer, "tokenizer_file", *file ? mr_json_repaired(file, strlen(file)) : NULL,
+                      "vocab_size", (json_int_t)r->vocab_size, "documents", (json_int_t)r->documents, "skipped_lines",
+                      (json_int_t)r->met.skipped_lines, "replaced_characters", (json_int_t)r->met.replaced, "train",
+                      "tokens", (json_int_t)r->tokens[0], "bytes", (json_int_t)r->bytes[0], "val", "tokens",
+                      (json_int_t)r->tokens[1], "bytes", (json_int_t)r->bytes[1]));
     fprintf(stderr,
             "%s: tokenizer %s, vocabulary %zu, documents %" PRIu64 ", tokens %" PRIu64 " for train and %" PRIu64
             " for val\n",

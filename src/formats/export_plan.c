@@ -29,7 +29,7 @@ int mr_export_note(struct mr_export *e, const char *format, ...)
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
-    return mr_json_append(e->notes, json_string(text));
+    return mr_json_append(e->notes, mr_json_repaired(text, strlen(text)));
 }
 
 void mr_export_free(struct mr_export *e)

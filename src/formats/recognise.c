@@ -198,15 +198,26 @@ static void low_ranks(const struct view *v, struct mr_config *cfg)
         cfg->lora_dim[2] = width_of(elements(v, "blocks.1.att.v1"), cfg->n_embd);
 }
 
+/* Whether RWKV-7's low-rank pairs lie transposed: the first that is not square tells. */
+static bool pairs_are_transposed(const struct view *v)
+{
+    static const char *const pairs[] = {"blocks.0.att.w1", "blocks.0.att.a1", "blocks.0.att.g1", "blocks.1.att.v1"};
+    const struct mr_file_tensor *embedding = find(v, "emb.weight");
+    for (size_t i = 0; embedding && embedding->ndim == 2 && i < sizeof pairs / sizeof *pairs; i++) {
+        const struct mr_file_tensor *t = find(v, pairs[i]);
+        if (t && t->ndim == 2 && t->shape[0] != t->shape[1])
+            return t->shape[1] == embedding->shape[1];
+    }
+    return false;
+}
+
 /* Whether the names and shapes are those of .st files; RWKV-4's are the same there. */
 static void find_st(const struct view *v, struct mr_naming *naming)
 {
-    const struct mr_file_tensor *w1 = find(v, "blocks.0.att.w1"), *embedding = find(v, "emb.weight");
     struct mr_config family = {.family = MR_FAMILIES};
     if (find(v, "blocks.0.att.time_mix_w1"))
         family.family = MR_RWKV6;
-    else if (w1 && w1->ndim == 2 && embedding && embedding->ndim == 2 && w1->shape[1] == embedding->shape[1] &&
-             w1->shape[0] != w1->shape[1])
+    else if (find(v, "blocks.0.att.r_k") && pairs_are_transposed(v))
         family.family = MR_RWKV7;
     else if (find(v, "blocks.0.att.gate.weight") && find(v, "blocks.0.att.ln_x.weight") &&
              find(v, "blocks.0.att.time_first"))

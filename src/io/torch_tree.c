@@ -177,17 +177,6 @@ static int visit_items(struct walk *w, const struct mr_pickled *v, bool object, 
     return 0;
 }
 
-/* What is no UTF-8, such as half of a surrogate pair, becomes U+FFFD. */
-static int visit_text(struct walk *w, const struct mr_pickled *v, json_t **json)
-{
-    struct mr_str text = {0};
-    int err = mr_utf8_repair(v->text, v->size, &text, NULL);
-    if (!err && !(*json = json_stringn(text.text ? text.text : "", text.size)))
-        err = mr_fail(MR_ENOMEM, "%s: out of memory", w->path);
-    mr_str_free(&text);
-    return err;
-}
-
 /* The value's JSON, or NULL where only tensors are. */
 static int visit(struct walk *w, const struct mr_pickled *v, json_t **json)
 {
@@ -211,7 +200,8 @@ static int visit(struct walk *w, const struct mr_pickled *v, json_t **json)
         *json = mr_json_real(v->real);
         break;
     case MR_PICKLED_TEXT:
-        return visit_text(w, v, json);
+        *json = mr_json_repaired(v->text, v->size);
+        break;
     case MR_PICKLED_LIST:
     case MR_PICKLED_TUPLE:
     case MR_PICKLED_DICT:

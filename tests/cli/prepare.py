@@ -3,8 +3,9 @@
 import array
 import gzip
 import json
+import os
 
-from harness import main, run, run_within
+from harness import PROGRAM, execute, main, run, run_within
 
 TEXT = b"It rained.\nThe frog was glad; the hen was not.\n" * 40
 
@@ -148,6 +149,13 @@ def test_suggested_commands_quote_paths(folder):
     (folder / "a.txt").write_bytes(TEXT)
     run("prepare", folder / "a.txt", "--train-bpe", 260, "--out", folder / "my data").expect(
         0, err=r"--tokenizer 'bpe:.*/my data/tokenizer\.json'")
+
+
+def test_json_of_paths_that_are_no_utf8(folder):
+    (folder / "a.txt").write_bytes(TEXT)
+    out = os.fsencode(folder) + b"/caf\xe9"
+    done = execute([PROGRAM, "prepare", folder / "a.txt", "--tokenizer", "byte", "--json", "--out", os.fsdecode(out)]).expect(0)
+    assert done.json()[0]["out"].endswith("/caf\ufffd")
 
 
 def test_files_that_are_no_text_are_named(folder):

@@ -204,6 +204,10 @@ static void test_st_files_follow_from_names_and_shapes(void **state)
         if (cfg.family != MR_RWKV4 && !cfg.rwkv51)
             expect_recognised(list_of(&cfg, MR_LAYOUT_ST, "", NULL), &cfg, MR_LAYOUT_ST, "");
     }
+    struct mr_config square = small("rwkv7", "{\"n_layer\": 2, \"n_embd\": 64, \"head_size\": 16, \"vocab_size\": 50, "
+                                             "\"lora_w\": 64, \"lora_a\": 64, \"lora_g\": 96, \"block_size\": 1024}");
+    expect_recognised(list_of(&square, MR_LAYOUT_ST, "", NULL), &square, MR_LAYOUT_ST, "");
+    expect_recognised(list_of(&square, MR_LAYOUT_OWN, "", NULL), &square, MR_LAYOUT_OWN, "");
     struct mr_config cfg = small("rwkv5", "{\"n_layer\": 1, \"n_embd\": 64, \"head_size\": 16, \"vocab_size\": 50, "
                                           "\"rwkv51\": true}"),
                      got;
