@@ -79,7 +79,7 @@ const char *mr_reader_path(const mr_reader *in)
 int mr_reader_read(const mr_reader *in, uint64_t offset, void *to, size_t size)
 {
     if (offset > in->size || size > in->size - offset)
-        return mr_fail(MR_EFILE, "%s is truncated: it ends at byte %llu, but bytes %llu to %llu are needed", in->path,
+        return mr_fail(MR_EFILE, "%s is cut short: it ends at byte %llu, but bytes %llu to %llu are needed", in->path,
                        (unsigned long long)in->size, (unsigned long long)offset, (unsigned long long)(offset + size));
     char *p = to;
     while (size) {

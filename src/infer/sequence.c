@@ -63,9 +63,8 @@ int mr_sequence_rewind(mr_sequence *s)
 
 int mr_sequence_check(const mr_sequence *s)
 {
-    return s->lost
-               ? mr_fail(MR_EINVAL, "this sequence lost its state when an earlier call failed: rewind or restore it")
-               : 0;
+    return s->lost ? mr_fail(MR_EINVAL, "this sequence lost its text when an earlier call failed: rewind or restore it")
+                   : 0;
 }
 
 /* Whether the tokens themselves are needed later. */

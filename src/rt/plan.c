@@ -141,7 +141,7 @@ int mr_plan_add(mr_plan *plan, enum mr_memory kind, mr_tensor *where, enum mr_el
     if (count > largest_segment / ELEMENT || mr_element_bytes(dtype, count) > plan->limit)
         return mr_fail(
             MR_ENOMEM,
-            "a tensor of %zu elements (%s) is larger than one segment of memory, which holds %zu: choose smaller sizes",
+            "a tensor of %zu elements (%s) exceeds the largest segment of memory, %zu elements: choose smaller sizes",
             count, mr_memory_name(kind), plan->limit / ELEMENT);
     if (plan->count == plan->room) {
         size_t room = plan->room ? plan->room * 2 : 64;

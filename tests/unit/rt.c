@@ -247,7 +247,7 @@ static void test_wrong_arguments_are_named(void **state)
                  mr_launch(rt, "multiples", r, mr_out(&x), mr_out(&x), mr_int(4), mr_float(0)));
     assert_fails(MR_EINVAL, "argument 2 'y' is a `global float *`: pass mr_out, not mr_in",
                  mr_launch(rt, "multiples", r, mr_in(&x), mr_in(&x), mr_int(4), mr_float(0)));
-    assert_fails(MR_EINVAL, "argument 1 'x' is a `global const float *`, the tensor holds integers",
+    assert_fails(MR_EINVAL, "argument 1 'x' is a `global const float *`, but the tensor holds integers",
                  mr_launch(rt, "multiples", r, mr_in(&i), mr_out(&x), mr_int(4), mr_float(0)));
     assert_fails(MR_EINVAL, "no file in cl/ defines kernel 'multiple'", mr_launch(rt, "multiple", r, mr_in(&x)));
     mr_tensor_free(rt, &x);
