@@ -36,7 +36,7 @@ static int learn(mr_runtime *rt, const char *text, const char *folder, char **mo
     snprintf(data, sizeof data, "%s/data", folder);
     snprintf(dataset, sizeof dataset, "dataset=%s", data);
     snprintf(out_dir, sizeof out_dir, "out_dir=%s/run", folder);
-    mr_prepare_defaults(&preparing);
+    mr_prepare_defaults(&preparing, sizeof preparing);
     preparing.tokenizer = "char";
     int err = mr_prepare_run(inputs, data, &preparing);
     if (err)
@@ -45,7 +45,7 @@ static int learn(mr_runtime *rt, const char *text, const char *folder, char **mo
         n++;
     for (int i = 0; i < count && i < MOST_SETTINGS; i++)
         settings[n++] = more[i]; /* later ones win */
-    mr_train_defaults(&training);
+    mr_train_defaults(&training, sizeof training);
     training.evaluation = on_evaluation;
     return mr_train_run(rt, settings, &training);
 }
@@ -60,7 +60,7 @@ static int tell(mr_runtime *rt, const char *folder, const char *prompt)
     int more = 1;
 
     snprintf(run, sizeof run, "%s/run", folder);
-    mr_sampling_defaults(&sampling);
+    mr_sampling_defaults(&sampling, sizeof sampling);
     int err = mr_lm_open(&lm, rt, run, NULL);
     if (!err)
         err = mr_sequence_open(&story, lm);

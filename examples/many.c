@@ -52,7 +52,7 @@ static int continue_all(mr_lm *lm, struct text *texts)
         int more[TEXTS], left = 0;
         for (int i = 0; i < count; i++) {
             sequences[i] = running[i]->sequence;
-            mr_sampling_defaults(&sampling[i]);
+            mr_sampling_defaults(&sampling[i], sizeof sampling[i]);
         }
         err = mr_sequences_next(sequences, sampling, ids, more, count);
         for (int i = 0; i < count && !err; i++) {
@@ -73,7 +73,7 @@ int main(int argc, char **argv)
     mr_runtime *rt = NULL;
     mr_lm *lm = NULL;
 
-    mr_lm_defaults(&options);
+    mr_lm_defaults(&options, sizeof options);
     options.sequences = TEXTS;
     int err = mr_runtime_open(&rt, NULL);
     if (!err)

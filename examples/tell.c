@@ -15,7 +15,7 @@ static int tell(mr_lm *lm, mr_sequence *story, const char *prompt)
     int32_t id;
     int more, err;
 
-    mr_sampling_defaults(&sampling);
+    mr_sampling_defaults(&sampling, sizeof sampling);
     fputs(prompt, stdout);
     if ((err = mr_sequence_prompt(story, prompt, strlen(prompt))) < 0)
         return err;

@@ -15,7 +15,7 @@ NAME = "libmicrorwkv.dylib" if sys.platform == "darwin" else "libmicrorwkv.so.0"
 
 class Sampling(ctypes.Structure):
     """struct mr_sampling"""
-    _fields_ = [("temperature", c_float), ("top_k", c_int), ("top_p", c_float), ("repetition_penalty", c_float),
+    _fields_ = [("size", c_size_t), ("temperature", c_float), ("top_k", c_int), ("top_p", c_float), ("repetition_penalty", c_float),
                 ("seed", c_uint64)]
 
 
@@ -42,7 +42,7 @@ def close(name, handle):
 def tokens(sequence, limit=300):
     """The ids that continue what the sequence has read."""
     sampling, token = Sampling(), c_int32()
-    library.mr_sampling_defaults(byref(sampling))
+    library.mr_sampling_defaults(byref(sampling), c_size_t(ctypes.sizeof(sampling)))
     for _ in range(limit):
         if not call("mr_sequence_next", [c_void_p, POINTER(Sampling), POINTER(c_int32)], sequence, byref(sampling), byref(token)):
             return

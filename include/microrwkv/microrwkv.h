@@ -18,8 +18,9 @@
  * A runtime and what was opened on it belong to one thread at a time; several runtimes may be open at once. Close in
  * the reverse order of opening.
  *
- * Structs of options begin with their size: set them by their _defaults function, then change fields. A library newer
- * than the header then knows which fields the program does not have. */
+ * Structs of options begin with their size: their _defaults function, which takes it (sizeof the struct), sets it and
+ * all fields; then change fields. So a library that is newer or older than the header knows which fields the program
+ * has. Options NULL are the defaults. */
 #ifndef MICRORWKV_H
 #define MICRORWKV_H
 
@@ -86,7 +87,7 @@ struct mr_lm_options {
 };
 
 /* Sets all fields to what their comments name. */
-MR_API void mr_lm_defaults(struct mr_lm_options *options);
+MR_API void mr_lm_defaults(struct mr_lm_options *options, size_t size);
 
 /* Opens a MODEL of the command line (a .mrw checkpoint, a training folder, .safetensors, .pth, .pt, .bin, a Hugging
  * Face folder) on rt, which must outlive it. options NULL: the defaults. MR_EFILE names what is wrong in the file. */
@@ -140,6 +141,7 @@ MR_API int mr_sequence_logits(const mr_sequence *sequence, const float **logits)
 
 /* How the next token is drawn from the logits. */
 struct mr_sampling {
+    size_t size;              /* sizeof (struct mr_sampling); in an array, that of the first counts for all */
     float temperature;        /* logits are divided by it; 0: the largest, the lowest id among equals */
     int top_k;                /* only the k largest may come; 0: all */
     float top_p;              /* only the most likely ones that together reach this probability; 1: all */
@@ -148,7 +150,7 @@ struct mr_sampling {
 };
 
 /* 0.8, 200, 1, 1, 1337: the command line's defaults. */
-MR_API void mr_sampling_defaults(struct mr_sampling *sampling);
+MR_API void mr_sampling_defaults(struct mr_sampling *sampling, size_t size);
 
 /* Draws the next token, which then counts as read. 1: *id is it; 0: the model ended the text (its tokenizer's
  * end token); negative: an error. Needs at least one token read before. */
@@ -178,7 +180,7 @@ struct mr_memory_options {
     const char *precision;     /* as mr_lm_options; of no meaning for training */
     const char *const *config; /* as mr_lm_options */
 };
-MR_API void mr_memory_defaults(struct mr_memory_options *options);
+MR_API void mr_memory_defaults(struct mr_memory_options *options, size_t size);
 
 /* Bytes on the device, by what they are for. */
 struct mr_memory_use {
@@ -204,7 +206,7 @@ struct mr_prepare_options {
     int (*progress)(void *context, double part);
     void *context;
 };
-MR_API void mr_prepare_defaults(struct mr_prepare_options *options);
+MR_API void mr_prepare_defaults(struct mr_prepare_options *options, size_t size);
 
 /* Turns texts into tokens in the folder `out`, as `microrwkv prepare` does: train.bin, val.bin, meta.json. inputs, the
  * last one NULL, are files or folders. Needs no device. */
@@ -225,7 +227,7 @@ struct mr_train_options {
      * state and ends with MR_EINTERRUPTED. */
     int (*stop)(void *context);
 };
-MR_API void mr_train_defaults(struct mr_train_options *options);
+MR_API void mr_train_defaults(struct mr_train_options *options, size_t size);
 
 /* Trains as `microrwkv train` does. settings, the last one NULL, are its words: a file of settings may come first, then
  * "key=value". options NULL: the defaults. */
@@ -245,7 +247,7 @@ struct mr_evaluate_options {
     int (*progress)(void *context, double part);
     void *context;
 };
-MR_API void mr_evaluate_defaults(struct mr_evaluate_options *options);
+MR_API void mr_evaluate_defaults(struct mr_evaluate_options *options, size_t size);
 
 struct mr_evaluate_result {
     size_t size;             /* sizeof (struct mr_evaluate_result), set before the call */
@@ -272,7 +274,7 @@ struct mr_convert_options {
     int (*progress)(void *context, double part);
     void *context;
 };
-MR_API void mr_convert_defaults(struct mr_convert_options *options);
+MR_API void mr_convert_defaults(struct mr_convert_options *options, size_t size);
 
 /* Writes a MODEL into another kind of file, as `microrwkv convert` does. Needs no device. */
 MR_API int mr_convert(const char *in, const char *out, const struct mr_convert_options *options);

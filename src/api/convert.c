@@ -4,9 +4,10 @@
 #include "base/options.h"
 #include "base/file.h"
 
-void mr_convert_defaults(struct mr_convert_options *options)
+void mr_convert_defaults(struct mr_convert_options *options, size_t size)
 {
-    *options = (struct mr_convert_options){.size = sizeof *options};
+    const struct mr_convert_options defaults = {0};
+    mr_give_defaults(options, size, &defaults, sizeof defaults);
 }
 
 static int check_paths(const char *in, const char *out, int target)
@@ -54,7 +55,7 @@ int mr_convert(const char *in, const char *out, const struct mr_convert_options 
 {
     struct mr_convert_options how;
     json_t *overrides = NULL;
-    mr_convert_defaults(&how);
+    mr_convert_defaults(&how, sizeof how);
     MR_TRY(mr_take_options(&how, sizeof how, options, "mr_convert_options"));
     int err = mr_config_words(how.config, &overrides);
     if (!err)

@@ -8,9 +8,10 @@
 #include "formats/load.h"
 #include "microrwkv/microrwkv.h"
 
-void mr_evaluate_defaults(struct mr_evaluate_options *options)
+void mr_evaluate_defaults(struct mr_evaluate_options *options, size_t size)
 {
-    *options = (struct mr_evaluate_options){.size = sizeof *options, .split = "val", .batch = 1, .seed = 1337};
+    const struct mr_evaluate_options defaults = {.split = "val", .batch = 1, .seed = 1337};
+    mr_give_defaults(options, size, &defaults, sizeof defaults);
 }
 
 struct audience {
@@ -80,7 +81,7 @@ int mr_evaluate_run(mr_runtime *rt, const char *model, const char *data, const s
     json_t *overrides = NULL;
     int err;
     const struct mr_log_sink *before = mr_log_divert(mr_runtime_log(rt));
-    mr_evaluate_defaults(&a.options);
+    mr_evaluate_defaults(&a.options, sizeof a.options);
     MR_GO(mr_take_options(&a.options, sizeof a.options, options, "mr_evaluate_options"));
     MR_GO(check_options(&a.options));
     MR_GO(mr_config_words(a.options.config, &overrides));

@@ -10,9 +10,10 @@
 #include "model/memory.h"
 #include "model/sizes.h"
 
-void mr_memory_defaults(struct mr_memory_options *options)
+void mr_memory_defaults(struct mr_memory_options *options, size_t size)
 {
-    *options = (struct mr_memory_options){.size = sizeof *options, .texts = 1};
+    const struct mr_memory_options defaults = {.texts = 1};
+    mr_give_defaults(options, size, &defaults, sizeof defaults);
 }
 
 static int need_of(struct mr_memory_need *need, const struct mr_config *cfg, const struct mr_memory_options *o)
@@ -73,7 +74,7 @@ int mr_model_memory(const char *model, const struct mr_memory_options *options, 
 {
     struct mr_memory_options o;
     json_t *overrides = NULL;
-    mr_memory_defaults(&o);
+    mr_memory_defaults(&o, sizeof o);
     MR_TRY(mr_take_options(&o, sizeof o, options, "mr_memory_options"));
     int err = mr_config_words(o.config, &overrides);
     if (!err)

@@ -5,10 +5,10 @@
 #include "base/error.h"
 #include "microrwkv/microrwkv.h"
 
-void mr_prepare_defaults(struct mr_prepare_options *options)
+void mr_prepare_defaults(struct mr_prepare_options *options, size_t size)
 {
-    *options =
-        (struct mr_prepare_options){.size = sizeof *options, .tokenizer = "byte", .val_fraction = 0.1, .seed = 1};
+    const struct mr_prepare_options defaults = {.tokenizer = "byte", .val_fraction = 0.1, .seed = 1};
+    mr_give_defaults(options, size, &defaults, sizeof defaults);
 }
 
 struct audience {
@@ -30,7 +30,7 @@ int mr_prepare_run(const char *const *inputs, const char *out, const struct mr_p
     struct audience a = {.stop = 0};
     struct mr_prepared result;
     int count = 0;
-    mr_prepare_defaults(&a.options);
+    mr_prepare_defaults(&a.options, sizeof a.options);
     MR_TRY(mr_take_options(&a.options, sizeof a.options, options, "mr_prepare_options"));
     while (inputs && inputs[count])
         count++;

@@ -7,9 +7,10 @@
 #include "microrwkv/microrwkv.h"
 #include "train/trainer.h"
 
-void mr_train_defaults(struct mr_train_options *options)
+void mr_train_defaults(struct mr_train_options *options, size_t size)
 {
-    *options = (struct mr_train_options){.size = sizeof *options};
+    const struct mr_train_options defaults = {0};
+    mr_give_defaults(options, size, &defaults, sizeof defaults);
 }
 
 int mr_train_settings(struct mr_train_config *cfg, const char *const *words, int count)
@@ -84,7 +85,7 @@ int mr_train_run(mr_runtime *rt, const char *const *settings, const struct mr_tr
     struct mr_train_config cfg = {0};
     int count = 0, err;
     const struct mr_log_sink *before = mr_log_divert(mr_runtime_log(rt));
-    mr_train_defaults(&a.options);
+    mr_train_defaults(&a.options, sizeof a.options);
     MR_GO(mr_take_options(&a.options, sizeof a.options, options, "mr_train_options"));
     while (settings && settings[count])
         count++;

@@ -15,6 +15,14 @@ static int size_of(const void *options, const char *name, size_t *size)
     return 0;
 }
 
+void mr_give_defaults(void *options, size_t size, const void *defaults, size_t known)
+{
+    memset(options, 0, size);
+    memcpy(options, defaults, size < known ? size : known);
+    if (size >= sizeof size)
+        memcpy(options, &size, sizeof size);
+}
+
 int mr_take_options(void *to, size_t size, const void *from, const char *name)
 {
     size_t known;

@@ -13,7 +13,7 @@ static int run(const struct request *r)
 {
     struct mr_exporting_view view = {.out = r->out, .label = "convert", .json = r->json};
     struct mr_convert_options how;
-    mr_convert_defaults(&how);
+    mr_convert_defaults(&how, sizeof how);
     how.to = r->to;
     how.dtype = r->dtype;
     how.tokenizer = r->tokenizer;

@@ -46,7 +46,7 @@ static int run(struct request *r, const char *path, const struct mr_words *confi
     mr_runtime *rt = NULL;
     struct mr_evaluate_options options;
     struct mr_evaluate_result result = {.size = sizeof result};
-    mr_evaluate_defaults(&options);
+    mr_evaluate_defaults(&options, sizeof options);
     options.split = r->split;
     options.iters = r->iters;
     options.batch = (int)r->batch;

@@ -103,7 +103,7 @@ static int run(struct mr_generate *r, const struct mr_words *config)
     MR_GO(mr_sampling_check(&r->sampling));
     MR_GO(r->prompts ? mr_prompts_read(&prompts, r) : mr_prompt_read(&prompts, r));
     MR_GO(mr_common_open(&r->common, &rt));
-    mr_lm_defaults(&options);
+    mr_lm_defaults(&options, sizeof options);
     options.tokenizer = r->tokenizer;
     options.precision = r->precision;
     options.progress = wants_to_stop;
@@ -151,7 +151,7 @@ int mr_command_generate(int argc, char **argv)
 {
     struct mr_generate r = {.prompt = "\n", .max_tokens = 200, .samples = 1, .batch = 8, .stopped = mr_catch_signals()};
     struct mr_words words = {0}, config = {0};
-    mr_sampling_defaults(&r.sampling);
+    mr_sampling_defaults(&r.sampling, sizeof r.sampling);
     struct numbers n = {(double)r.sampling.temperature, (double)r.sampling.top_p, (double)r.sampling.repetition_penalty,
                         r.sampling.top_k};
     const struct mr_option options[] = {

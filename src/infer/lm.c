@@ -13,9 +13,10 @@
 
 enum { PIECE = 1 << 16 }; /* bytes of a prompt that are tokenized at a time */
 
-void mr_lm_defaults(struct mr_lm_options *options)
+void mr_lm_defaults(struct mr_lm_options *options, size_t size)
 {
-    *options = (struct mr_lm_options){.size = sizeof *options, .sequences = 1};
+    const struct mr_lm_options defaults = {.sequences = 1};
+    mr_give_defaults(options, size, &defaults, sizeof defaults);
 }
 
 bool mr_lm_is_limited(const mr_lm *lm)
@@ -25,7 +26,7 @@ bool mr_lm_is_limited(const mr_lm *lm)
 
 static int copy_options(struct mr_lm_options *to, const struct mr_lm_options *from)
 {
-    mr_lm_defaults(to);
+    mr_lm_defaults(to, sizeof *to);
     MR_TRY(mr_take_options(to, sizeof *to, from, "mr_lm_options"));
     if (to->sequences < 1 || to->sequences > 1 << 16)
         return mr_fail(MR_EINVAL, "the number of sequences must be between 1 and 65536, not %d", to->sequences);

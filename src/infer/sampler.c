@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/options.h"
 #include "base/error.h"
 #include "base/philox.h"
 
@@ -22,9 +23,11 @@ struct mr_sampler {
     double *weights;
 };
 
-void mr_sampling_defaults(struct mr_sampling *s)
+void mr_sampling_defaults(struct mr_sampling *sampling, size_t size)
 {
-    *s = (struct mr_sampling){.temperature = 0.8f, .top_k = 200, .top_p = 1, .repetition_penalty = 1, .seed = 1337};
+    const struct mr_sampling defaults = {
+        .temperature = 0.8f, .top_k = 200, .top_p = 1, .repetition_penalty = 1, .seed = 1337};
+    mr_give_defaults(sampling, size, &defaults, sizeof defaults);
 }
 
 int mr_sampling_check(const struct mr_sampling *how)

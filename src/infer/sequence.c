@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/options.h"
 #include "infer/lm.h"
 
 int mr_sequence_open(mr_sequence **out, mr_lm *lm)
@@ -273,15 +274,24 @@ int mr_sequence_logits(const mr_sequence *s, const float **logits)
     return 0;
 }
 
+/* The i-th of a list whose elements may be of another size than ours. */
+static int take_sampling(struct mr_sampling *how, const struct mr_sampling *list, int i)
+{
+    mr_sampling_defaults(how, sizeof *how);
+    MR_TRY(mr_take_options(how, sizeof *how, list ? (const char *)list + (size_t)i * list->size : NULL, "mr_sampling"));
+    return mr_sampling_check(how);
+}
+
 int mr_sequences_next(mr_sequence *const *sequences, const struct mr_sampling *sampling, int32_t *ids, int *more,
                       int count)
 {
+    struct mr_sampling how;
     int err, feeding = 0;
     struct mr_feed *feeds = mr_alloc((size_t)count, sizeof *feeds);
     if (!feeds)
         return MR_ENOMEM;
     for (int i = 0; i < count; i++) {
-        MR_GO(mr_sampling_check(&sampling[i]));
+        MR_GO(take_sampling(&how, sampling, i));
         MR_GO(check_begun(sequences[i]));
         MR_GO(check_together(sequences[i], sequences[0], 1));
         for (int j = 0; j < i; j++)
@@ -290,7 +300,8 @@ int mr_sequences_next(mr_sequence *const *sequences, const struct mr_sampling *s
     }
     for (int i = 0; i < count; i++) {
         mr_sequence *s = sequences[i];
-        ids[i] = mr_sampler_draw(s->sampler, &sampling[i], s->logits, s->drawn++);
+        MR_GO(take_sampling(&how, sampling, i));
+        ids[i] = mr_sampler_draw(s->sampler, &how, s->logits, s->drawn++);
         more[i] = ids[i] != mr_lm_end_token(s->lm);
         if (more[i])
             feeds[feeding++] = (struct mr_feed){s, &ids[i], 1};

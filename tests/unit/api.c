@@ -84,7 +84,7 @@ static void test_structs_of_other_versions_are_understood(void **test)
     } newer;
     struct mr_memory_use use = {.size = sizeof use}, same = {.size = sizeof same};
     memset(&newer, 7, sizeof newer);
-    mr_memory_defaults(&newer.known);
+    mr_memory_defaults(&newer.known, sizeof newer.known);
     newer.known.size = sizeof newer;
     assert_ok(mr_model_memory(model, &newer.known, &use));
     assert_ok(mr_model_memory(model, NULL, &same));
@@ -93,6 +93,51 @@ static void test_structs_of_other_versions_are_understood(void **test)
     assert_fails(MR_EINVAL, "mr_memory_options.size", mr_model_memory(model, &newer.known, &use));
     use.size = 0;
     assert_fails(MR_EINVAL, "mr_memory_use.size", mr_model_memory(model, NULL, &use));
+}
+
+/* The sampling of a program that does not know the seed, and of one that knows more. */
+static void test_sampling_of_other_versions_is_understood(void **test)
+{
+    (void)test;
+    struct sampling {
+        struct mr_sampling known;
+        double unknown[3];
+    } newer[2], *older = newer;
+    mr_sequence *pair[2];
+    struct mr_lm_options options;
+    mr_lm *lm;
+    int32_t ids[3][2];
+    int more[2];
+    mr_lm_defaults(&options, sizeof options);
+    options.sequences = 2;
+    assert_ok(mr_lm_open(&lm, rt, model, &options));
+    for (int version = 0; version < 3; version++) {
+        struct mr_sampling plain[2];
+        const void *list = version ? (const void *)newer : plain;
+        for (int i = 0; i < 2; i++) {
+            assert_ok(mr_sequence_open(&pair[i], lm));
+            assert_ok(mr_sequence_feed(pair[i], (int32_t[]){1, 2, 3 + i}, 3));
+            mr_sampling_defaults(&plain[i], sizeof plain[i]);
+        }
+        memset(newer, 0x5a, sizeof newer);
+        if (version == 1) {
+            mr_sampling_defaults(&newer[0].known, sizeof *newer);
+            mr_sampling_defaults(&newer[1].known, sizeof *newer);
+            assert_true(newer[0].unknown[2] == 0);
+        } else if (version == 2) { /* two elements that end before the seed */
+            size_t size = offsetof(struct mr_sampling, seed);
+            char *second = (char *)older + size;
+            mr_sampling_defaults(&older->known, size);
+            mr_sampling_defaults((struct mr_sampling *)(void *)second, size);
+            assert_int_equal(second[size], 0x5a); /* nothing beyond what the program knows is written */
+        }
+        assert_ok(mr_sequences_next(pair, list, ids[version], more, 2));
+        mr_sequence_close(pair[1]);
+        mr_sequence_close(pair[0]);
+    }
+    assert_memory_equal(ids[0], ids[1], sizeof *ids);
+    assert_memory_equal(ids[0], ids[2], sizeof *ids);
+    mr_lm_close(lm);
 }
 
 static void test_memory_is_what_opening_takes(void **test)
@@ -106,8 +151,8 @@ static void test_memory_is_what_opening_takes(void **test)
         struct mr_memory_use use = {.size = sizeof use};
         size_t before, after;
         mr_lm *lm;
-        mr_memory_defaults(&options);
-        mr_lm_defaults(&opening);
+        mr_memory_defaults(&options, sizeof options);
+        mr_lm_defaults(&opening, sizeof opening);
         options.precision = opening.precision = precisions[i];
         options.texts = opening.sequences = 3;
         assert_ok(mr_model_memory(model, &options, &use));
@@ -127,7 +172,7 @@ static void test_memory_of_a_name_and_of_training(void **test)
     (void)test;
     struct mr_memory_options options;
     struct mr_memory_use use = {.size = sizeof use};
-    mr_memory_defaults(&options);
+    mr_memory_defaults(&options, sizeof options);
     assert_ok(mr_model_memory("gpt2", &options, &use));
     assert_true(use.parameters > 4 * 120000000ull && use.total > use.parameters && use.state > 0);
     options.training = 1;
@@ -144,7 +189,7 @@ static void test_preparing_is_told_and_stopped(void **test)
     const char *inputs[] = {test_path("text"), NULL}, *out = test_path("never");
     struct mr_prepare_options options;
     struct told told = {.stop = 1};
-    mr_prepare_defaults(&options);
+    mr_prepare_defaults(&options, sizeof options);
     options.progress = tell;
     options.context = &told;
     assert_fails(MR_EINTERRUPTED, "", mr_prepare_run(inputs, out, &options));
@@ -160,7 +205,7 @@ static void test_evaluation_is_that_of_uniform_guessing_or_near(void **test)
     struct mr_evaluate_options options;
     struct mr_evaluate_result whole = {.size = sizeof whole}, stream = {.size = sizeof stream};
     struct told told = {0};
-    mr_evaluate_defaults(&options);
+    mr_evaluate_defaults(&options, sizeof options);
     options.block = 64;
     options.progress = tell;
     options.context = &told;
@@ -235,7 +280,7 @@ static int train(struct seen *seen, const char *out, const char *more)
     struct mr_train_options options;
     snprintf(dataset, sizeof dataset, "dataset=%s", data);
     snprintf(out_dir, sizeof out_dir, "out_dir=%s", out);
-    mr_train_defaults(&options);
+    mr_train_defaults(&options, sizeof options);
     options.context = seen;
     options.start = on_start;
     options.iteration = on_iteration;
@@ -278,7 +323,7 @@ static void test_converting_is_told_and_stopped(void **test)
     struct told told = {0};
     char *half = strdup(test_path("half.mrw")), *back = strdup(test_path("back.safetensors"));
     struct mr_memory_use use = {.size = sizeof use}, whole = {.size = sizeof whole};
-    mr_convert_defaults(&options);
+    mr_convert_defaults(&options, sizeof options);
     options.dtype = "f16";
     options.tokenizer = "byte";
     options.progress = tell;
@@ -288,14 +333,14 @@ static void test_converting_is_told_and_stopped(void **test)
     assert_ok(mr_model_memory(half, NULL, &use));
     assert_ok(mr_model_memory(model, NULL, &whole));
     assert_true(use.parameters < whole.parameters * 0.75);
-    mr_convert_defaults(&options);
+    mr_convert_defaults(&options, sizeof options);
     told = (struct told){0};
     options.note = note;
     options.context = &told;
     options.to = "bin";
     assert_ok(mr_convert(half, test_path("other"), &options));
     assert_true(told.stop > 0); /* a .bin holds no tokenizer */
-    mr_convert_defaults(&options);
+    mr_convert_defaults(&options, sizeof options);
     told = (struct told){.stop = 1};
     options.progress = tell;
     options.context = &told;
@@ -312,6 +357,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_devices_are_counted_and_described),
         cmocka_unit_test(test_structs_of_other_versions_are_understood),
+        cmocka_unit_test(test_sampling_of_other_versions_is_understood),
         cmocka_unit_test(test_memory_is_what_opening_takes),
         cmocka_unit_test(test_memory_of_a_name_and_of_training),
         cmocka_unit_test(test_preparing_is_told_and_stopped),

@@ -47,7 +47,7 @@ static mr_lm *open_model(struct told *told)
 {
     mr_lm *lm;
     struct mr_lm_options options;
-    mr_lm_defaults(&options);
+    mr_lm_defaults(&options, sizeof options);
     options.sequences = SEQUENCES;
     options.tokenizer = "byte";
     options.progress = told ? tell : NULL;
@@ -68,7 +68,7 @@ static mr_sequence *open_sequence(mr_lm *lm, int tokens)
 static void draw(mr_sequence *s, int32_t ids[10])
 {
     struct mr_sampling how;
-    mr_sampling_defaults(&how);
+    mr_sampling_defaults(&how, sizeof how);
     for (int i = 0; i < 10; i++)
         assert_int_equal(mr_sequence_next(s, &how, &ids[i]), 1);
 }
@@ -92,8 +92,8 @@ static void test_wrong_arguments_change_nothing(void **test)
     struct mr_sampling how[2];
     int32_t ids[2];
     int more[2];
-    mr_sampling_defaults(&how[0]);
-    mr_sampling_defaults(&how[1]);
+    mr_sampling_defaults(&how[0], sizeof how[0]);
+    mr_sampling_defaults(&how[1], sizeof how[1]);
     assert_fails(MR_EINVAL, "outside the vocabulary", mr_sequence_feed(s, wrong, 3));
     assert_fails(MR_EINVAL, "outside the vocabulary", mr_sequence_feed(s, &negative, 1));
     const struct mr_feed second_wrong[] = {{s, text, 4}, {other, wrong, 3}};
@@ -119,15 +119,15 @@ static void assert_refuses_all(mr_sequence *s, mr_sequence *other)
     const float *logits;
     int32_t id;
     char *bytes = malloc(mr_sequence_state_size(s));
-    mr_sampling_defaults(&how);
-    assert_fails(MR_EINVAL, "lost its text", mr_sequence_next(s, &how, &id));
-    assert_fails(MR_EINVAL, "lost its text", mr_sequence_feed(s, text, 1));
-    assert_fails(MR_EINVAL, "lost its text", mr_sequence_prompt(s, "a", 1));
-    assert_fails(MR_EINVAL, "lost its text", mr_sequence_logits(s, &logits));
-    assert_fails(MR_EINVAL, "lost its text", mr_sequence_state(s, bytes));
-    assert_fails(MR_EINVAL, "lost its text", mr_sequence_save(s, test_path("never")));
-    assert_fails(MR_EINVAL, "lost its text", mr_sequence_copy(other, s));
-    assert_fails(MR_EINVAL, "lost its text", mr_sequences_feed((struct mr_feed[]){{other, text, 1}, {s, text, 1}}, 2));
+    mr_sampling_defaults(&how, sizeof how);
+    assert_fails(MR_EINVAL, "lost its state", mr_sequence_next(s, &how, &id));
+    assert_fails(MR_EINVAL, "lost its state", mr_sequence_feed(s, text, 1));
+    assert_fails(MR_EINVAL, "lost its state", mr_sequence_prompt(s, "a", 1));
+    assert_fails(MR_EINVAL, "lost its state", mr_sequence_logits(s, &logits));
+    assert_fails(MR_EINVAL, "lost its state", mr_sequence_state(s, bytes));
+    assert_fails(MR_EINVAL, "lost its state", mr_sequence_save(s, test_path("never")));
+    assert_fails(MR_EINVAL, "lost its state", mr_sequence_copy(other, s));
+    assert_fails(MR_EINVAL, "lost its state", mr_sequences_feed((struct mr_feed[]){{other, text, 1}, {s, text, 1}}, 2));
     free(bytes);
 }
 
@@ -217,7 +217,7 @@ static void test_reading_weights_is_told_and_stopped(void **test)
     assert_true(told.calls > 10 && told.last > 0.5);
     mr_lm_close(lm);
     lm = NULL;
-    mr_lm_defaults(&options);
+    mr_lm_defaults(&options, sizeof options);
     told = (struct told){.stop = 7};
     options.progress = tell;
     options.context = &told;
@@ -235,7 +235,7 @@ static void test_memory_limit_is_kept_to_the_byte(void **test)
     struct mr_lm_options options;
     size_t before, used, after;
     mr_lm *lm = NULL;
-    mr_lm_defaults(&options);
+    mr_lm_defaults(&options, sizeof options);
     mr_device_bytes(rt, &before, NULL);
     assert_ok(mr_lm_open(&lm, rt, model, &options));
     mr_device_bytes(rt, &used, NULL);

@@ -12,7 +12,7 @@ static const float logits[V] = {0.5f, 2, -1, 2, 0, 1};
 static struct mr_sampling plain(void)
 {
     struct mr_sampling s;
-    mr_sampling_defaults(&s);
+    mr_sampling_defaults(&s, sizeof s);
     s.temperature = 1;
     s.top_k = 0;
     return s;

@@ -35,7 +35,7 @@ static void try_state(mr_sequence *s, struct mr_str *state)
     int err = mr_sequence_restore(s, test_path("altered"));
     if (err && (err != MR_EFILE || !strstr(mr_error_text(), "state")))
         fail_msg("error %d: %s", err, mr_error_text());
-    mr_sampling_defaults(&sampling);
+    mr_sampling_defaults(&sampling, sizeof sampling);
     for (int i = 0; i < 8 && !err; i++) {
         err = mr_sequence_next(s, &sampling, &id);
         assert_true(err >= 0 || err == MR_EINVAL || err == MR_ENUMERIC);
@@ -133,7 +133,7 @@ static void test_a_penalty_does_not_change_the_kept_logits(void **test)
     float before[7];
     int32_t id;
     open_session(&s, configs[0], &state);
-    mr_sampling_defaults(&sampling);
+    mr_sampling_defaults(&sampling, sizeof sampling);
     sampling.repetition_penalty = 3;
     assert_ok(mr_sequence_logits(s, &logits));
     memcpy(before, logits, sizeof before);
