@@ -84,6 +84,7 @@ struct mr_lm_options {
      * MR_EINTERRUPTED. Or NULL. */
     int (*progress)(void *context, double part);
     void *context;
+    int special; /* not 0: names of special tokens in prompts (<|endoftext|>) mean those tokens, not their letters */
 };
 
 /* Sets all fields to what their comments name. */

@@ -106,6 +106,7 @@ static int run(struct mr_generate *r, const struct mr_words *config)
     mr_lm_defaults(&options, sizeof options);
     options.tokenizer = r->tokenizer;
     options.precision = r->precision;
+    options.special = r->special;
     options.progress = wants_to_stop;
     options.context = r;
     options.sequences = many ? mr_generate_many_sequences(r, &prompts) : 1;
@@ -174,6 +175,7 @@ int mr_command_generate(int argc, char **argv)
         {"state-out", MR_OPTION_TEXT, &r.state_out, "F", "save the state at the end"},
         {"model-name", MR_OPTION_TEXT, &r.model_name, "NAME", "use out/NAME.mrw, .pt or .pth instead of MODEL"},
         {"tokenizer", MR_OPTION_TEXT, &r.tokenizer, "T", "tokenizer, for models that carry none"},
+        {"special", MR_OPTION_FLAG, &r.special, NULL, "<|endoftext|> in a prompt is the token, not text"},
         {"precision", MR_OPTION_TEXT, &r.precision, "P", MR_PRECISION_HELP},
         {"config", MR_OPTION_LIST, &config, "K=V", "override a configuration key of the model"},
         MR_COMMON_OPTIONS(&r.common),

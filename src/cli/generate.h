@@ -13,6 +13,7 @@ struct mr_generate {
     struct mr_common common;
     const volatile sig_atomic_t *stopped;
     const char *model, *model_name, *prompt, *prompts, *stop, *state_in, *state_out, *tokenizer, *precision;
+    bool special;
     int64_t max_tokens, samples, batch;
     struct mr_sampling sampling;
 };

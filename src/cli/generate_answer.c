@@ -80,28 +80,12 @@ int mr_answer_take(struct mr_answer *a, const struct mr_generate *r, mr_lm *lm, 
     return a->ended;
 }
 
-/* Text that is not UTF-8 is given as Latin-1, so that no byte is lost. */
-static json_t *text_of(const struct mr_answer *a)
-{
-    json_t *text = json_stringn(a->text.text ? a->text.text : "", a->text.size);
-    struct mr_str wide = {0};
-    int err = 0;
-    for (size_t i = 0; !text && !err && i < a->text.size; i++) {
-        unsigned char c = (unsigned char)a->text.text[i];
-        char two[2] = {(char)(0xC0 | c >> 6), (char)(0x80 | (c & 0x3F))};
-        err = c < 0x80 ? mr_str_append(&wide, &c, 1) : mr_str_append(&wide, two, 2);
-    }
-    if (!text && !err)
-        text = json_stringn(wide.text, wide.size);
-    mr_str_free(&wide);
-    return text;
-}
-
 int mr_answer_finish(struct mr_answer *a, const struct mr_generate *r)
 {
     if (r->common.json) {
-        MR_TRY(mr_print_json(json_pack("{so sO sf sf}", "text", text_of(a), "tokens", a->ids, "first_token_ms",
-                                       a->first_token_ms, "total_s", a->total_s)));
+        MR_TRY(mr_print_json(json_pack("{so sO sf sf}", "text",
+                                       mr_json_repaired(a->text.text ? a->text.text : "", a->text.size), "tokens",
+                                       a->ids, "first_token_ms", a->first_token_ms, "total_s", a->total_s)));
     } else {
         print_to(a, a->text.size);
         putchar('\n');

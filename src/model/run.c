@@ -357,12 +357,12 @@ static int run_step(mr_workspace *ws, mr_states *states, const struct mr_piece *
 /* All pieces of one token that have a slot. */
 static int run_steps(mr_workspace *ws, mr_states *states, const struct mr_piece *pieces, int count)
 {
-    ws->stepping = true;
     for (int first = 0, end = 0; first < count; first = end) {
         for (; first < count && (pieces[first].slot < 0 || pieces[first].count > 1); first++)
             ;
         if (first == count)
             break;
+        ws->stepping = true;
         int err = run_step(ws, states, pieces, count, first, &end);
         for (int i = first; i < end; i++)
             if (pieces[i].slot >= 0 && pieces[i].count == 1)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """microrwkv generate: text, sampling, states, stop texts, errors."""
+import json
 import signal
 import subprocess
 import time
@@ -201,6 +202,35 @@ def test_waiting_for_a_prompt_is_left_too(folder):
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=30) == 130
+
+
+def test_special_tokens_in_a_prompt_are_tokens_with_special_alone(folder):
+    plain = ("generate", tiny.model(), "--prompt", "The<|endoftext|>", "--max-tokens", 1)
+    run(*plain).expect(1, err="character")
+    run(*plain, "--special").expect(0)
+
+
+def test_json_keeps_a_prompt_whatever_ends_within_a_character(folder):
+    model = folder / "m.mrw"
+    run("new", "rwkv4", "n_layer=1", "n_embd=16", "vocab_size=256", "--out", model).expect(0)
+    for seed in range(4):
+        line = run("generate", model, "--tokenizer", "byte", "--prompt", "\uc548\ub155", "--max-tokens", 5, "--seed", seed,
+                   "--json").expect(0).json()[0]
+        assert line["text"].startswith("\uc548\ub155"), line
+
+
+def test_logits_that_are_not_finite_end_with_their_layer(folder):
+    model, broken = folder / "m.safetensors", folder / "broken.safetensors"
+    run("new", "rwkv4", "n_layer=2", "n_embd=16", "vocab_size=256", "--out", model).expect(0)
+    data = bytearray(model.read_bytes())
+    size = int.from_bytes(data[:8], "little")
+    place = json.loads(data[8:8 + size])["blocks.1.ffn.value.weight"]["data_offsets"][0] + 8 + size
+    data[place:place + 4] = b"\0\0\xc0\x7f"
+    broken.write_bytes(data)
+    for prompt in ("a", "ab"):
+        for more in ((), ("--temperature", 0)):
+            run("generate", broken, "--tokenizer", "byte", "--prompt", prompt, *more).expect(1, err=r"not finite.*blocks\.1\.ffn")
+    run("logits", broken, "--tokens", "1,2", "--out", folder / "l.safetensors").expect(1, err=r"not finite.*blocks\.1\.ffn")
 
 
 main()
