@@ -224,7 +224,7 @@ struct mr_train_options {
                       double milliseconds);
     void (*evaluation)(void *context, int64_t iteration, double train_loss, double val_loss, int best);
     void (*saved)(void *context, const char *folder, int64_t iteration);
-    /* Asked when one of the others would be called, and between batches of an evaluation. Not 0: the run saves its
+    /* Asked after every iteration, and between batches of an evaluation. Not 0: the run saves its
      * state and ends with MR_EINTERRUPTED. */
     int (*stop)(void *context);
 };

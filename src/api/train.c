@@ -43,7 +43,6 @@ static void on_start(void *context, const struct mr_config *model, size_t parame
     struct audience *a = context;
     if (a->options.start)
         a->options.start(a->options.context, mr_family_name(model->family), parameters, iter);
-    ask(a);
 }
 
 static void on_iteration(void *context, int64_t iter, float loss, double lr, float grad_norm, double ms,
@@ -53,7 +52,6 @@ static void on_iteration(void *context, int64_t iter, float loss, double lr, flo
     (void)tokens_per_s, (void)seconds_left;
     if (a->options.iteration)
         a->options.iteration(a->options.context, iter, (double)loss, lr, (double)grad_norm, ms);
-    ask(a);
 }
 
 static void on_evaluation(void *context, int64_t iter, double train_loss, double val_loss, bool best)
@@ -61,7 +59,6 @@ static void on_evaluation(void *context, int64_t iter, double train_loss, double
     struct audience *a = context;
     if (a->options.evaluation)
         a->options.evaluation(a->options.context, iter, train_loss, val_loss, best);
-    ask(a);
 }
 
 static void on_evaluating(void *context, int done, int all)
@@ -75,13 +72,17 @@ static void on_saved(void *context, const char *path, int64_t iter)
     struct audience *a = context;
     if (a->options.saved)
         a->options.saved(a->options.context, path, iter);
-    ask(a);
+}
+
+static void on_iterated(void *context)
+{
+    ask(context);
 }
 
 int mr_train_run(mr_runtime *rt, const char *const *settings, const struct mr_train_options *options)
 {
     struct audience a = {.stop = 0};
-    struct mr_train_events events = {&a, on_start, on_iteration, on_evaluation, on_evaluating, on_saved};
+    struct mr_train_events events = {&a, on_start, on_iteration, on_evaluation, on_evaluating, on_saved, on_iterated};
     struct mr_train_config cfg = {0};
     int count = 0, err;
     const struct mr_log_sink *before = mr_log_divert(mr_runtime_log(rt));

@@ -97,7 +97,7 @@ static void print_keys(void)
 static int run(struct mr_common *common, struct mr_train_config *cfg)
 {
     struct view view = {.common = common, .cfg = cfg};
-    struct mr_train_events events = {&view, on_start, on_iteration, on_evaluation, on_evaluating, on_saved};
+    struct mr_train_events events = {&view, on_start, on_iteration, on_evaluation, on_evaluating, on_saved, NULL};
     mr_runtime *rt = NULL;
     const volatile sig_atomic_t *stop = mr_catch_signals();
     if (!common->device)

@@ -196,6 +196,8 @@ static int loop(mr_trainer *t, const struct mr_train_events *events, const volat
             return end < 0 ? end : 0;
         else
             t->iter++;
+        if (events->iterated)
+            events->iterated(events->context);
     }
 }
 

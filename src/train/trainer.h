@@ -20,6 +20,8 @@ struct mr_train_events {
     /* While an evaluation runs: batches done of all. */
     void (*evaluating)(void *context, int done, int all);
     void (*saved)(void *context, const char *path, int64_t iter);
+    /* After every iteration, logged or not. */
+    void (*iterated)(void *context);
 };
 
 typedef struct mr_trainer {
