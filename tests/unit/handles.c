@@ -120,14 +120,14 @@ static void assert_refuses_all(mr_sequence *s, mr_sequence *other)
     int32_t id;
     char *bytes = malloc(mr_sequence_state_size(s));
     mr_sampling_defaults(&how, sizeof how);
-    assert_fails(MR_EINVAL, "lost its state", mr_sequence_next(s, &how, &id));
-    assert_fails(MR_EINVAL, "lost its state", mr_sequence_feed(s, text, 1));
-    assert_fails(MR_EINVAL, "lost its state", mr_sequence_prompt(s, "a", 1));
-    assert_fails(MR_EINVAL, "lost its state", mr_sequence_logits(s, &logits));
-    assert_fails(MR_EINVAL, "lost its state", mr_sequence_state(s, bytes));
-    assert_fails(MR_EINVAL, "lost its state", mr_sequence_save(s, test_path("never")));
-    assert_fails(MR_EINVAL, "lost its state", mr_sequence_copy(other, s));
-    assert_fails(MR_EINVAL, "lost its state", mr_sequences_feed((struct mr_feed[]){{other, text, 1}, {s, text, 1}}, 2));
+    assert_fails(MR_EINVAL, "lost its", mr_sequence_next(s, &how, &id));
+    assert_fails(MR_EINVAL, "lost its", mr_sequence_feed(s, text, 1));
+    assert_fails(MR_EINVAL, "lost its", mr_sequence_prompt(s, "a", 1));
+    assert_fails(MR_EINVAL, "lost its", mr_sequence_logits(s, &logits));
+    assert_fails(MR_EINVAL, "lost its", mr_sequence_state(s, bytes));
+    assert_fails(MR_EINVAL, "lost its", mr_sequence_save(s, test_path("never")));
+    assert_fails(MR_EINVAL, "lost its", mr_sequence_copy(other, s));
+    assert_fails(MR_EINVAL, "lost its", mr_sequences_feed((struct mr_feed[]){{other, text, 1}, {s, text, 1}}, 2));
     free(bytes);
 }
 
