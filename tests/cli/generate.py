@@ -209,7 +209,7 @@ def test_special_tokens_in_a_prompt_are_tokens_with_special_alone(folder):
     hidden = [b for b in range(256) if b not in shown]
     letters = {chr(b if b in shown else 256 + hidden.index(b)): b for b in range(256)}
     (folder / "t.json").write_text(json.dumps({
-        "model": {"type": "BPE", "vocab": letters, "merges": []}, "pre_tokenizer": {"type": "ByteLevel"},
+        "model": {"type": "BPE", "vocab": letters, "merges": []}, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False},
         "added_tokens": [{"id": 256, "content": "<|endoftext|>", "special": True}]}))
     run("new", "rwkv4", "n_layer=1", "n_embd=16", "vocab_size=257", "--out", folder / "m.mrw").expect(0)
     plain = ("generate", folder / "m.mrw", "--tokenizer", f"json:{folder}/t.json", "--max-tokens", 0, "--state-out", folder / "s",
