@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a reviewer would look at first. Run from the project's root: `./run check` or tools/check.py.
+"""What a reviewer looks at first. Run `./run check` or tools/check.py from the project's root.
 
 Each function check_* yields complaints about the files that git knows; the tests call the quick ones too."""
 import os
@@ -17,7 +17,7 @@ import fuzz
 import kernels
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-LONGEST_FILE, LONGEST_FUNCTION = 500, 70
+LONGEST_FILE, LONGEST_FUNCTION, MOST_PARAMETERS = 500, 70, 12
 # Included by kernel files, no kernels of a family of their own
 SHARED_KERNEL_CODE = {"activation", "common", "dot", "head", "philox", "tile", "unpack"}
 GEMM = {"gemm", "matvec"}  # behind rt/gemm.h, so without namesakes in ops; one reference serves both
@@ -35,7 +35,7 @@ def sources(*patterns):
 def check_licence_lines():
     for name, lines in sources("*.c", "*.h", "*.cl", "*.py", "*.build", "run", ".ci/run"):
         if not any("SPDX-License-Identifier: GPL-3.0-or-later" in line for line in lines[:2]):
-            yield f"{name}: does not begin with its licence line"
+            yield f"{name}: has no licence line at the top"
 
 
 def check_arrows():
@@ -56,6 +56,20 @@ def check_lengths():
                 start = None
 
 
+def parameters(text):
+    """(name, number of its parameters) of every function that C text declares or defines."""
+    for found in re.finditer(r"^[A-Za-z_][\w *]*?\b(\w+)\(((?:[^()]|\([^()]*\))*)\)\s*[;{]", text, re.MULTILINE):
+        yield found[1], 1 + re.sub(r"\([^()]*\)", "", found[2]).count(",")
+
+
+def check_parameters():
+    """Functions with many parameters take a struct. Kernels are excepted: they cannot be given pointers in one."""
+    for name, lines in sources("*.c", "*.h"):
+        for function, count in parameters("\n".join(lines)):
+            if count > MOST_PARAMETERS:
+                yield f"{name}: {function} has {count} parameters; at most {MOST_PARAMETERS}, more go into a struct"
+
+
 def check_namesakes():
     """cl/X.cl, src/ops/X.c, src/ref/X.c and tests/kernels/X.c belong together."""
     for name, _ in sources("cl/*.cl"):
@@ -68,11 +82,11 @@ def check_namesakes():
 def check_format():
     """Every file is as .clang-format (of clang-format 14) lays it out."""
     if not shutil.which("clang-format"):
-        print("   clang-format is not here: left out")
+        print("   clang-format not found, skipped")
         return
     names = [name for name, _ in sources("*.c", "*.h", "*.cl")]
     result = subprocess.run(["clang-format", "--dry-run", "-Werror", *names], cwd=ROOT, text=True, stderr=subprocess.PIPE)
-    yield from sorted({line.split(":")[0] + ": not laid out as .clang-format says: run clang-format -i"
+    yield from sorted({line.split(":")[0] + ": differs from .clang-format: run clang-format -i"
                        for line in result.stderr.splitlines() if ": error: " in line})
 
 
@@ -91,7 +105,7 @@ def check_warnings():
     """Both compilers build everything without a warning (a few minutes)."""
     for compiler in ("gcc", "clang"):
         if not shutil.which(compiler):
-            print(f"   {compiler} is not here: left out")
+            print(f"   {compiler} not found, skipped")
             continue
         with tempfile.TemporaryDirectory() as folder:
             environment = {**os.environ, "CC": compiler}
@@ -108,7 +122,7 @@ def check_fuzzers():
     """Every fuzzer runs for MICRORWKV_FUZZ_SECONDS (20) from its seeds and what it found before."""
     missing = fuzz.why_not()
     if missing:
-        print(f"   {missing}: left out")
+        print(f"   {missing}, skipped")
     else:
         yield from fuzz.fuzz(fuzz.names(), fuzz.SECONDS)
 
@@ -116,9 +130,9 @@ def check_fuzzers():
 def check_faults():
     """Training loses nothing when files, disks and processes fail, tried for MICRORWKV_FAULT_SECONDS (120)."""
     if not faults.PROGRAM.exists():
-        print(f"   {faults.PROGRAM} is not built: left out")
+        print(f"   {faults.PROGRAM} is not built, skipped")
     elif subprocess.run([sys.executable, ROOT / "tools" / "faults.py"], check=False).returncode:
-        yield "tools/faults.py: something was lost or told wrongly"
+        yield "tools/faults.py: something was lost or reported wrongly"
 
 
 def check_kernel_variants():
@@ -129,7 +143,7 @@ def check_kernel_variants():
 def check_races():
     """No kernel test, with small shapes, reads or writes what another work-item may be writing, or beyond a buffer."""
     if not shutil.which("oclgrind"):
-        print("   oclgrind is not here: left out")
+        print("   oclgrind not found, skipped")
     else:
         yield from kernels.races()
 
@@ -142,7 +156,7 @@ def main():
             for complaint in check():
                 print(f"   {complaint}")
                 failed += 1
-    print(f"{failed} complaints" if failed else "nothing to complain about")
+    print(f"{failed} complaints" if failed else "no complaints")
     return 1 if failed else 0
 
 

@@ -28,7 +28,7 @@ CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.
 def why_not():
     """What is missing for fuzzing here, or None."""
     if not shutil.which("clang"):
-        return "clang is not here"
+        return "clang not found"
     with tempfile.TemporaryDirectory() as folder:
         main = "int LLVMFuzzerTestOneInput(const unsigned char *d, unsigned long n); int LLVMFuzzerTestOneInput(const unsigned char *d," \
                " unsigned long n) { return d && n > 99; }"

@@ -60,8 +60,9 @@ int mr_norm_forward(mr_workspace *ws, struct mr_param *weight, struct mr_param *
 static int norm_backward(mr_workspace *ws, struct mr_param *weight, struct mr_param *bias, const mr_tensor *x,
                          const mr_tensor *mean, const mr_tensor *rstd, const mr_tensor *dy, const mr_tensor *dx)
 {
-    return mr_layer_norm_backward(ws->rt, x, &weight->value, mean, rstd, dy, dx, false, mr_grad(ws, weight),
-                                  mr_grad(ws, bias), &ws->reduce, ws->rows, ws->cfg->n_embd);
+    const struct mr_layer_norm_gradients g = {
+        .dy = dy, .dx = dx, .dweight = mr_grad(ws, weight), .dbias = mr_grad(ws, bias)};
+    return mr_layer_norm_backward(ws->rt, x, &weight->value, mean, rstd, &g, &ws->reduce, ws->rows, ws->cfg->n_embd);
 }
 
 /* Backward adds up an embedding's rows token by token: the rows in the order of their tokens. */

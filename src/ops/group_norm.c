@@ -49,9 +49,8 @@ size_t mr_group_norm_backward_scratch(const mr_runtime *rt, int rows, int heads,
 }
 
 int mr_group_norm_backward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *weight, const mr_tensor *mean,
-                           const mr_tensor *rstd, const mr_tensor *dy, const mr_tensor *dx, bool accumulate,
-                           const mr_tensor *dweight, const mr_tensor *dbias, const mr_tensor *scratch, int rows,
-                           int heads, int width)
+                           const mr_tensor *rstd, const struct mr_group_norm_gradients *g, const mr_tensor *scratch,
+                           int rows, int heads, int width)
 {
     static const char op[] = "group_norm backward";
     size_t n;
@@ -61,17 +60,17 @@ int mr_group_norm_backward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *
     MR_TRY(mr_need_f32(op, "weight", weight, dim));
     MR_TRY(mr_need_f32(op, "mean", mean, statistics));
     MR_TRY(mr_need_f32(op, "rstd", rstd, statistics));
-    MR_TRY(mr_need_f32(op, "dy", dy, n));
-    MR_TRY(mr_need_f32(op, "dx", dx, n));
-    MR_TRY(mr_need_f32(op, "dweight", dweight, dim));
-    MR_TRY(mr_need_f32(op, "dbias", dbias, dim));
+    MR_TRY(mr_need_f32(op, "dy", g->dy, n));
+    MR_TRY(mr_need_f32(op, "dx", g->dx, n));
+    MR_TRY(mr_need_f32(op, "dweight", g->dweight, dim));
+    MR_TRY(mr_need_f32(op, "dbias", g->dbias, dim));
     MR_TRY(mr_need_f32(op, "scratch", scratch, mr_group_norm_backward_scratch(rt, rows, heads, width)));
     size_t blocks = mr_row_blocks(rt, (size_t)rows);
     struct mr_range range = {.groups = {blocks}, .local_size = (size_t)mr_runtime_info(rt)->lanes};
     char defines[32];
     by_heads(&range, defines, heads, width);
-    mr_profile_note(rt, (accumulate ? 16.0 : 12.0) * (double)n, 14.0 * (double)n);
-    MR_TRY(mr_launch(rt, "group_norm_backward", range, mr_in(x), mr_in(weight), mr_in(mean), mr_in(rstd), mr_in(dy),
-                     mr_out(dx), mr_out(scratch), mr_int(rows), mr_int(heads), mr_int(accumulate)));
-    return mr_sum_rows(rt, scratch, (const mr_tensor *const[]){dweight, dbias}, (int)blocks, 2, (int)dim);
+    mr_profile_note(rt, (g->accumulate ? 16.0 : 12.0) * (double)n, 14.0 * (double)n);
+    MR_TRY(mr_launch(rt, "group_norm_backward", range, mr_in(x), mr_in(weight), mr_in(mean), mr_in(rstd), mr_in(g->dy),
+                     mr_out(g->dx), mr_out(scratch), mr_int(rows), mr_int(heads), mr_int(g->accumulate)));
+    return mr_sum_rows(rt, scratch, (const mr_tensor *const[]){g->dweight, g->dbias}, (int)blocks, 2, (int)dim);
 }

@@ -12,12 +12,16 @@ int mr_group_norm_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *w
                           const mr_tensor *y, const mr_tensor *mean, const mr_tensor *rstd, int rows, int heads,
                           int width, float eps);
 
-/* dx = (or +=, if accumulate) the gradient of x; dweight +=, dbias +=. scratch holds
- * mr_group_norm_backward_scratch floats. */
+/* dx = (or +=, if accumulate) the gradient of x; dweight +=, dbias +=. */
+struct mr_group_norm_gradients {
+    const mr_tensor *dy, *dx, *dweight, *dbias;
+    bool accumulate;
+};
+
+/* scratch holds mr_group_norm_backward_scratch floats. */
 int mr_group_norm_backward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *weight, const mr_tensor *mean,
-                           const mr_tensor *rstd, const mr_tensor *dy, const mr_tensor *dx, bool accumulate,
-                           const mr_tensor *dweight, const mr_tensor *dbias, const mr_tensor *scratch, int rows,
-                           int heads, int width);
+                           const mr_tensor *rstd, const struct mr_group_norm_gradients *g, const mr_tensor *scratch,
+                           int rows, int heads, int width);
 size_t mr_group_norm_backward_scratch(const mr_runtime *rt, int rows, int heads, int width);
 
 #endif

@@ -28,9 +28,8 @@ size_t mr_layer_norm_backward_scratch(const mr_runtime *rt, int rows, int dim)
 }
 
 int mr_layer_norm_backward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *weight, const mr_tensor *mean,
-                           const mr_tensor *rstd, const mr_tensor *dy, const mr_tensor *dx, bool accumulate,
-                           const mr_tensor *dweight, const mr_tensor *dbias, const mr_tensor *scratch, int rows,
-                           int dim)
+                           const mr_tensor *rstd, const struct mr_layer_norm_gradients *g, const mr_tensor *scratch,
+                           int rows, int dim)
 {
     static const char op[] = "layer_norm backward";
     size_t n;
@@ -39,16 +38,16 @@ int mr_layer_norm_backward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *
     MR_TRY(mr_need_f32(op, "weight", weight, (size_t)dim));
     MR_TRY(mr_need_f32(op, "mean", mean, (size_t)rows));
     MR_TRY(mr_need_f32(op, "rstd", rstd, (size_t)rows));
-    MR_TRY(mr_need_f32(op, "dy", dy, n));
-    MR_TRY(mr_need_f32(op, "dx", dx, n));
-    MR_TRY(mr_need_f32(op, "dweight", dweight, (size_t)dim));
-    if (mr_given(dbias))
-        MR_TRY(mr_need_f32(op, "dbias", dbias, (size_t)dim));
+    MR_TRY(mr_need_f32(op, "dy", g->dy, n));
+    MR_TRY(mr_need_f32(op, "dx", g->dx, n));
+    MR_TRY(mr_need_f32(op, "dweight", g->dweight, (size_t)dim));
+    if (mr_given(g->dbias))
+        MR_TRY(mr_need_f32(op, "dbias", g->dbias, (size_t)dim));
     MR_TRY(mr_need_f32(op, "scratch", scratch, mr_layer_norm_backward_scratch(rt, rows, dim)));
     size_t blocks = mr_row_blocks(rt, (size_t)rows);
     struct mr_range range = {.groups = {blocks}, .local_size = (size_t)mr_runtime_info(rt)->lanes};
-    mr_profile_note(rt, (accumulate ? 16.0 : 12.0) * (double)n, 14.0 * (double)n);
-    MR_TRY(mr_launch(rt, "layer_norm_backward", range, mr_in(x), mr_in(weight), mr_in(mean), mr_in(rstd), mr_in(dy),
-                     mr_out(dx), mr_out(scratch), mr_int(rows), mr_int(dim), mr_int(accumulate)));
-    return mr_sum_rows(rt, scratch, (const mr_tensor *const[]){dweight, dbias}, (int)blocks, 2, dim);
+    mr_profile_note(rt, (g->accumulate ? 16.0 : 12.0) * (double)n, 14.0 * (double)n);
+    MR_TRY(mr_launch(rt, "layer_norm_backward", range, mr_in(x), mr_in(weight), mr_in(mean), mr_in(rstd), mr_in(g->dy),
+                     mr_out(g->dx), mr_out(scratch), mr_int(rows), mr_int(dim), mr_int(g->accumulate)));
+    return mr_sum_rows(rt, scratch, (const mr_tensor *const[]){g->dweight, g->dbias}, (int)blocks, 2, dim);
 }

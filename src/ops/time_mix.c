@@ -118,34 +118,33 @@ int mr_time_mix_forward(mr_runtime *rt, const struct mr_time_mix *s, const mr_te
 
 int mr_time_mix_backward(mr_runtime *rt, const struct mr_time_mix *s, const mr_tensor *r, const mr_tensor *k,
                          const mr_tensor *v, const mr_tensor *decay, const mr_tensor *faaaa, const mr_tensor *kept,
-                         const mr_tensor *dy, const mr_tensor *dr, const mr_tensor *dk, const mr_tensor *dv,
-                         const mr_tensor *ddecay, const mr_tensor *dfaaaa, const mr_tensor *scratch)
+                         const struct mr_time_mix_gradients *g, const mr_tensor *scratch)
 {
     static const char op[] = "time_mix backward";
     size_t n;
     MR_TRY(need_inputs(op, rt, s, r, k, v, decay, faaaa, &n));
-    MR_TRY(mr_need_f32(op, "dy", dy, n));
-    MR_TRY(mr_need_f32(op, "dr", dr, n));
-    MR_TRY(mr_need_f32(op, "dk", dk, n));
-    MR_TRY(mr_need_f32(op, "dv", dv, n));
-    MR_TRY(mr_need_f32(op, "ddecay", ddecay, (size_t)s->heads));
-    MR_TRY(mr_need_f32(op, "dfaaaa", dfaaaa, (size_t)s->heads));
+    MR_TRY(mr_need_f32(op, "dy", g->dy, n));
+    MR_TRY(mr_need_f32(op, "dr", g->dr, n));
+    MR_TRY(mr_need_f32(op, "dk", g->dk, n));
+    MR_TRY(mr_need_f32(op, "dv", g->dv, n));
+    MR_TRY(mr_need_f32(op, "ddecay", g->ddecay, (size_t)s->heads));
+    MR_TRY(mr_need_f32(op, "dfaaaa", g->dfaaaa, (size_t)s->heads));
     MR_TRY(mr_need_f32(op, "scratch", scratch, mr_time_mix_scratch(rt, s, true)));
     struct cut c = cut_of(rt, s);
     bool several = c.chunks > 1;
     if (several) {
         MR_TRY(mr_need_f32(op, "kept", kept, states_count(&c)));
-        MR_TRY(run_states(rt, s, &c, r, dy, decay, NULL, scratch, true));
+        MR_TRY(run_states(rt, s, &c, r, g->dy, decay, NULL, scratch, true));
     }
     /* scratch: the gradients of the states after chunks, then the partial sums */
     int sums = (int)states_count(&c);
     mr_profile_note(rt, 28.0 * (double)n, (double)n * (2.5 * c.chunk + (several ? 6.0 * s->width : 0)));
     MR_TRY(mr_launch(rt, "time_mix_backward", groups(rt, &c, (size_t)c.chunks, c.pairs, 1), mr_in(r), mr_in(k),
-                     mr_in(v), mr_in(dy), mr_in(decay), mr_in(faaaa), mr_in(several ? kept : NULL),
-                     mr_in(several ? scratch : NULL), mr_out(dr), mr_out(dk), mr_out(dv), mr_out(scratch), mr_int(sums),
-                     mr_int(s->time), mr_int(s->heads), mr_int(c.chunks)));
+                     mr_in(v), mr_in(g->dy), mr_in(decay), mr_in(faaaa), mr_in(several ? kept : NULL),
+                     mr_in(several ? scratch : NULL), mr_out(g->dr), mr_out(g->dk), mr_out(g->dv), mr_out(scratch),
+                     mr_int(sums), mr_int(s->time), mr_int(s->heads), mr_int(c.chunks)));
     return mr_launch(rt, "time_mix_backward_sum", groups(rt, &c, (size_t)s->heads, 1, 1), mr_in(decay), mr_in(scratch),
-                     mr_int(sums), mr_out(ddecay), mr_out(dfaaaa), mr_int(s->batch), mr_int(s->heads),
+                     mr_int(sums), mr_out(g->ddecay), mr_out(g->dfaaaa), mr_int(s->batch), mr_int(s->heads),
                      mr_int(c.chunks));
 }
 

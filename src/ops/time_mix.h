@@ -27,12 +27,15 @@ int mr_time_mix_forward(mr_runtime *rt, const struct mr_time_mix *s, const mr_te
                         const mr_tensor *v, const mr_tensor *decay, const mr_tensor *faaaa, const mr_tensor *state,
                         const mr_tensor *y, const mr_tensor *kept, const mr_tensor *scratch);
 
-/* Of a forward without state. dr, dk, dv are written (not in place of r, k, v, dy), ddecay and dfaaaa [H] accumulate.
- */
+/* dy goes in; dr, dk, dv are written (not in place of r, k, v, dy), ddecay and dfaaaa [H] accumulate. */
+struct mr_time_mix_gradients {
+    const mr_tensor *dy, *dr, *dk, *dv, *ddecay, *dfaaaa;
+};
+
+/* The backward of a forward without state. */
 int mr_time_mix_backward(mr_runtime *rt, const struct mr_time_mix *s, const mr_tensor *r, const mr_tensor *k,
                          const mr_tensor *v, const mr_tensor *decay, const mr_tensor *faaaa, const mr_tensor *kept,
-                         const mr_tensor *dy, const mr_tensor *dr, const mr_tensor *dk, const mr_tensor *dv,
-                         const mr_tensor *ddecay, const mr_tensor *dfaaaa, const mr_tensor *scratch);
+                         const struct mr_time_mix_gradients *g, const mr_tensor *scratch);
 
 /* The forward of one position, time = 1, tuned. */
 int mr_time_mix_step(mr_runtime *rt, const struct mr_time_mix *s, const mr_tensor *r, const mr_tensor *k,

@@ -80,8 +80,8 @@ static void backward_head(struct head *head, int time, int width, ptrdiff_t stri
 }
 
 void mr_ref_time_mix_backward(const double *r, const double *k, const double *v, const double *decay,
-                              const double *faaaa, const double *dy, double *dr, double *dk, double *dv, double *ddecay,
-                              double *dfaaaa, int batch, int time, int heads, int width)
+                              const double *faaaa, const struct mr_ref_time_mix_gradients *g, int batch, int time,
+                              int heads, int width)
 {
     ptrdiff_t stride = (ptrdiff_t)heads * width;
     for (int b = 0; b < batch; b++)
@@ -90,14 +90,14 @@ void mr_ref_time_mix_backward(const double *r, const double *k, const double *v,
             struct head head = {.r = r + at,
                                 .k = k + at,
                                 .v = v + at,
-                                .dy = dy + at,
-                                .dr = dr + at,
-                                .dk = dk + at,
-                                .dv = dv + at,
+                                .dy = g->dy + at,
+                                .dr = g->dr + at,
+                                .dk = g->dk + at,
+                                .dv = g->dv + at,
                                 .w = exp(-exp(decay[h])),
                                 .u = faaaa[h]};
             backward_head(&head, time, width, stride);
-            ddecay[h] += head.dw * -exp(decay[h]) * head.w;
-            dfaaaa[h] += head.du;
+            g->ddecay[h] += head.dw * -exp(decay[h]) * head.w;
+            g->dfaaaa[h] += head.du;
         }
 }

@@ -6,9 +6,15 @@
 /* r, k, v, y [B,T,H*N], decay and faaaa [H], state [B,H,N,N] (NULL: 0 before, not kept) read and advanced. */
 void mr_ref_time_mix_forward(const double *r, const double *k, const double *v, const double *decay,
                              const double *faaaa, double *state, double *y, int batch, int time, int heads, int width);
-/* From a zero state, without a gradient of the last one. dr, dk, dv are written, ddecay and dfaaaa accumulate. */
+/* dy goes in; dr, dk, dv are written, ddecay and dfaaaa accumulate. */
+struct mr_ref_time_mix_gradients {
+    const double *dy;
+    double *dr, *dk, *dv, *ddecay, *dfaaaa;
+};
+
+/* From a zero state, without a gradient of the last one. */
 void mr_ref_time_mix_backward(const double *r, const double *k, const double *v, const double *decay,
-                              const double *faaaa, const double *dy, double *dr, double *dk, double *dv, double *ddecay,
-                              double *dfaaaa, int batch, int time, int heads, int width);
+                              const double *faaaa, const struct mr_ref_time_mix_gradients *g, int batch, int time,
+                              int heads, int width);
 
 #endif

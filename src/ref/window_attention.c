@@ -60,12 +60,13 @@ void mr_ref_window_attention_forward(const double *q, const double *k, const dou
     free(p);
 }
 
-void mr_ref_window_attention_backward(const double *q, const double *k, const double *v, const double *dy, double *dq,
-                                      double *dk, double *dv, int batch, int time, int heads, int width, int window,
+void mr_ref_window_attention_backward(const double *q, const double *k, const double *v, const double *dy,
+                                      double *const d[3], int batch, int time, int heads, int width, int window,
                                       double scale, const double *factor)
 {
     int stride = heads * width;
-    size_t bytes = (size_t)batch * (size_t)time * (size_t)stride * sizeof *dq;
+    size_t bytes = (size_t)batch * (size_t)time * (size_t)stride * sizeof *d[0];
+    double *dq = d[0], *dk = d[1], *dv = d[2];
     double *p = mr_alloc((size_t)time, sizeof *p), *dp = mr_alloc((size_t)time, sizeof *dp);
     memset(dq, 0, bytes);
     memset(dk, 0, bytes);

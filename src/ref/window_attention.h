@@ -7,9 +7,9 @@
 void mr_ref_window_attention_forward(const double *q, const double *k, const double *v, double *y, double *lse,
                                      int batch, int time, int heads, int width, int window, double scale,
                                      const double *factor);
-/* dq, dk, dv are written. */
-void mr_ref_window_attention_backward(const double *q, const double *k, const double *v, const double *dy, double *dq,
-                                      double *dk, double *dv, int batch, int time, int heads, int width, int window,
+/* d: dq, dk, dv, which are written. */
+void mr_ref_window_attention_backward(const double *q, const double *k, const double *v, const double *dy,
+                                      double *const d[3], int batch, int time, int heads, int width, int window,
                                       double scale, const double *factor);
 
 #endif

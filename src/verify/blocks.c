@@ -31,10 +31,11 @@ void mr_case_time_mix(struct mr_trial *t)
         grad[i] = mr_trial_floats(t, NULL, R);
     }
     mr_trial_run(t, mr_time_mix_forward(t->rt, &s, in[0], in[1], in[2], d, u, NULL, out, kept, scratch));
-    mr_trial_run(t, mr_time_mix_backward(t->rt, &s, in[0], in[1], in[2], d, u, kept, mr_trial_floats(t, dy, R), grad[0],
-                                         grad[1], grad[2], gd, gu, scratch));
+    const struct mr_time_mix_gradients g = {mr_trial_floats(t, dy, R), grad[0], grad[1], grad[2], gd, gu};
+    mr_trial_run(t, mr_time_mix_backward(t->rt, &s, in[0], in[1], in[2], d, u, kept, &g, scratch));
     mr_ref_time_mix_forward(x[0], x[1], x[2], decay, faaaa, state, y, B, T, H, W);
-    mr_ref_time_mix_backward(x[0], x[1], x[2], decay, faaaa, dy, dx[0], dx[1], dx[2], ddecay, dfaaaa, B, T, H, W);
+    const struct mr_ref_time_mix_gradients want = {dy, dx[0], dx[1], dx[2], ddecay, dfaaaa};
+    mr_ref_time_mix_backward(x[0], x[1], x[2], decay, faaaa, &want, B, T, H, W);
     mr_trial_compare(t, out, y, R);
     for (int i = 0; i < 3; i++)
         mr_trial_compare(t, grad[i], dx[i], R);

@@ -93,8 +93,8 @@ void mr_case_layer_norm(struct mr_trial *t)
     const mr_tensor *gw = mr_trial_floats(t, dw, DIM), *gb = mr_trial_floats(t, db, DIM);
     const mr_tensor *scratch = mr_trial_floats(t, NULL, mr_layer_norm_backward_scratch(t->rt, ROWS, DIM));
     mr_trial_run(t, mr_layer_norm_forward(t->rt, in, weight, mr_trial_floats(t, b, DIM), out, m, s, ROWS, DIM, 1e-5f));
-    mr_trial_run(t, mr_layer_norm_backward(t->rt, in, weight, m, s, mr_trial_floats(t, dy, N), grad, false, gw, gb,
-                                           scratch, ROWS, DIM));
+    const struct mr_layer_norm_gradients g = {.dy = mr_trial_floats(t, dy, N), .dx = grad, .dweight = gw, .dbias = gb};
+    mr_trial_run(t, mr_layer_norm_backward(t->rt, in, weight, m, s, &g, scratch, ROWS, DIM));
     mr_ref_layer_norm_forward(x, w, b, y, mean, rstd, ROWS, DIM, 1e-5);
     mr_ref_layer_norm_backward(x, w, mean, rstd, dy, dx, dw, db, ROWS, DIM);
     mr_trial_compare(t, out, y, N);
@@ -117,8 +117,9 @@ void mr_case_group_norm(struct mr_trial *t)
     const mr_tensor *scratch = mr_trial_floats(t, NULL, mr_group_norm_backward_scratch(t->rt, R, HEADS, WIDTH));
     mr_trial_run(
         t, mr_group_norm_forward(t->rt, in, weight, mr_trial_floats(t, b, C), out, m, s, R, HEADS, WIDTH, 64e-5f));
-    mr_trial_run(t, mr_group_norm_backward(t->rt, in, weight, m, s, mr_trial_floats(t, dy, R * C), grad, false, gw, gb,
-                                           scratch, R, HEADS, WIDTH));
+    const struct mr_group_norm_gradients g = {
+        .dy = mr_trial_floats(t, dy, R * C), .dx = grad, .dweight = gw, .dbias = gb};
+    mr_trial_run(t, mr_group_norm_backward(t->rt, in, weight, m, s, &g, scratch, R, HEADS, WIDTH));
     mr_ref_group_norm_forward(x, w, b, y, mean, rstd, R, HEADS, WIDTH, 64e-5);
     mr_ref_group_norm_backward(x, w, mean, rstd, dy, dx, dw, db, R, HEADS, WIDTH);
     mr_trial_compare(t, out, y, R * C);

@@ -100,7 +100,7 @@ def test_a_home_that_cannot_be_written_hides_no_device(folder):
 
 def test_pocl_without_any_folder_is_told_the_cause(folder):
     if not any("Portable" in device["platform"] for device in devices().expect(0).json()):
-        raise Skip("PoCL is not here")
+        raise Skip("no PoCL device")
     nowhere = {"HOME": "/proc/none", "XDG_CACHE_HOME": None, "POCL_CACHE_DIR": None, "MICRORWKV_CACHE_DIR": None, "TMPDIR": "/proc"}
     result = devices(**nowhere)
     assert b"/proc/none/.cache is not writable: set POCL_CACHE_DIR" in result.err, result.err

@@ -85,7 +85,7 @@ def run_within(megabytes, *arguments):
 def data(name):
     """A file of the test data that only some machines have; the check is skipped where it is missing."""
     if not DATA or not os.path.exists(os.path.join(DATA, name)):
-        raise Skip(f"{name} of MICRORWKV_TEST_DATA is not here")
+        raise Skip(f"{name} of MICRORWKV_TEST_DATA is missing")
     return pathlib.Path(DATA, name)
 
 

@@ -16,7 +16,7 @@ def no_complaints(checker):
 
 def need_git():
     if execute(["git", "rev-parse"], folder=SOURCE).status:
-        raise Skip("this is no git working tree")
+        raise Skip("not a git working tree")
 
 
 def test_every_source_names_its_licence(folder):
@@ -32,6 +32,16 @@ def test_includes_follow_the_arrows(folder):
 def test_files_and_functions_are_short(folder):
     need_git()
     no_complaints(check.check_lengths)
+
+
+def test_functions_with_many_parameters_take_a_struct(folder):
+    need_git()
+    no_complaints(check.check_parameters)
+
+
+def test_parameters_are_counted(folder):
+    text = "int f(int a, void (*g)(int, int), int c);\nstatic void h(void)\n{\n"
+    assert list(check.parameters(text)) == [("f", 3), ("h", 1)]
 
 
 def test_kernels_have_ops_references_and_tests(folder):

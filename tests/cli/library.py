@@ -48,7 +48,7 @@ def test_every_public_function_is_documented(folder):
 def test_headers_serve_cpp(folder):
     (folder / "a.cc").write_text("#include <microrwkv/microrwkv.h>\nint main() { return mr_version() == nullptr; }\n")
     if execute(["sh", "-c", "command -v c++"]).status:
-        raise Skip("there is no C++ compiler")
+        raise Skip("no C++ compiler")
     execute(["c++", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I", SOURCE / "include", folder / "a.cc"]).expect(0)
 
 

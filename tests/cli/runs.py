@@ -243,7 +243,7 @@ def test_eval_of_a_dead_model_exits_1(folder):
 
 def test_skipping_ends_where_nothing_helps(folder):
     result = dying(folder / "out", "on_nan=skip", "eval_interval=1000")
-    result.expect(1, err=r"on_nan=skip: the update of iteration 15 is left out(?s:.*)10 iterations in a row were skipped")
+    result.expect(1, err=r"on_nan=skip: skipping the update of iteration 15(?s:.*)10 iterations in a row were skipped")
     dead = [line["iter"] for line in tiny.log_lines(folder / "out") if "loss" in line and line["loss"] is None]
     assert dead == list(range(6, 17)), dead
 

@@ -69,7 +69,8 @@ static void test_operands_in_one_tensor(void **state)
     mr_tensor t = upload(all, ALL);
     struct mr_gemm g = {.m = M, .n = N, .k = K, .offset_a = A, .offset_b = B, .offset_c = C};
     must(mr_gemm(test_runtime(), &g, &t, &t, &t));
-    mr_ref_gemm(all + A, all + B, all + C, NULL, M, N, K, false, false, 0, K, N, N);
+    const struct mr_ref_gemm want = {.m = M, .n = N, .k = K, .lda = K, .ldb = N, .ldc = N};
+    mr_ref_gemm(all + A, all + B, all + C, NULL, &want);
     expect_near("all", &t, all, ALL, 2e-6);
     release(&t);
     free(all);
@@ -159,7 +160,8 @@ static void test_table_decides(void **state)
         double *got = zeros(M * N);
         for (size_t i = 0; i < M * N; i++)
             got[i] = (double)f[i];
-        mr_ref_gemm(a, b, c, NULL, M, N, k, false, true, 0, (size_t)k, (size_t)k, N);
+        const struct mr_ref_gemm want = {M, N, k, false, true, 0, (size_t)k, (size_t)k, N};
+        mr_ref_gemm(a, b, c, NULL, &want);
         expect_near_host("C", got, c, M * N, 3e-6);
         mr_tensor_free(rt, &ta), mr_tensor_free(rt, &tb), mr_tensor_free(rt, &tc);
         free(a), free(b), free(c), free(f), free(got);

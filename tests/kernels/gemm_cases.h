@@ -52,10 +52,10 @@ static inline void expect_product(int m, int n, int k, bool trans_a, bool trans_
     if (extra & GEMM_BIAS)
         g.bias = &tbias;
     must(mr_gemm(test_runtime(), &g, &ta, &tb, &tc));
+    const struct mr_ref_gemm want = {m, n, k, trans_a, trans_b, (double)g.beta, (size_t)lda, (size_t)ldb, (size_t)ldc};
     for (int z = 0; z < batch; z++)
         mr_ref_gemm(a + g.offset_a + (size_t)z * g.stride_a, b + g.offset_b + (size_t)z * g.stride_b,
-                    c + g.offset_c + (size_t)z * g.stride_c, extra & GEMM_BIAS ? bias : NULL, m, n, k, trans_a, trans_b,
-                    (double)g.beta, (size_t)lda, (size_t)ldb, (size_t)ldc);
+                    c + g.offset_c + (size_t)z * g.stride_c, extra & GEMM_BIAS ? bias : NULL, &want);
     expect_near("C and what lies between", &tc, c, n_c, 1e-6 + 3e-8 * sqrt(k));
     release(&ta), release(&tb), release(&tc), release(&tbias);
     free(a), free(b), free(c), free(bias);

@@ -43,8 +43,8 @@ static void expect_with_weights(enum mr_element format, int m, int n, int k, int
     if (extra & BIAS)
         g.bias = &tbias;
     must(mr_gemm(test_runtime(), &g, &ta, &tb, &tc));
-    mr_ref_gemm(a + g.offset_a, b + g.offset_b, c + g.offset_c, extra & BIAS ? bias : NULL, m, n, k, extra & LEFT, true,
-                (double)g.beta, (size_t)lda, (size_t)k, (size_t)ldc);
+    const struct mr_ref_gemm want = {m, n, k, extra & LEFT, true, (double)g.beta, (size_t)lda, (size_t)k, (size_t)ldc};
+    mr_ref_gemm(a + g.offset_a, b + g.offset_b, c + g.offset_c, extra & BIAS ? bias : NULL, &want);
     expect_near("C and what lies between", &tc, c, n_c, 1e-6 + 3e-8 * sqrt(k));
     release(&ta), release(&tb), release(&tc), release(&tbias);
     free(a), free(b), free(c), free(bias);

@@ -91,8 +91,8 @@ static void test_backward(void **state)
         mr_tensor dx = accumulate ? upload(before, c.n) : empty(c.n);
         mr_tensor dweight = upload(c.dweight, c.dim), dbias = upload(c.dshift, c.dim);
         mr_tensor scratch = empty(mr_group_norm_backward_scratch(rt, c.rows, c.heads, c.width));
-        must(mr_group_norm_backward(rt, &x, &weight, &mean, &rstd, &dy, &dx, accumulate, &dweight, &dbias, &scratch,
-                                    c.rows, c.heads, c.width));
+        const struct mr_group_norm_gradients g = {&dy, &dx, &dweight, &dbias, accumulate};
+        must(mr_group_norm_backward(rt, &x, &weight, &mean, &rstd, &g, &scratch, c.rows, c.heads, c.width));
         backward(&c);
         for (size_t i = 0; accumulate && i < c.n; i++)
             c.dx[i] += before[i];
@@ -139,7 +139,8 @@ static void test_wrong_sizes_are_refused(void **state)
     assert_int_equal(mr_group_norm_forward(rt, &x, &w, &w, &y, &s, &small, 2, 4, 5, EPS), MR_EINVAL);
     assert_int_equal(mr_group_norm_forward(rt, &x, &w, &w, &y, &s, &s, 2, 0, 5, EPS), MR_EINVAL);
     assert_int_equal(mr_group_norm_forward(rt, &x, &w, NULL, &y, &s, &s, 2, 4, 5, EPS), MR_EINVAL);
-    assert_int_equal(mr_group_norm_backward(rt, &x, &w, &s, &s, &x, &y, false, &w, &w, &small, 2, 4, 5), MR_EINVAL);
+    const struct mr_group_norm_gradients g = {.dy = &x, .dx = &y, .dweight = &w, .dbias = &w};
+    assert_int_equal(mr_group_norm_backward(rt, &x, &w, &s, &s, &g, &small, 2, 4, 5), MR_EINVAL);
     release(&x), release(&y), release(&w), release(&s), release(&small);
 }
 

@@ -91,8 +91,8 @@ static void test_backward(void **state)
         mr_tensor dx = accumulate ? upload(before, c.n) : empty(c.n);
         mr_tensor dweight = upload(c.dweight, dim), dbias = upload(c.dshift, dim);
         mr_tensor scratch = empty(mr_layer_norm_backward_scratch(rt, c.rows, c.dim));
-        must(mr_layer_norm_backward(rt, &x, &weight, &mean, &rstd, &dy, &dx, accumulate, &dweight,
-                                    c.bias ? &dbias : NULL, &scratch, c.rows, c.dim));
+        const struct mr_layer_norm_gradients g = {&dy, &dx, &dweight, c.bias ? &dbias : NULL, accumulate};
+        must(mr_layer_norm_backward(rt, &x, &weight, &mean, &rstd, &g, &scratch, c.rows, c.dim));
         backward(&c);
         for (size_t i = 0; accumulate && i < c.n; i++)
             c.dx[i] += before[i];
@@ -153,7 +153,8 @@ static void test_wrong_sizes_are_refused(void **state)
     mr_tensor x = zeroed(40), w = zeroed(20), s = zeroed(2), small = zeroed(1);
     assert_int_equal(mr_layer_norm_forward(rt, &x, &s, NULL, &x, &s, &s, 2, 20, EPS), MR_EINVAL);
     assert_int_equal(mr_layer_norm_forward(rt, &x, &w, NULL, &x, &small, &s, 2, 20, EPS), MR_EINVAL);
-    assert_int_equal(mr_layer_norm_backward(rt, &x, &w, &s, &s, &x, &x, false, &w, NULL, &small, 2, 20), MR_EINVAL);
+    const struct mr_layer_norm_gradients g = {.dy = &x, .dx = &x, .dweight = &w};
+    assert_int_equal(mr_layer_norm_backward(rt, &x, &w, &s, &s, &g, &small, 2, 20), MR_EINVAL);
     release(&x), release(&w), release(&s), release(&small);
 }
 

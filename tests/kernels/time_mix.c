@@ -93,11 +93,12 @@ static void check_backward(uint64_t seed, int batch, int time, int heads, int wi
         want[i] = zeros(a.n);
         got[i] = empty(a.n);
     }
-    mr_ref_time_mix_backward(a.in[R], a.in[K], a.in[V], a.decay, a.faaaa, a.in[DY], want[R], want[K], want[V], ddecay,
-                             dfaaaa, batch, time, heads, width);
+    const struct mr_ref_time_mix_gradients wanted = {a.in[DY], want[R], want[K], want[V], ddecay, dfaaaa};
+    const struct mr_time_mix_gradients g = {&a.t[DY], &got[R], &got[K], &got[V], &t_ddecay, &t_dfaaaa};
+    mr_ref_time_mix_backward(a.in[R], a.in[K], a.in[V], a.decay, a.faaaa, &wanted, batch, time, heads, width);
     forward(&a, NULL, &got[DY], &a.kept);
-    must(mr_time_mix_backward(test_runtime(), &a.s, &a.t[R], &a.t[K], &a.t[V], &a.t_decay, &a.t_faaaa, &a.kept,
-                              &a.t[DY], &got[R], &got[K], &got[V], &t_ddecay, &t_dfaaaa, &a.scratch));
+    must(mr_time_mix_backward(test_runtime(), &a.s, &a.t[R], &a.t[K], &a.t[V], &a.t_decay, &a.t_faaaa, &a.kept, &g,
+                              &a.scratch));
     expect_near("dr", &got[R], want[R], a.n, 2e-5);
     expect_near("dk", &got[K], want[K], a.n, 2e-5);
     expect_near("dv", &got[V], want[V], a.n, 2e-5);
@@ -278,8 +279,8 @@ static void test_reference_backward_is_the_slope(void **unused)
     double *d[INPUTS], ddecay[3] = {0}, dfaaaa[3] = {0};
     for (int i = 0; i < INPUTS; i++)
         d[i] = zeros(a.n);
-    mr_ref_time_mix_backward(a.in[R], a.in[K], a.in[V], a.decay, a.faaaa, a.in[DY], d[R], d[K], d[V], ddecay, dfaaaa, 2,
-                             9, 3, 5);
+    const struct mr_ref_time_mix_gradients g = {a.in[DY], d[R], d[K], d[V], ddecay, dfaaaa};
+    mr_ref_time_mix_backward(a.in[R], a.in[K], a.in[V], a.decay, a.faaaa, &g, 2, 9, 3, 5);
     expect_gradient("r", ref_loss, &a, a.in[R], d[R], a.n, 1e-6);
     expect_gradient("k", ref_loss, &a, a.in[K], d[K], a.n, 1e-6);
     expect_gradient("v", ref_loss, &a, a.in[V], d[V], a.n, 1e-6);
@@ -298,8 +299,9 @@ static void test_backward_is_the_same_bits_again(void **unused)
     for (int round = 0; round < 2; round++) {
         mr_tensor got[5] = {empty(a.n), empty(a.n), empty(a.n), zeroed(3), zeroed(3)};
         forward(&a, NULL, &got[0], &a.kept);
-        must(mr_time_mix_backward(test_runtime(), &a.s, &a.t[R], &a.t[K], &a.t[V], &a.t_decay, &a.t_faaaa, &a.kept,
-                                  &a.t[DY], &got[0], &got[1], &got[2], &got[3], &got[4], &a.scratch));
+        const struct mr_time_mix_gradients g = {&a.t[DY], &got[0], &got[1], &got[2], &got[3], &got[4]};
+        must(mr_time_mix_backward(test_runtime(), &a.s, &a.t[R], &a.t[K], &a.t[V], &a.t_decay, &a.t_faaaa, &a.kept, &g,
+                                  &a.scratch));
         for (int i = 0; i < 5; i++) {
             if (round == 0) {
                 first[i] = download(&got[i], got[i].count);

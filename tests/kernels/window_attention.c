@@ -108,8 +108,8 @@ static void check_backward(uint64_t seed, int batch, int time, int heads, int wi
     size_t all = (size_t)(batch * time * a.s.stride), untouched = 0;
     double *want[3] = {zeros(a.n), zeros(a.n), zeros(a.n)};
     mr_tensor y = empty(a.n), lse = empty(a.units), dqkv = empty(all);
-    mr_ref_window_attention_backward(a.in[Q], a.in[K], a.in[V], a.in[DY], want[Q], want[K], want[V], batch, time, heads,
-                                     width, window, a.s.scale, NULL);
+    mr_ref_window_attention_backward(a.in[Q], a.in[K], a.in[V], a.in[DY], want, batch, time, heads, width, window,
+                                     a.s.scale, NULL);
     must(mr_window_attention_forward(test_runtime(), &a.s, &a.qkv, NULL, NULL, &y, &lse, NULL));
     must(mr_window_attention_backward(test_runtime(), &a.s, &a.qkv, &y, &lse, &a.dy, &dqkv, &a.scratch));
     double *got = download(&dqkv, all);
@@ -294,8 +294,7 @@ static void test_reference_backward_is_the_slope(void **unused)
     (void)unused;
     struct sample a = sample_of(11, 2, 9, 2, 5, 4);
     double *d[3] = {zeros(a.n), zeros(a.n), zeros(a.n)};
-    mr_ref_window_attention_backward(a.in[Q], a.in[K], a.in[V], a.in[DY], d[Q], d[K], d[V], 2, 9, 2, 5, 4, a.s.scale,
-                                     NULL);
+    mr_ref_window_attention_backward(a.in[Q], a.in[K], a.in[V], a.in[DY], d, 2, 9, 2, 5, 4, a.s.scale, NULL);
     expect_gradient("q", ref_loss, &a, a.in[Q], d[Q], a.n, 1e-6);
     expect_gradient("k", ref_loss, &a, a.in[K], d[K], a.n, 1e-6);
     expect_gradient("v", ref_loss, &a, a.in[V], d[V], a.n, 1e-6);
@@ -353,8 +352,8 @@ static void check_dropout(uint64_t seed, int batch, int time, int heads, int wid
                                     factor);
     expect_near("y", &y, want, a.n, 1e-5);
     must(mr_window_attention_backward(test_runtime(), &a.s, &a.qkv, &y, &lse, &a.dy, &dqkv, &a.scratch));
-    mr_ref_window_attention_backward(a.in[Q], a.in[K], a.in[V], a.in[DY], w[Q], w[K], w[V], batch, time, heads, width,
-                                     window, a.s.scale, factor);
+    mr_ref_window_attention_backward(a.in[Q], a.in[K], a.in[V], a.in[DY], w, batch, time, heads, width, window,
+                                     a.s.scale, factor);
     double *got = download(&dqkv, (size_t)(batch * time * a.s.stride));
     expect_columns("dq", &a, got, a.s.q, w[Q]);
     expect_columns("dk", &a, got, a.s.k, w[K]);
@@ -381,8 +380,7 @@ static void test_reference_gradient_with_dropout(void **state)
     const struct mr_dropout d = {.p = 0.4f, .seed = 3, .step = 1, .site = 2};
     struct sample a = sample_of(test_seed() + 710, B, T, H, D, W);
     double *factor = factors_of(&d, &a.s), *g[3] = {zeros(a.n), zeros(a.n), zeros(a.n)}, *y = zeros(a.n);
-    mr_ref_window_attention_backward(a.in[Q], a.in[K], a.in[V], a.in[DY], g[Q], g[K], g[V], B, T, H, D, W, a.s.scale,
-                                     factor);
+    mr_ref_window_attention_backward(a.in[Q], a.in[K], a.in[V], a.in[DY], g, B, T, H, D, W, a.s.scale, factor);
     for (int m = 0; m < 3; m++)
         for (size_t i = 0; i < a.n; i++) {
             double kept = a.in[m][i], loss[2] = {0, 0};

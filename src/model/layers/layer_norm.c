@@ -36,8 +36,9 @@ static int backward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, 
                     const mr_tensor *dx)
 {
     struct norm *own = node->own;
-    return mr_layer_norm_backward(ws->rt, x, &own->weight->value, &own->mean, &own->rstd, dy, dx, false,
-                                  mr_grad(ws, own->weight), mr_grad(ws, own->bias), &ws->reduce, ws->rows,
+    const struct mr_layer_norm_gradients g = {
+        .dy = dy, .dx = dx, .dweight = mr_grad(ws, own->weight), .dbias = mr_grad(ws, own->bias)};
+    return mr_layer_norm_backward(ws->rt, x, &own->weight->value, &own->mean, &own->rstd, &g, &ws->reduce, ws->rows,
                                   ws->cfg->n_embd);
 }
 

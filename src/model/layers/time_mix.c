@@ -170,12 +170,20 @@ static int backward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, 
     MR_TRY(mr_drop_backward(ws, node->site, &dy, dx, n));
     MR_TRY(mr_linear_backward(ws, &own->output, &own->gated, dy, &own->dgated, false));
     MR_TRY(mr_silu_gate_backward(rt, &own->normed, &own->out[G], &own->dgated, &own->dnormed, &own->dout[G], n));
-    MR_TRY(mr_group_norm_backward(rt, &own->y, &own->ln_weight->value, &own->mean, &own->rstd, &own->dnormed, &own->dy,
-                                  false, mr_grad(ws, own->ln_weight), mr_grad(ws, own->ln_bias), &own->norm_scratch,
-                                  ws->rows, cfg->n_head, cfg->n_embd / cfg->n_head));
+    const struct mr_group_norm_gradients normed = {.dy = &own->dnormed,
+                                                   .dx = &own->dy,
+                                                   .dweight = mr_grad(ws, own->ln_weight),
+                                                   .dbias = mr_grad(ws, own->ln_bias)};
+    const struct mr_time_mix_gradients recurrent = {.dy = &own->dy,
+                                                    .dr = &own->dout[R],
+                                                    .dk = &own->dout[K],
+                                                    .dv = &own->dout[V],
+                                                    .ddecay = mr_grad(ws, own->decay),
+                                                    .dfaaaa = mr_grad(ws, own->faaaa)};
+    MR_TRY(mr_group_norm_backward(rt, &own->y, &own->ln_weight->value, &own->mean, &own->rstd, &normed,
+                                  &own->norm_scratch, ws->rows, cfg->n_head, cfg->n_embd / cfg->n_head));
     MR_TRY(mr_time_mix_backward(rt, &recurrence, &own->out[R], &own->out[K], &own->out[V], &own->decay->value,
-                                &own->faaaa->value, &own->kept, &own->dy, &own->dout[R], &own->dout[K], &own->dout[V],
-                                mr_grad(ws, own->decay), mr_grad(ws, own->faaaa), &own->scratch));
+                                &own->faaaa->value, &own->kept, &recurrent, &own->scratch));
     for (int i = 0; i < INPUTS; i++) {
         MR_TRY(mr_linear_backward(ws, &own->linear[i], &own->mixed[i], &own->dout[i], &own->dmixed[i], false));
         maa[i] = &own->maa[i]->value;
