@@ -99,8 +99,8 @@ static inline void take(local float *restrict to, global const float *restrict f
 
 #if LANES == 1
 /* removed = kappa S, for the `rest` columns from S on */
-static inline void aim(floatv removed[VECS], global const float *restrict kappa, global const float *restrict S,
-                       int rest)
+static inline void state_times_kappa(floatv removed[VECS], global const float *restrict kappa,
+                                     global const float *restrict S, int rest)
 {
     FOR_VECS(c)
         removed[c] = 0.0f;
@@ -122,7 +122,7 @@ kernel void wkv7_forward(global const float *restrict r, global const float *res
 #if LANES == 1
     int rest = N <= COLUMNS ? N : N - j0; /* known to the compiler where there is one block */
     floatv removed[VECS];                 /* kappa S of the position at hand: summed up while S is made */
-    aim(removed, kappa + base, S + j0, rest);
+    state_times_kappa(removed, kappa + base, S + j0, rest);
     for (int t = 0; t < T; t++) {
         int at = base + t * stride;
         global const float *next = kappa + (t + 1 < T ? at + stride : at);
@@ -148,7 +148,7 @@ kernel void wkv7_forward(global const float *restrict r, global const float *res
         }
     }
 #else
-    local float rs[POSITIONS * APART], cs[POSITIONS * APART], ks[POSITIONS * APART], aims[POSITIONS * APART],
+    local float rs[POSITIONS * APART], cs[POSITIONS * APART], ks[POSITIONS * APART], kappas[POSITIONS * APART],
         outs[POSITIONS * APART];
     int j = min(j0 + LANE, N - 1), mine = j0 + LANE < N; /* who has no column computes with an empty one */
     float column[N];
@@ -161,7 +161,7 @@ kernel void wkv7_forward(global const float *restrict r, global const float *res
         take(rs, r + from, count, stride);
         take(cs, change + from, count, stride);
         take(ks, k + from, count, stride);
-        take(aims, kappa + from, count, stride);
+        take(kappas, kappa + from, count, stride);
         take(outs, removal + from, count, stride);
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int p = 0; p < count; p++) {
@@ -169,7 +169,7 @@ kernel void wkv7_forward(global const float *restrict r, global const float *res
             float value = v[at], sum = 0.0f, removed = 0.0f;
 #pragma unroll
             for (int i = 0; i < N; i++)
-                removed = fma(aims[row + i], column[i], removed);
+                removed = fma(kappas[row + i], column[i], removed);
 #pragma unroll
             for (int i = 0; i < N; i++) {
                 column[i] += fma(ks[row + i], value, fma(-outs[row + i], removed, cs[row + i] * column[i]));

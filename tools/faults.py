@@ -57,8 +57,8 @@ class Campaign:
         return self.run(*self.command(out, last, *more), **environment)
 
     def digest(self, out):
-        told = self.run("info", out / "ckpt.mrw")
-        return json.loads(told.stdout)["digest"] if told.returncode == 0 else told.stderr.strip()
+        info = self.run("info", out / "ckpt.mrw")
+        return json.loads(info.stdout)["digest"] if info.returncode == 0 else info.stderr.strip()
 
     def out(self):
         self.number += 1

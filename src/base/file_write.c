@@ -88,8 +88,8 @@ int mr_writer_open(mr_writer **result, const char *path)
         return MR_ENOMEM;
     out->fd = -1;
     out->path = resolve(path);
-    size_t room = strlen(path) + PATH_MAX + 16;
-    out->temporary = mr_alloc(room, 1);
+    size_t capacity = strlen(path) + PATH_MAX + 16;
+    out->temporary = mr_alloc(capacity, 1);
     out->buffer = mr_alloc(BUFFER, 1);
     if (!out->path || !out->temporary || !out->buffer) {
         err = MR_ENOMEM;
@@ -104,7 +104,7 @@ int mr_writer_open(mr_writer **result, const char *path)
     }
     bool busy = true;
     for (int i = 0; i < NAMES && busy; i++) {
-        snprintf(out->temporary, room, i ? "%s.tmp%d" : "%s.tmp", out->path, i);
+        snprintf(out->temporary, capacity, i ? "%s.tmp%d" : "%s.tmp", out->path, i);
         MR_GO(open_temporary(out, &busy));
     }
     if (busy) {

@@ -60,16 +60,16 @@ void mr_str_free(struct mr_str *s)
     *s = (struct mr_str){0};
 }
 
-const char *mr_shell_word(const char *path, char *room, size_t size)
+const char *mr_shell_word(const char *path, char *buffer, size_t size)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+=:,@%";
     size_t n = 0;
     if (*path && !path[strspn(path, plain)])
         return path;
-    room[n++] = '\'';
+    buffer[n++] = '\'';
     for (; *path && n + 6 < size; path++)
-        n += (size_t)snprintf(room + n, size - n, *path == '\'' ? "'\\''" : "%c", *path);
-    room[n++] = '\'';
-    room[n] = 0;
-    return room;
+        n += (size_t)snprintf(buffer + n, size - n, *path == '\'' ? "'\\''" : "%c", *path);
+    buffer[n++] = '\'';
+    buffer[n] = 0;
+    return buffer;
 }

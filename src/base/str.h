@@ -13,8 +13,8 @@ struct mr_str {
 int mr_str_append(struct mr_str *s, const void *bytes, size_t size);
 __attribute__((format(printf, 2, 3))) int mr_str_printf(struct mr_str *s, const char *format, ...);
 void mr_str_free(struct mr_str *s);
-/* A path as a shell takes it: as it is, or in single quotes; written to `room` where it must be, cut where it does not
- * fit. For the commands that messages suggest. */
-const char *mr_shell_word(const char *path, char *room, size_t size);
+/* A path as a shell takes it: as it is, or in single quotes; written to `buffer` where it must be, cut where it does
+ * not fit. For the commands that messages suggest. */
+const char *mr_shell_word(const char *path, char *buffer, size_t size);
 
 #endif

@@ -56,7 +56,7 @@ struct audience {
     int err;
 };
 
-static void tell_verdict(void *context, const struct mr_verdict *v)
+static void print_verdict(void *context, const struct mr_verdict *v)
 {
     struct audience *a = context;
     bool good = mr_verdict_good(v);
@@ -84,7 +84,7 @@ static int verify(const struct mr_device_info *device, const struct mr_common *c
     snprintf(index, sizeof index, "%d", device->index);
     int err = mr_runtime_open(&rt, index);
     if (!err)
-        err = mr_verify(rt, tell_verdict, &audience);
+        err = mr_verify(rt, print_verdict, &audience);
     mr_runtime_close(rt);
     return err ? err : audience.err;
 }

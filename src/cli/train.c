@@ -115,9 +115,9 @@ static int run(struct mr_common *common, struct mr_train_config *cfg)
         fprintf(stderr, "%s\n", mr_error_text());
     else if (drawn)
         fprintf(stderr, "the loss curve is in %s/loss.svg\n", cfg->out_dir);
-    char room[4100];
+    char buffer[4100];
     fprintf(stderr, "done: try `microrwkv generate %s --prompt \"Once\"`\n",
-            mr_shell_word(cfg->out_dir, room, sizeof room));
+            mr_shell_word(cfg->out_dir, buffer, sizeof buffer));
     return 0;
 }
 

@@ -73,7 +73,7 @@ struct mr_runtime {
     char platform_version[128];
 
     struct mr_program **programs;
-    int program_count, program_room;
+    int program_count, program_capacity;
     struct mr_variant **variants; /* open addressing by hash; a power of two of places, NULL: free */
     size_t variant_count, variant_places;
 
@@ -90,7 +90,7 @@ struct mr_runtime {
 
     bool profiling;
     struct mr_profile_row *rows;
-    int row_count, row_room;
+    int row_count, row_capacity;
     struct mr_profile_event pending[MR_EVENTS];
     int pending_count;
     double note_bytes, note_flops;

@@ -16,7 +16,7 @@ static const size_t largest_segment = ((size_t)1 << 30) * ELEMENT; /* bytes */
 /* The segments of one kind of memory, and where the next tensor goes. */
 struct layout {
     size_t *bytes; /* of each segment */
-    int count, room;
+    int count, capacity;
     int segment; /* where the next tensor goes, if it fits */
     size_t end;  /* of the tensor before it */
 };
@@ -34,7 +34,7 @@ struct mr_plan {
     struct layout kinds[MR_MEMORY_KINDS];
     size_t others[MR_MEMORY_KINDS]; /* bytes of mr_plan_count */
     struct item *items;
-    size_t count, room;
+    size_t count, capacity;
 };
 
 /* A tensor of the plan, findable by its memory. */
@@ -96,13 +96,13 @@ void mr_plan_free(mr_plan *plan)
 
 static int add_segment(struct layout *l)
 {
-    if (l->count == l->room) {
-        int room = l->room ? l->room * 2 : 4;
-        size_t *grown = mr_realloc(l->bytes, (size_t)room, sizeof *grown);
+    if (l->count == l->capacity) {
+        int capacity = l->capacity ? l->capacity * 2 : 4;
+        size_t *grown = mr_realloc(l->bytes, (size_t)capacity, sizeof *grown);
         if (!grown)
             return MR_ENOMEM;
         l->bytes = grown;
-        l->room = room;
+        l->capacity = capacity;
     }
     l->bytes[l->count++] = 0;
     return 0;
@@ -143,13 +143,13 @@ int mr_plan_add(mr_plan *plan, enum mr_memory kind, mr_tensor *where, enum mr_el
             MR_ENOMEM,
             "a tensor of %zu elements (%s) exceeds the largest segment of memory, %zu elements: choose smaller sizes",
             count, mr_memory_name(kind), plan->limit / ELEMENT);
-    if (plan->count == plan->room) {
-        size_t room = plan->room ? plan->room * 2 : 64;
-        struct item *grown = mr_realloc(plan->items, room, sizeof *grown);
+    if (plan->count == plan->capacity) {
+        size_t capacity = plan->capacity ? plan->capacity * 2 : 64;
+        struct item *grown = mr_realloc(plan->items, capacity, sizeof *grown);
         if (!grown)
             return MR_ENOMEM;
         plan->items = grown;
-        plan->room = room;
+        plan->capacity = capacity;
     }
     struct item item = {.where = where, .count = count, .dtype = dtype, .kind = kind};
     MR_TRY(place(plan, &plan->kinds[kind], &item));

@@ -33,13 +33,13 @@ static int row_of(mr_runtime *rt, const char *name)
     for (int i = 0; i < rt->row_count; i++)
         if (!strcmp(rt->rows[i].kernel, name))
             return i;
-    if (rt->row_count == rt->row_room) {
-        int room = rt->row_room ? rt->row_room * 2 : 32;
-        struct mr_profile_row *grown = mr_realloc(rt->rows, (size_t)room, sizeof *grown);
+    if (rt->row_count == rt->row_capacity) {
+        int capacity = rt->row_capacity ? rt->row_capacity * 2 : 32;
+        struct mr_profile_row *grown = mr_realloc(rt->rows, (size_t)capacity, sizeof *grown);
         if (!grown)
             return MR_ENOMEM;
         rt->rows = grown;
-        rt->row_room = room;
+        rt->row_capacity = capacity;
     }
     rt->rows[rt->row_count] = (struct mr_profile_row){.kernel = name};
     return rt->row_count++;
@@ -140,5 +140,5 @@ void mr_profile_free(mr_runtime *rt)
         clReleaseEvent(rt->pending[i].event);
     free(rt->rows);
     rt->rows = NULL;
-    rt->row_count = rt->row_room = rt->pending_count = 0;
+    rt->row_count = rt->row_capacity = rt->pending_count = 0;
 }

@@ -161,13 +161,13 @@ static int find_program(mr_runtime *rt, int file, const char *defines, struct mr
             return 0;
         }
     }
-    if (rt->program_count == rt->program_room) {
-        int room = rt->program_room ? rt->program_room * 2 : 16;
-        struct mr_program **grown = mr_realloc(rt->programs, (size_t)room, sizeof *grown);
+    if (rt->program_count == rt->program_capacity) {
+        int capacity = rt->program_capacity ? rt->program_capacity * 2 : 16;
+        struct mr_program **grown = mr_realloc(rt->programs, (size_t)capacity, sizeof *grown);
         if (!grown)
             return MR_ENOMEM;
         rt->programs = grown;
-        rt->program_room = room;
+        rt->program_capacity = capacity;
     }
     MR_TRY(make_program(rt, file, defines, program));
     rt->programs[rt->program_count++] = *program;

@@ -78,11 +78,11 @@ static int64_t find(const json_t *vocab, const char *spelling)
     return id ? (int64_t)json_integer_value(id) : -1;
 }
 
-/* Takes "LEFT RIGHT" or ["LEFT", "RIGHT"] apart; the texts are in `room`. */
-static int read_merge(const json_t *merge, struct mr_str *room, size_t *left_size)
+/* Takes "LEFT RIGHT" or ["LEFT", "RIGHT"] apart; the texts are in `pair`. */
+static int read_merge(const json_t *merge, struct mr_str *pair, size_t *left_size)
 {
     const char *left = json_string_value(merge), *right = left ? strchr(left, ' ') : NULL;
-    room->size = 0;
+    pair->size = 0;
     if (json_array_size(merge) == 2) {
         left = json_string_value(json_array_get(merge, 0));
         right = json_string_value(json_array_get(merge, 1));
@@ -97,29 +97,29 @@ static int read_merge(const json_t *merge, struct mr_str *room, size_t *left_siz
     }
     if (*left_size + strlen(right) > LONGEST_SPELLING)
         return mr_fail(MR_EFILE, "is longer than %d bytes", LONGEST_SPELLING);
-    MR_TRY(mr_str_append(room, left, *left_size));
-    MR_TRY(mr_str_append(room, "", 1));
-    return mr_str_append(room, right, strlen(right));
+    MR_TRY(mr_str_append(pair, left, *left_size));
+    MR_TRY(mr_str_append(pair, "", 1));
+    return mr_str_append(pair, right, strlen(right));
 }
 
-static int add_merge(struct mr_bpe *b, const json_t *vocab, const json_t *merge, struct mr_str *room)
+static int add_merge(struct mr_bpe *b, const json_t *vocab, const json_t *merge, struct mr_str *pair)
 {
     size_t left_size = 0;
-    MR_TRY(read_merge(merge, room, &left_size));
-    const char *right = room->text + left_size + 1;
-    int64_t left_id = find(vocab, room->text), right_id = find(vocab, right);
+    MR_TRY(read_merge(merge, pair, &left_size));
+    const char *right = pair->text + left_size + 1;
+    int64_t left_id = find(vocab, pair->text), right_id = find(vocab, right);
     if (left_id < 0 || right_id < 0)
-        return mr_fail(MR_EFILE, "token \"%.60s\" is not in the vocabulary", left_id < 0 ? room->text : right);
-    memmove(room->text + left_size, right, strlen(right) + 1);
-    int64_t merged = find(vocab, room->text);
+        return mr_fail(MR_EFILE, "token \"%.60s\" is not in the vocabulary", left_id < 0 ? pair->text : right);
+    memmove(pair->text + left_size, right, strlen(right) + 1);
+    int64_t merged = find(vocab, pair->text);
     if (merged < 0)
-        return mr_fail(MR_EFILE, "its result \"%.60s\" is not in the vocabulary", room->text);
+        return mr_fail(MR_EFILE, "its result \"%.60s\" is not in the vocabulary", pair->text);
     return mr_bpe_add_merge(b, (uint32_t)left_id, (uint32_t)right_id, (uint32_t)merged);
 }
 
 int mr_bpe_from_json(struct mr_bpe *b, const json_t *vocab, const json_t *merges)
 {
-    struct mr_str room = {0};
+    struct mr_str pair = {0};
     if (!json_object_size(vocab))
         return mr_fail(MR_EFILE, "the vocabulary is not an object of tokens and ids");
     if (!json_is_array(merges))
@@ -128,10 +128,10 @@ int mr_bpe_from_json(struct mr_bpe *b, const json_t *vocab, const json_t *merges
     MR_TRY(mr_bpe_find_bytes(b));
     int err = 0;
     for (size_t i = 0; i < json_array_size(merges) && !err; i++) {
-        err = add_merge(b, vocab, json_array_get(merges, i), &room);
+        err = add_merge(b, vocab, json_array_get(merges, i), &pair);
         if (err)
             mr_fail_in(err, "merge %zu", i + 1);
     }
-    mr_str_free(&room);
+    mr_str_free(&pair);
     return err;
 }

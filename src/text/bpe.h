@@ -39,18 +39,18 @@ void mr_bpe_free(struct mr_bpe *b); /* {0} is fine */
 int mr_bpe_from_json(struct mr_bpe *b, const json_t *vocab, const json_t *merges);
 
 /* Room for encoding, with a memory of words: one per encoder. */
-typedef struct mr_bpe_room mr_bpe_room;
-int mr_bpe_room_open(mr_bpe_room **room);
-void mr_bpe_room_close(mr_bpe_room *room); /* NULL is fine */
+typedef struct mr_bpe_scratch mr_bpe_scratch;
+int mr_bpe_scratch_open(mr_bpe_scratch **scratch);
+void mr_bpe_scratch_close(mr_bpe_scratch *scratch); /* NULL is fine */
 
 /* Appends the ids of one word, in O(n log n). A byte that has no token is MR_EFILE with its place; `position` is that
  * of the word in the text. */
-int mr_bpe_encode(const struct mr_bpe *b, mr_bpe_room *room, const char *word, size_t size, uint64_t position,
+int mr_bpe_encode(const struct mr_bpe *b, mr_bpe_scratch *scratch, const char *word, size_t size, uint64_t position,
                   struct mr_ids *ids);
 
 /* The same for all words (text/words.h) of the bytes; with `more`, of those that are certain, and *used is their
  * size. */
-int mr_bpe_encode_words(const struct mr_bpe *b, mr_bpe_room *room, const char *bytes, size_t size, bool more,
+int mr_bpe_encode_words(const struct mr_bpe *b, mr_bpe_scratch *scratch, const char *bytes, size_t size, bool more,
                         uint64_t position, struct mr_ids *ids, size_t *used);
 
 #endif

@@ -22,7 +22,7 @@ struct symbol {
     uint32_t id, before, after; /* id GONE: merged into its left neighbour; neighbours GONE: none */
 };
 
-struct mr_bpe_room {
+struct mr_bpe_scratch {
     struct known *known;   /* [KNOWN_WORDS] */
     struct symbol *symbol; /* of a long word */
     size_t symbol_capacity;
@@ -30,37 +30,37 @@ struct mr_bpe_room {
     size_t heap_size, heap_capacity;
 };
 
-int mr_bpe_room_open(mr_bpe_room **out)
+int mr_bpe_scratch_open(mr_bpe_scratch **out)
 {
-    mr_bpe_room *room = mr_alloc(1, sizeof *room);
+    mr_bpe_scratch *scratch = mr_alloc(1, sizeof *scratch);
     *out = NULL;
-    if (!room)
+    if (!scratch)
         return MR_ENOMEM;
-    room->known = mr_alloc(KNOWN_WORDS, sizeof *room->known);
-    if (!room->known) {
-        free(room);
+    scratch->known = mr_alloc(KNOWN_WORDS, sizeof *scratch->known);
+    if (!scratch->known) {
+        free(scratch);
         return MR_ENOMEM;
     }
-    *out = room;
+    *out = scratch;
     return 0;
 }
 
-static void drop_symbols(mr_bpe_room *room)
+static void drop_symbols(mr_bpe_scratch *scratch)
 {
-    free(room->symbol);
-    free(room->heap);
-    room->symbol = NULL;
-    room->heap = NULL;
-    room->symbol_capacity = room->heap_capacity = 0;
+    free(scratch->symbol);
+    free(scratch->heap);
+    scratch->symbol = NULL;
+    scratch->heap = NULL;
+    scratch->symbol_capacity = scratch->heap_capacity = 0;
 }
 
-void mr_bpe_room_close(mr_bpe_room *room)
+void mr_bpe_scratch_close(mr_bpe_scratch *scratch)
 {
-    if (!room)
+    if (!scratch)
         return;
-    drop_symbols(room);
-    free(room->known);
-    free(room);
+    drop_symbols(scratch);
+    free(scratch->known);
+    free(scratch);
 }
 
 static int first_ids(const struct mr_bpe *b, const char *word, size_t size, uint64_t position, uint32_t *id,
@@ -109,25 +109,25 @@ static int encode_short(const struct mr_bpe *b, const char *word, size_t size, u
 
 /* ---- long words ---------------------------------------------------------------------------------------- */
 
-static int push(mr_bpe_room *room, uint32_t rank, uint32_t place)
+static int push(mr_bpe_scratch *scratch, uint32_t rank, uint32_t place)
 {
     uint64_t value = (uint64_t)rank << 32 | place;
     if (rank == MR_NO_PAIR)
         return 0;
-    MR_TRY(mr_grow(&room->heap, &room->heap_capacity, room->heap_size + 1, sizeof *room->heap));
-    size_t i = room->heap_size++;
-    for (; i && room->heap[(i - 1) / 2] > value; i = (i - 1) / 2)
-        room->heap[i] = room->heap[(i - 1) / 2];
-    room->heap[i] = value;
+    MR_TRY(mr_grow(&scratch->heap, &scratch->heap_capacity, scratch->heap_size + 1, sizeof *scratch->heap));
+    size_t i = scratch->heap_size++;
+    for (; i && scratch->heap[(i - 1) / 2] > value; i = (i - 1) / 2)
+        scratch->heap[i] = scratch->heap[(i - 1) / 2];
+    scratch->heap[i] = value;
     return 0;
 }
 
-static uint64_t pop(mr_bpe_room *room)
+static uint64_t pop(mr_bpe_scratch *scratch)
 {
-    uint64_t *heap = room->heap, top = heap[0], value = heap[--room->heap_size];
+    uint64_t *heap = scratch->heap, top = heap[0], value = heap[--scratch->heap_size];
     size_t i = 0, child;
-    while ((child = 2 * i + 1) < room->heap_size) {
-        child += child + 1 < room->heap_size && heap[child + 1] < heap[child];
+    while ((child = 2 * i + 1) < scratch->heap_size) {
+        child += child + 1 < scratch->heap_size && heap[child + 1] < heap[child];
         if (heap[child] >= value)
             break;
         heap[i] = heap[child];
@@ -137,11 +137,11 @@ static uint64_t pop(mr_bpe_room *room)
     return top;
 }
 
-static int merge_all(const struct mr_bpe *b, mr_bpe_room *room)
+static int merge_all(const struct mr_bpe *b, mr_bpe_scratch *scratch)
 {
-    struct symbol *s = room->symbol;
-    while (room->heap_size) {
-        uint64_t top = pop(room);
+    struct symbol *s = scratch->symbol;
+    while (scratch->heap_size) {
+        uint64_t top = pop(scratch);
         uint32_t rank = (uint32_t)(top >> 32), left = (uint32_t)top, right = s[left].after;
         if (s[left].id != b->merge[rank].left || right == GONE || s[right].id != b->merge[rank].right)
             continue; /* one of the two has merged with another */
@@ -150,55 +150,55 @@ static int merge_all(const struct mr_bpe *b, mr_bpe_room *room)
         s[left].after = s[right].after;
         if (s[left].after != GONE) {
             s[s[left].after].before = left;
-            MR_TRY(push(room, rank_of(b, s[left].id, s[s[left].after].id), left));
+            MR_TRY(push(scratch, rank_of(b, s[left].id, s[s[left].after].id), left));
         }
         if (s[left].before != GONE)
-            MR_TRY(push(room, rank_of(b, s[s[left].before].id, s[left].id), s[left].before));
+            MR_TRY(push(scratch, rank_of(b, s[s[left].before].id, s[left].id), s[left].before));
     }
     return 0;
 }
 
-static int encode_long(const struct mr_bpe *b, mr_bpe_room *room, const char *word, size_t size, uint64_t position,
-                       struct mr_ids *ids)
+static int encode_long(const struct mr_bpe *b, mr_bpe_scratch *scratch, const char *word, size_t size,
+                       uint64_t position, struct mr_ids *ids)
 {
     if (size >= GONE)
         return mr_fail(MR_EFILE, "a word of %zu bytes is too long", size);
-    if (size > room->symbol_capacity) {
-        drop_symbols(room);
-        if (!(room->symbol = mr_alloc(size, sizeof *room->symbol)))
+    if (size > scratch->symbol_capacity) {
+        drop_symbols(scratch);
+        if (!(scratch->symbol = mr_alloc(size, sizeof *scratch->symbol)))
             return MR_ENOMEM;
-        room->symbol_capacity = size;
+        scratch->symbol_capacity = size;
     }
-    struct symbol *s = room->symbol;
+    struct symbol *s = scratch->symbol;
     MR_TRY(first_ids(b, word, size, position, &s->id, sizeof *s / sizeof s->id));
-    room->heap_size = 0;
+    scratch->heap_size = 0;
     for (uint32_t i = 0; i < size; i++) {
         s[i].before = i ? i - 1 : GONE;
         s[i].after = i + 1 < size ? i + 1 : GONE;
     }
     for (uint32_t i = 0; i + 1 < size; i++)
-        MR_TRY(push(room, rank_of(b, s[i].id, s[i + 1].id), i));
-    MR_TRY(merge_all(b, room));
+        MR_TRY(push(scratch, rank_of(b, s[i].id, s[i + 1].id), i));
+    MR_TRY(merge_all(b, scratch));
     for (uint32_t i = 0; i != GONE; i = s[i].after)
         MR_TRY(mr_ids_append(ids, s[i].id));
-    if (room->symbol_capacity > KEPT_SYMBOLS)
-        drop_symbols(room);
+    if (scratch->symbol_capacity > KEPT_SYMBOLS)
+        drop_symbols(scratch);
     return 0;
 }
 
 /* ---- any word ------------------------------------------------------------------------------------------ */
 
-static struct known *known_place(mr_bpe_room *room, const char *word, size_t size, uint64_t key[3])
+static struct known *known_place(mr_bpe_scratch *scratch, const char *word, size_t size, uint64_t key[3])
 {
     char text[sizeof(uint64_t[3])] = {0};
     memcpy(text, word, size);
     text[sizeof text - 1] = (char)size;
     memcpy(key, text, sizeof text);
     uint64_t hash = (key[0] * 0x9E3779B97F4A7C15u) ^ (key[1] * 0xC2B2AE3D27D4EB4Fu) ^ (key[2] * 0x165667B19E3779F9u);
-    return &room->known[(hash ^ hash >> 29) * 0x9E3779B97F4A7C15u >> 51]; /* 13 bits */
+    return &scratch->known[(hash ^ hash >> 29) * 0x9E3779B97F4A7C15u >> 51]; /* 13 bits */
 }
 
-int mr_bpe_encode(const struct mr_bpe *b, mr_bpe_room *room, const char *word, size_t size, uint64_t position,
+int mr_bpe_encode(const struct mr_bpe *b, mr_bpe_scratch *scratch, const char *word, size_t size, uint64_t position,
                   struct mr_ids *ids)
 {
     uint64_t key[3];
@@ -208,11 +208,11 @@ int mr_bpe_encode(const struct mr_bpe *b, mr_bpe_room *room, const char *word, s
     if (b->whole_words && size && mr_trie_longest(&b->words, word, size, &whole, &open) == size)
         return mr_ids_append(ids, whole);
     if (size > SHORT_WORD)
-        return encode_long(b, room, word, size, position, ids);
+        return encode_long(b, scratch, word, size, position, ids);
     MR_TRY(mr_ids_reserve(ids, SHORT_WORD));
     if (size > KNOWN_SIZE)
         return encode_short(b, word, size, position, ids);
-    struct known *k = known_place(room, word, size, key);
+    struct known *k = known_place(scratch, word, size, key);
     if (memcmp(k->key, key, sizeof key)) {
         MR_TRY(encode_short(b, word, size, position, ids));
         if (ids->count - before <= KNOWN_IDS) {
@@ -227,12 +227,12 @@ int mr_bpe_encode(const struct mr_bpe *b, mr_bpe_room *room, const char *word, s
     return 0;
 }
 
-int mr_bpe_encode_words(const struct mr_bpe *b, mr_bpe_room *room, const char *bytes, size_t size, bool more,
+int mr_bpe_encode_words(const struct mr_bpe *b, mr_bpe_scratch *scratch, const char *bytes, size_t size, bool more,
                         uint64_t position, struct mr_ids *ids, size_t *used)
 {
     size_t at = 0, n;
     while (at < size && (n = mr_word(bytes + at, size - at, more))) {
-        MR_TRY(mr_bpe_encode(b, room, bytes + at, n, position + at, ids));
+        MR_TRY(mr_bpe_encode(b, scratch, bytes + at, n, position + at, ids));
         at += n;
     }
     *used = at;

@@ -24,10 +24,10 @@ void mr_byte_level_close(mr_tokenizer *t)
 
 int mr_byte_level_scratch_open(mr_encoder *e)
 {
-    return mr_bpe_room_open((mr_bpe_room **)&e->scratch);
+    return mr_bpe_scratch_open((mr_bpe_scratch **)&e->scratch);
 }
 
 void mr_byte_level_scratch_close(void *scratch)
 {
-    mr_bpe_room_close(scratch);
+    mr_bpe_scratch_close(scratch);
 }

@@ -11,11 +11,11 @@ enum { FIRST_WAIT = 1 << 16 };
 
 struct scratch {
     const struct mr_hf_tokenizer *tokenizer;
-    mr_bpe_room *room;
-    mr_split_room *matching; /* NULL: no step needs it */
-    struct mr_str text;      /* normalised, not yet encoded */
-    size_t wait;             /* bytes of it that make another attempt worth while */
-    bool in_stretch;         /* some of the stretch between added tokens was encoded already */
+    mr_bpe_scratch *scratch;
+    mr_split_scratch *matching; /* NULL: no step needs it */
+    struct mr_str text;         /* normalised, not yet encoded */
+    size_t wait;                /* bytes of it that make another attempt worth while */
+    bool in_stretch;            /* some of the stretch between added tokens was encoded already */
     /* the call under way */
     struct mr_ids *ids;
     const char *bytes;
@@ -40,15 +40,15 @@ int mr_hf_tokenizer_scratch_open(mr_encoder *e)
     x->wait = FIRST_WAIT;
     for (int i = 0; i < j->step_count; i++)
         if (j->step[i].split && !x->matching)
-            MR_TRY(mr_split_room_open(&x->matching));
-    return mr_bpe_room_open(&x->room);
+            MR_TRY(mr_split_scratch_open(&x->matching));
+    return mr_bpe_scratch_open(&x->scratch);
 }
 
 void mr_hf_tokenizer_scratch_close(void *scratch)
 {
     struct scratch *x = scratch;
-    mr_bpe_room_close(x->room);
-    mr_split_room_close(x->matching);
+    mr_bpe_scratch_close(x->scratch);
+    mr_split_scratch_close(x->matching);
     mr_str_free(&x->text);
     free(x);
 }
@@ -75,7 +75,8 @@ static int cut_words(struct scratch *x, int number, const char *bytes, size_t si
 {
     const struct mr_json_step *step = &x->tokenizer->step[number];
     if (step->words && number + 1 == x->tokenizer->step_count)
-        return mr_bpe_encode_words(&x->tokenizer->bpe, x->room, bytes, size, more, position_of(x, bytes), x->ids, used);
+        return mr_bpe_encode_words(&x->tokenizer->bpe, x->scratch, bytes, size, more, position_of(x, bytes), x->ids,
+                                   used);
     return run_step(x, number + 1, bytes, size, more, true, used);
 }
 
@@ -109,7 +110,7 @@ static int run_step(struct scratch *x, int number, const char *bytes, size_t siz
         if (more)
             return 0;
         *used = size;
-        return mr_bpe_encode(&j->bpe, x->room, bytes, size, position_of(x, bytes), x->ids);
+        return mr_bpe_encode(&j->bpe, x->scratch, bytes, size, position_of(x, bytes), x->ids);
     }
     const struct mr_json_step *step = &j->step[number];
     if (step->split) {

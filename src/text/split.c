@@ -20,7 +20,7 @@ struct mr_split {
     bool keep_rest;
 };
 
-struct mr_split_room {
+struct mr_split_scratch {
     pcre2_match_data *match;
     pcre2_match_context *context;
     pcre2_jit_stack *stack;
@@ -102,33 +102,33 @@ void mr_split_close(mr_split *s)
     free(s);
 }
 
-int mr_split_room_open(mr_split_room **out)
+int mr_split_scratch_open(mr_split_scratch **out)
 {
-    mr_split_room *room = mr_alloc(1, sizeof *room);
+    mr_split_scratch *scratch = mr_alloc(1, sizeof *scratch);
     *out = NULL;
-    if (!room)
+    if (!scratch)
         return MR_ENOMEM;
-    room->match = pcre2_match_data_create(1, NULL);
-    room->context = pcre2_match_context_create(NULL);
-    room->stack = pcre2_jit_stack_create(STACK_FROM, STACK_TO, NULL);
-    if (!room->match || !room->context) {
-        mr_split_room_close(room);
+    scratch->match = pcre2_match_data_create(1, NULL);
+    scratch->context = pcre2_match_context_create(NULL);
+    scratch->stack = pcre2_jit_stack_create(STACK_FROM, STACK_TO, NULL);
+    if (!scratch->match || !scratch->context) {
+        mr_split_scratch_close(scratch);
         return mr_fail(MR_ENOMEM, "out of memory for matching");
     }
-    if (room->stack)
-        pcre2_jit_stack_assign(room->context, NULL, room->stack);
-    *out = room;
+    if (scratch->stack)
+        pcre2_jit_stack_assign(scratch->context, NULL, scratch->stack);
+    *out = scratch;
     return 0;
 }
 
-void mr_split_room_close(mr_split_room *room)
+void mr_split_scratch_close(mr_split_scratch *scratch)
 {
-    if (!room)
+    if (!scratch)
         return;
-    pcre2_match_data_free(room->match);
-    pcre2_match_context_free(room->context);
-    pcre2_jit_stack_free(room->stack);
-    free(room);
+    pcre2_match_data_free(scratch->match);
+    pcre2_match_context_free(scratch->context);
+    pcre2_jit_stack_free(scratch->stack);
+    free(scratch);
 }
 
 static int hand_out(const mr_split *s, mr_split_piece *piece, void *context, const char *from, const char *start,
@@ -140,17 +140,17 @@ static int hand_out(const mr_split *s, mr_split_piece *piece, void *context, con
 }
 
 /* The pieces of valid UTF-8. A match that reaches the end when there is more is no match yet. */
-static int split_valid(const mr_split *s, mr_split_room *room, const char *bytes, size_t size, bool more,
+static int split_valid(const mr_split *s, mr_split_scratch *scratch, const char *bytes, size_t size, bool more,
                        mr_split_piece *piece, void *context, size_t *used)
 {
     size_t at = 0, limit = STEPS + STEPS_PER_BYTE * size;
-    const size_t *found = pcre2_get_ovector_pointer(room->match);
+    const size_t *found = pcre2_get_ovector_pointer(scratch->match);
     while (at < size) {
-        pcre2_set_match_limit(room->context, limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX);
+        pcre2_set_match_limit(scratch->context, limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX);
         bool large = size - at > MR_LONGEST_WORD, goes_on = more || large;
         size_t view = large ? at + mr_utf8_cut(bytes + at, MR_LONGEST_WORD) : size;
         uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY | (goes_on ? PCRE2_PARTIAL_HARD : 0);
-        int code = pcre2_match(s->code, (PCRE2_SPTR)bytes, view, at, options, room->match, room->context);
+        int code = pcre2_match(s->code, (PCRE2_SPTR)bytes, view, at, options, scratch->match, scratch->context);
         if (code == PCRE2_ERROR_PARTIAL || (code == PCRE2_ERROR_NOMATCH && goes_on)) {
             if (!large)
                 break;
@@ -177,7 +177,7 @@ static int split_valid(const mr_split *s, mr_split_room *room, const char *bytes
     return 0;
 }
 
-int mr_split_all(const mr_split *s, mr_split_room *room, const char *bytes, size_t size, bool more,
+int mr_split_all(const mr_split *s, mr_split_scratch *scratch, const char *bytes, size_t size, bool more,
                  mr_split_piece *piece, void *context, size_t *used)
 {
     size_t at = 0;
@@ -186,7 +186,7 @@ int mr_split_all(const mr_split *s, mr_split_room *room, const char *bytes, size
         uint32_t c;
         bool cut = end < size && more && mr_utf8_decode(bytes + end, size - end, &c) == MR_UTF8_CUT;
         bool last = more && (end == size || cut);
-        MR_TRY(split_valid(s, room, bytes + at, valid, last, piece, context, &step));
+        MR_TRY(split_valid(s, scratch, bytes + at, valid, last, piece, context, &step));
         at += step;
         if (last)
             break;

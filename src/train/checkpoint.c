@@ -73,17 +73,17 @@ static int list_tensors(const mr_trainer *t, bool best, struct listing *l)
 
 static int write_tensors(mr_trainer *t, const struct listing *l, mr_tensor_writer *writer)
 {
-    float *room = mr_alloc(PIECE, sizeof *room);
-    int err = room ? 0 : MR_ENOMEM;
+    float *buffer = mr_alloc(PIECE, sizeof *buffer);
+    int err = buffer ? 0 : MR_ENOMEM;
     for (size_t i = 0; !err && i < l->count; i++) {
         for (size_t at = 0; !err && at < l->sources[i]->count; at += PIECE) {
             size_t n = l->sources[i]->count - at < PIECE ? l->sources[i]->count - at : PIECE;
-            err = mr_read(t->rt, l->sources[i], at, n, room);
+            err = mr_read(t->rt, l->sources[i], at, n, buffer);
             if (!err)
-                err = mr_tensor_writer_append_f32(writer, room, n);
+                err = mr_tensor_writer_append_f32(writer, buffer, n);
         }
     }
-    free(room);
+    free(buffer);
     return err;
 }
 

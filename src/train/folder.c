@@ -43,14 +43,14 @@ static int by_number(const void *a, const void *b)
 /* The numbers of the checkpoints that are kept in the folder, up to `iter`, ascending. */
 static int numbers_in(const char *folder, int64_t iter, int64_t **numbers, size_t *count)
 {
-    size_t room = 0;
+    size_t capacity = 0;
     DIR *dir = opendir(folder);
     if (!dir)
         return mr_fail(MR_EFILE, "cannot read %s: %s", folder, strerror(errno));
     int err = 0;
     for (struct dirent *entry; !err && (entry = readdir(dir));) {
         int64_t n = number_of(entry->d_name);
-        if (n < 0 || n > iter || (err = mr_grow(numbers, &room, *count + 1, sizeof **numbers)) < 0)
+        if (n < 0 || n > iter || (err = mr_grow(numbers, &capacity, *count + 1, sizeof **numbers)) < 0)
             continue;
         (*numbers)[(*count)++] = n;
     }

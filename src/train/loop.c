@@ -175,12 +175,12 @@ static int advance(mr_trainer *t, const struct mr_train_events *events, const vo
         return err ? err : 1;
     if (last || *stop || (t->iter > pace->start && every(t->iter, checkpoint_interval)))
         MR_TRY(save(t, events));
-    char room[4100];
+    char buffer[4100];
     if (*stop)
         return mr_fail(
             MR_EINTERRUPTED,
             "stopped at iteration %lld, saved in %s: continue with `microrwkv train out_dir=%s init_from=resume`",
-            (long long)t->iter, cfg->out_dir, mr_shell_word(cfg->out_dir, room, sizeof room));
+            (long long)t->iter, cfg->out_dir, mr_shell_word(cfg->out_dir, buffer, sizeof buffer));
     return last ? 1 : iterate_and_log(t, events, pace);
 }
 

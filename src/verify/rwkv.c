@@ -76,7 +76,7 @@ void mr_case_wkv7(struct mr_trial *t)
                                 *kappa = mr_trial_zeros(t, R);
     const mr_tensor *in[ALL], *per_channel[3], *carried = mr_trial_floats(t, state, S),
                                                *out = mr_trial_floats(t, NULL, R);
-    const mr_tensor *aim = mr_trial_floats(t, NULL, R);
+    const mr_tensor *removal_key = mr_trial_floats(t, NULL, R);
     for (int i = 0; i < ALL; i++) {
         x[i] = mr_trial_random(t, R, 1);
         in[i] = mr_trial_floats(t, x[i], R);
@@ -85,15 +85,16 @@ void mr_case_wkv7(struct mr_trial *t)
         vector[i] = mr_trial_random(t, C, 1);
         per_channel[i] = mr_trial_floats(t, vector[i], C);
     }
-    mr_trial_run(t, mr_wkv7_inputs(t->rt, &s, in[IN_W], in[IN_A], in[IN_K], in[IN_V], aim, in[FIRST], in[SHARE],
+    mr_trial_run(t, mr_wkv7_inputs(t->rt, &s, in[IN_W], in[IN_A], in[IN_K], in[IN_V], removal_key, in[FIRST], in[SHARE],
                                    per_channel[0], per_channel[1]));
-    mr_trial_run(t, mr_wkv7_forward(t->rt, &s, in[IN_R], in[IN_W], in[IN_K], in[IN_V], aim, in[IN_A], carried, out));
+    mr_trial_run(
+        t, mr_wkv7_forward(t->rt, &s, in[IN_R], in[IN_W], in[IN_K], in[IN_V], removal_key, in[IN_A], carried, out));
     mr_trial_run(t, mr_wkv7_output(t->rt, &s, in[IN_R], in[IN_K], in[IN_V], per_channel[2], in[GATE], out));
     mr_ref_wkv7_inputs(x[IN_W], x[IN_A], x[IN_K], x[IN_V], kappa, x[FIRST], x[SHARE], vector[0], vector[1], B * T, H,
                        W);
     mr_ref_wkv7_forward(x[IN_R], x[IN_W], x[IN_K], x[IN_V], kappa, x[IN_A], state, y, B, T, H, W);
     mr_ref_wkv7_output(x[IN_R], x[IN_K], x[IN_V], vector[2], x[GATE], y, B * T, H, W);
-    mr_trial_compare(t, aim, kappa, R);
+    mr_trial_compare(t, removal_key, kappa, R);
     mr_trial_compare(t, carried, state, S);
     mr_trial_compare(t, out, y, R);
 }

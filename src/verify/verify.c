@@ -44,7 +44,7 @@ bool mr_verdict_good(const struct mr_verdict *verdict)
     return verdict->result >= 0 && verdict->error <= verdict->allowed;
 }
 
-int mr_verify(mr_runtime *rt, void (*tell)(void *context, const struct mr_verdict *verdict), void *context)
+int mr_verify(mr_runtime *rt, void (*report)(void *context, const struct mr_verdict *verdict), void *context)
 {
     int bad = 0;
     for (int i = 0; i < FAMILIES; i++) {
@@ -53,7 +53,7 @@ int mr_verify(mr_runtime *rt, void (*tell)(void *context, const struct mr_verdic
         cases[i].run(&t);
         const struct mr_verdict verdict = {cases[i].family, t.result, t.error, cases[i].allowed};
         bad += !mr_verdict_good(&verdict);
-        tell(context, &verdict);
+        report(context, &verdict);
         mr_trial_end(&t);
     }
     if (bad)

@@ -16,7 +16,7 @@ struct mr_verdict {
 /* Whether the family computes what it should. */
 bool mr_verdict_good(const struct mr_verdict *verdict);
 
-/* Tries all families in turn and tells each verdict; the result is MR_EDEVICE if any is not good. */
-int mr_verify(mr_runtime *rt, void (*tell)(void *context, const struct mr_verdict *verdict), void *context);
+/* Tries all families in turn and reports each verdict; the result is MR_EDEVICE if any is not good. */
+int mr_verify(mr_runtime *rt, void (*report)(void *context, const struct mr_verdict *verdict), void *context);
 
 #endif

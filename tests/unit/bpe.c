@@ -97,12 +97,12 @@ static void test_whole_words_before_merges(void **state)
 {
     (void)state;
     struct mr_bpe b = {0};
-    mr_bpe_room *room;
+    mr_bpe_scratch *room;
     struct mr_ids ids = {0};
     json_t *vocab = test_vocab(), *merges = test_merge_list();
     json_object_set_new(vocab, "bba", json_integer(300));
     assert_ok(mr_bpe_from_json(&b, vocab, merges));
-    assert_ok(mr_bpe_room_open(&room));
+    assert_ok(mr_bpe_scratch_open(&room));
     assert_ok(mr_bpe_encode(&b, room, "bba", 3, 0, &ids));
     assert_int_equal(ids.count, 3);
     assert_ok(mr_bpe_use_whole_words(&b));
@@ -112,7 +112,7 @@ static void test_whole_words_before_merges(void **state)
     assert_ok(mr_bpe_encode(&b, room, "bbab", 4, 0, &ids));
     assert_int_equal(ids.count, 7);
     mr_ids_free(&ids);
-    mr_bpe_room_close(room);
+    mr_bpe_scratch_close(room);
     mr_bpe_free(&b);
     json_decref(vocab);
     json_decref(merges);

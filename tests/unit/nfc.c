@@ -104,11 +104,11 @@ static int collect(void *context, const char *bytes, size_t size)
 static void expect_pieces(const char *pattern, bool literal, bool keep_rest, const char *text, const char *want)
 {
     mr_split *s;
-    mr_split_room *room;
+    mr_split_scratch *room;
     struct mr_str out = {0};
     size_t used, size = strlen(text);
     assert_ok(mr_split_open(&s, pattern, strlen(pattern), literal, keep_rest));
-    assert_ok(mr_split_room_open(&room));
+    assert_ok(mr_split_scratch_open(&room));
     assert_ok(mr_split_all(s, room, text, size, false, collect, &out, &used));
     assert_int_equal(used, size);
     assert_string_equal(out.text ? out.text : "", want);
@@ -120,7 +120,7 @@ static void expect_pieces(const char *pattern, bool literal, bool keep_rest, con
         assert_string_equal(out.text ? out.text : "", want);
     }
     mr_str_free(&out);
-    mr_split_room_close(room);
+    mr_split_scratch_close(room);
     mr_split_close(s);
 }
 
@@ -160,16 +160,16 @@ static void test_a_pattern_that_takes_too_long_ends(void **state)
 {
     (void)state;
     mr_split *s;
-    mr_split_room *room;
+    mr_split_scratch *room;
     struct mr_str out = {0};
     size_t used;
     char text[64];
     memset(text, 'a', sizeof text);
     assert_ok(mr_split_open(&s, "(a+)+b|a", 8, false, true));
-    assert_ok(mr_split_room_open(&room));
+    assert_ok(mr_split_scratch_open(&room));
     assert_fails(MR_EFILE, "cannot match the pattern",
                  mr_split_all(s, room, text, sizeof text, false, collect, &out, &used));
-    mr_split_room_close(room);
+    mr_split_scratch_close(room);
     mr_split_close(s);
     mr_str_free(&out);
 }
