@@ -81,7 +81,7 @@ def test_overwrite_moves_the_old_run_aside_as_one_piece(folder):
     tiny.train(out).expect(0)
     (out / "notes.txt").write_text("mine")
     first = {name: (out / name).read_bytes() for name in files(out)}
-    tiny.train(out, "overwrite=True", "seed=8").expect(0, err=r"now in .*out\.old$")
+    tiny.train(out, "overwrite=True", "seed=8").expect(0, err=r"moved the run in .* to .*out\.old$")
     assert first == {name: (older / name).read_bytes() for name in files(older)}
     second = {name: (out / name).read_bytes() for name in files(out)}
     assert "notes.txt" not in second and second["ckpt.mrw"] != first["ckpt.mrw"]
