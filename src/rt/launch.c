@@ -86,22 +86,39 @@ static int set_argument(const struct mr_variant *variant, int i, const struct mr
     return 0;
 }
 
-/* What must hold once per variant: its local size fits the device, its local memory too. */
+/* Local memory that a kernel says it takes. */
+static unsigned long long local_memory_of(const mr_runtime *rt, const struct mr_variant *variant)
+{
+    cl_ulong local = 0;
+    clGetKernelWorkGroupInfo(variant->handle, rt->device, CL_KERNEL_LOCAL_MEM_SIZE, sizeof local, &local, NULL);
+    return local;
+}
+
+/* MICRORWKV_LIMITS lowered it: then the kernel's own figure decides. Some drivers tell twice what a kernel takes: there
+ * the launch decides. */
+static bool is_lowered(const mr_runtime *rt)
+{
+    cl_ulong all = 0;
+    clGetDeviceInfo(rt->device, CL_DEVICE_LOCAL_MEM_SIZE, sizeof all, &all, NULL);
+    return rt->info.local_memory < all;
+}
+
+/* What must hold once per variant: the kernel's limits allow its local size. */
 static int check_first_launch(mr_runtime *rt, struct mr_variant *variant, size_t local_size)
 {
     const char *name = variant->kernel->name;
     size_t largest = rt->info.max_group;
-    cl_ulong local = 0;
-    clGetKernelWorkGroupInfo(variant->handle, rt->device, CL_KERNEL_LOCAL_MEM_SIZE, sizeof local, &local, NULL);
-    if (local > rt->info.local_memory)
-        return mr_fail(MR_EDEVICE, "%s: needs %llu bytes of local memory, but '%s' has %zu", name,
-                       (unsigned long long)local, rt->info.name, rt->info.local_memory);
+    unsigned long long local = local_memory_of(rt, variant);
+    if (local > rt->info.local_memory && is_lowered(rt))
+        return mr_fail(MR_EDEVICE, "%s: needs %llu bytes of local memory, but '%s' has %zu", name, local, rt->info.name,
+                       rt->info.local_memory);
     clGetKernelWorkGroupInfo(variant->handle, rt->device, CL_KERNEL_WORK_GROUP_SIZE, sizeof largest, &largest, NULL);
     if (largest > rt->info.max_group)
         largest = rt->info.max_group;
     if (local_size < 1 || local_size > largest)
-        return mr_fail(MR_EINVAL, "%s: a work-group of %zu work-items; '%s' allows 1 to %zu", name, local_size,
-                       rt->info.name, largest);
+        return mr_fail(MR_EINVAL, "%s: a work-group of %zu work-items; '%s' allows 1 to %zu for this kernel%s", name,
+                       local_size, rt->info.name, largest,
+                       local_size > 1 ? ": try a smaller MICRORWKV_LANES, as 32" : "");
     MR_TRY(mr_program_launched(variant->program, name, false));
     variant->local_size = local_size;
     return 0;
@@ -140,7 +157,9 @@ int mr_launch_args(mr_runtime *rt, const char *name, struct mr_range range, cons
     cl_int status = clEnqueueNDRangeKernel(rt->queue, variant->handle, dimensions, NULL, global, local, 0, NULL,
                                            mr_profile_slot(rt, &event));
     if (status)
-        return mr_cl_fail(status, "%s: cannot launch %zu x %zu x %zu work-groups of %zu work-items", name,
-                          global[0] / local[0], global[1], global[2], local[0]);
+        return mr_cl_fail(status,
+                          "%s: cannot launch %zu x %zu x %zu work-groups of %zu work-items and %llu bytes "
+                          "of local memory",
+                          name, global[0] / local[0], global[1], global[2], local[0], local_memory_of(rt, variant));
     return mr_queued_variant(rt, variant, event);
 }

@@ -87,14 +87,16 @@ void mr_tensor_free(mr_runtime *rt, mr_tensor *t)
     *t = (mr_tensor){0};
 }
 
-static void clear_stage(struct mr_staged *stage)
+static int clear_stage(struct mr_staged *stage)
 {
+    cl_int status = 0;
     if (stage->event) {
-        clWaitForEvents(1, &stage->event);
+        status = clWaitForEvents(1, &stage->event);
         clReleaseEvent(stage->event);
     }
     free(stage->block);
     *stage = (struct mr_staged){0};
+    return status ? mr_cl_fail(status, "what was written to the device did not arrive") : 0;
 }
 
 void mr_staged_free(mr_runtime *rt)
@@ -108,8 +110,8 @@ static int write_staged(mr_runtime *rt, const mr_tensor *t, size_t offset, size_
 {
     struct mr_staged *stage = &rt->staged[rt->next_stage++ % MR_STAGES];
     if (stage->event)
-        clFlush(rt->queue);
-    clear_stage(stage);
+        MR_TRY(mr_flush(rt));
+    MR_TRY(clear_stage(stage));
     stage->block = mr_alloc(bytes, 1);
     if (!stage->block)
         return MR_ENOMEM;

@@ -2,7 +2,21 @@
  * Tensors, launches and the profile of a device. */
 #include "rt_test.h"
 
+#include <CL/cl.h>
+#include <dlfcn.h>
+
 static mr_runtime *rt;
+
+/* Takes the place of the library's, to fail when asked to. */
+static bool waits_fail;
+cl_int clWaitForEvents(cl_uint count, const cl_event *events)
+{
+    static cl_int (*library)(cl_uint, const cl_event *);
+    if (!library)
+        library = (cl_int(*)(cl_uint, const cl_event *))dlsym(RTLD_NEXT, "clWaitForEvents");
+    cl_int status = library(count, events);
+    return waits_fail ? CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST : status;
+}
 
 static int open_runtime(void **state)
 {
@@ -49,6 +63,23 @@ static void test_write_and_read_parts(void **state)
     assert_memory_equal(back, want, sizeof want);
     mr_tensor_free(rt, &t);
     assert_null(t.mem);
+    mr_tensor_free(rt, &t);
+}
+
+static void test_a_write_that_did_not_arrive_is_told(void **state)
+{
+    (void)state;
+    mr_tensor t = rt_test_numbers(rt, 8);
+    float x[8] = {0};
+    int err = 0;
+    waits_fail = true;
+    for (int i = 0; i < 100 && !err; i++)
+        err = mr_write(rt, &t, 0, 8, x);
+    waits_fail = false;
+    assert_int_equal(err, MR_EDEVICE);
+    assert_non_null(strstr(mr_error_text(), "did not arrive"));
+    for (int i = 0; i < 100; i++)
+        assert_ok(mr_write(rt, &t, 0, 8, x));
     mr_tensor_free(rt, &t);
 }
 
@@ -331,6 +362,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kernels_are_embedded_sorted_with_signatures),
         cmocka_unit_test(test_write_and_read_parts),
+        cmocka_unit_test(test_a_write_that_did_not_arrive_is_told),
         cmocka_unit_test(test_a_write_takes_the_data_at_once),
         cmocka_unit_test(test_a_large_write_arrives),
         cmocka_unit_test(test_parts_out_of_range_fail),
