@@ -12,15 +12,6 @@ kernel void add_forward(global const float *a, global const float *b, global flo
     }
 }
 
-/* x = x * s, n floats */
-kernel void scale(global float *x, float s, int n)
-{
-    FOR_ITEMS(block, VECTORS(n)) {
-        int i = block * VEC, left = n - i;
-        store_some(load_some(x + i, left) * s, x + i, left);
-    }
-}
-
 /* y = y + x, n floats */
 kernel void accumulate(global const float *restrict x, global float *restrict y, int n)
 {

@@ -3,6 +3,7 @@
 """What a reviewer looks at first. Run `./run check` or tools/check.py from the project's root.
 
 Each function check_* yields complaints about the files that git knows; the tests call the quick ones too."""
+import json
 import os
 import pathlib
 import re
@@ -125,6 +126,24 @@ def check_fuzzers():
         print(f"   {missing}, skipped")
     else:
         yield from fuzz.fuzz(fuzz.names(), fuzz.SECONDS)
+
+
+def check_verify():
+    """`devices --verify` finds every device right and leaves out no kernel of cl/, in the forms of CPUs and of GPUs."""
+    program = ROOT / "build" / "microrwkv"
+    if not program.exists():
+        print(f"   {program} is not built: left out")
+        return
+    kernels = {name for _, lines in sources("cl/*.cl") for line in lines
+               for name in re.findall(r"^kernel void (\w+)\(", line)}
+    for lanes in ("1", "32"):
+        result = subprocess.run([program, "devices", "--verify", "--json"], text=True, stdout=subprocess.PIPE, check=False,
+                                env={**os.environ, "MICRORWKV_LANES": lanes})
+        lines = [json.loads(line) for line in result.stdout.splitlines()]
+        yield from (f"LANES={lanes}, device {line['index']}: {line['family']} is wrong by {line['error']} {line['text']}"
+                    for line in lines if not line.get("good", True))
+        yield from (f"LANES={lanes}, device {line['index']}: never launched: {name}"
+                    for line in lines if "launched" in line for name in sorted(kernels - set(line["launched"])))
 
 
 def check_faults():

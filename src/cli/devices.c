@@ -7,6 +7,7 @@
 #include "base/progress.h"
 #include "cli/cli.h"
 #include "rt/gemm.h"
+#include "rt/kernels.h"
 #include "verify/verify.h"
 
 static const char *device_type(const struct mr_device_info *d)
@@ -76,6 +77,16 @@ static void print_verdict(void *context, const struct mr_verdict *v)
     fflush(stdout);
 }
 
+/* Which kernels were launched. */
+static json_t *launched_json(const mr_runtime *rt, const struct mr_device_info *device)
+{
+    json_t *names = json_array();
+    for (int i = 0; i < mr_kernels.kernel_count; i++)
+        if (mr_was_launched(rt, mr_kernels.kernels[i].name))
+            json_array_append_new(names, json_string(mr_kernels.kernels[i].name));
+    return json_pack("{si so}", "index", device->index, "launched", names);
+}
+
 static int verify(const struct mr_device_info *device, const struct mr_common *common)
 {
     struct audience audience = {device, common->json, 0};
@@ -85,6 +96,8 @@ static int verify(const struct mr_device_info *device, const struct mr_common *c
     int err = mr_runtime_open(&rt, index);
     if (!err)
         err = mr_verify(rt, print_verdict, &audience);
+    if (rt && common->json && !audience.err)
+        audience.err = mr_print_json(launched_json(rt, device));
     mr_runtime_close(rt);
     return err ? err : audience.err;
 }

@@ -14,14 +14,6 @@ int mr_add_forward(mr_runtime *rt, const mr_tensor *a, const mr_tensor *b, const
     return mr_launch(rt, "add_forward", mr_vectors(rt, n), mr_in(a), mr_in(b), mr_out(y), mr_int((int)n));
 }
 
-int mr_scale(mr_runtime *rt, const mr_tensor *x, float s, size_t n)
-{
-    MR_TRY(mr_need_count("scale", n));
-    MR_TRY(mr_need_f32("scale", "x", x, n));
-    mr_profile_note(rt, 8.0 * (double)n, (double)n);
-    return mr_launch(rt, "scale", mr_vectors(rt, n), mr_out(x), mr_float(s), mr_int((int)n));
-}
-
 int mr_accumulate(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, size_t n)
 {
     MR_TRY(mr_need_count("accumulate", n));

@@ -8,9 +8,6 @@
 /* y = a + b; y may be a or b. (mr_add is base/'s checked sum of sizes.) */
 int mr_add_forward(mr_runtime *rt, const mr_tensor *a, const mr_tensor *b, const mr_tensor *y, size_t n);
 
-/* x = x * s */
-int mr_scale(mr_runtime *rt, const mr_tensor *x, float s, size_t n);
-
 /* y = y + x; the backward of a sum, and of a value used twice. */
 int mr_accumulate(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, size_t n);
 

@@ -98,8 +98,6 @@ int mr_time_mix_forward(mr_runtime *rt, const struct mr_time_mix *s, const mr_te
     size_t n;
     MR_TRY(need_inputs(op, rt, s, r, k, v, decay, faaaa, &n));
     MR_TRY(mr_need_f32(op, "y", y, n));
-    if (mr_given(state) && s->time == 1)
-        return mr_time_mix_step(rt, s, r, k, v, decay, faaaa, state, y);
     struct cut c = cut_of(rt, s);
     const mr_tensor *states = NULL;
     if (c.chunks > 1 || mr_given(state)) {
@@ -146,23 +144,4 @@ int mr_time_mix_backward(mr_runtime *rt, const struct mr_time_mix *s, const mr_t
     return mr_launch(rt, "time_mix_backward_sum", groups(rt, &c, (size_t)s->heads, 1, 1), mr_in(decay), mr_in(scratch),
                      mr_int(sums), mr_out(g->ddecay), mr_out(g->dfaaaa), mr_int(s->batch), mr_int(s->heads),
                      mr_int(c.chunks));
-}
-
-int mr_time_mix_step(mr_runtime *rt, const struct mr_time_mix *s, const mr_tensor *r, const mr_tensor *k,
-                     const mr_tensor *v, const mr_tensor *decay, const mr_tensor *faaaa, const mr_tensor *state,
-                     const mr_tensor *y)
-{
-    static const char op[] = "time_mix step";
-    size_t n;
-    MR_TRY(need_inputs(op, rt, s, r, k, v, decay, faaaa, &n));
-    if (s->time != 1)
-        return mr_fail(MR_EINVAL, "%s: time is %d, a step takes 1 position: call the forward", op, s->time);
-    struct cut c = cut_of(rt, s);
-    const struct mr_device_info *info = mr_runtime_info(rt);
-    MR_TRY(mr_need_f32(op, "y", y, n));
-    MR_TRY(mr_need_f32(op, "state", state, c.pairs * c.square));
-    int columns = info->lanes == 1 ? 8 * info->vec : info->lanes;
-    mr_profile_note(rt, 8.0 * (double)(c.pairs * c.square), 6.0 * (double)(c.pairs * c.square));
-    return mr_launch(rt, "time_mix_step", groups(rt, &c, (size_t)mr_ceil_div(s->width, columns), c.pairs, 1), mr_in(r),
-                     mr_in(k), mr_in(v), mr_in(decay), mr_in(faaaa), mr_out(state), mr_out(y), mr_int(s->heads));
 }

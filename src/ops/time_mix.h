@@ -37,9 +37,4 @@ int mr_time_mix_backward(mr_runtime *rt, const struct mr_time_mix *s, const mr_t
                          const mr_tensor *v, const mr_tensor *decay, const mr_tensor *faaaa, const mr_tensor *kept,
                          const struct mr_time_mix_gradients *g, const mr_tensor *scratch);
 
-/* The forward of one position, time = 1, tuned. */
-int mr_time_mix_step(mr_runtime *rt, const struct mr_time_mix *s, const mr_tensor *r, const mr_tensor *k,
-                     const mr_tensor *v, const mr_tensor *decay, const mr_tensor *faaaa, const mr_tensor *state,
-                     const mr_tensor *y);
-
 #endif

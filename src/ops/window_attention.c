@@ -6,8 +6,6 @@
 #include "base/alloc.h"
 #include "ops/check.h"
 
-enum { STEP_KEYS = 64 }; /* as in cl/window_attention.cl */
-
 /* What the kernels get as -D: a panel's four (D, PANEL) arrays and a (KEYS, PANEL) block fit into 32 KiB of local
  * memory; where D is too large for that, groups make the result's columns in pieces. */
 struct cut {
@@ -56,18 +54,9 @@ static float grow_of(const struct mr_window_attention *s)
     return s->dropout ? (float)(1 / (1 - (double)s->dropout->p)) : 1;
 }
 
-static size_t min_size(size_t a, size_t b)
+size_t mr_window_attention_scratch(const struct mr_window_attention *s)
 {
-    return a < b ? a : b;
-}
-
-size_t mr_window_attention_scratch(const mr_runtime *rt, const struct mr_window_attention *s, bool training)
-{
-    (void)rt;
-    size_t units = (size_t)s->batch * (size_t)s->heads;
-    size_t step = units * (size_t)mr_ceil_div(s->window, STEP_KEYS) * (size_t)(s->width + 2);
-    size_t delta = training ? units * (size_t)s->time : 0;
-    return step > delta ? step : delta;
+    return (size_t)s->batch * (size_t)s->heads * (size_t)s->time;
 }
 
 static int need_shape(const char *op, const struct mr_window_attention *s, const mr_tensor *qkv)
@@ -121,11 +110,10 @@ static double product(const struct mr_window_attention *s, double before)
 
 int mr_window_attention_forward(mr_runtime *rt, const struct mr_window_attention *s, const mr_tensor *qkv,
                                 const mr_tensor *ring_k, const mr_tensor *ring_v, const mr_tensor *y,
-                                const mr_tensor *lse, const mr_tensor *scratch)
+                                const mr_tensor *lse)
 {
     static const char op[] = "window_attention";
     mr_tensor mask;
-    (void)scratch;
     MR_TRY(need_shape(op, s, qkv));
     MR_TRY(mr_need_f32(op, "y", y, outputs(s)));
     bool rings = mr_given(ring_k) || mr_given(ring_v);
@@ -159,35 +147,6 @@ int mr_window_attention_append(mr_runtime *rt, const struct mr_window_attention 
                      mr_out(ring_k), mr_out(ring_v), mr_int(s->time), mr_int(s->heads), mr_int(s->window),
                      mr_int(s->stride), mr_int(s->k), mr_int(s->v), mr_int(count),
                      mr_int((int)(s->position % s->window)));
-}
-
-int mr_window_attention_step(mr_runtime *rt, const struct mr_window_attention *s, const mr_tensor *qkv,
-                             const mr_tensor *ring_k, const mr_tensor *ring_v, const mr_tensor *y,
-                             const mr_tensor *scratch)
-{
-    static const char op[] = "window_attention step";
-    MR_TRY(need_shape(op, s, qkv));
-    if (s->time != 1)
-        return mr_fail(MR_EINVAL, "%s: time is %d, a step takes 1 position: call forward and append", op, s->time);
-    MR_TRY(need_rings(op, s, ring_k, ring_v));
-    MR_TRY(mr_need_f32(op, "y", y, outputs(s)));
-    struct cut c = cut_of(s);
-    int seen = s->position < s->window - 1 ? (int)s->position + 1 : s->window;
-    size_t parts = (size_t)mr_ceil_div(seen, STEP_KEYS), B = (size_t)s->batch;
-    if (parts > 1)
-        MR_TRY(mr_need_f32(op, "scratch", scratch, B * (size_t)s->heads * parts * (size_t)(s->width + 2)));
-    /* on a CPU a group should take some microseconds */
-    size_t share = mr_runtime_info(rt)->lanes == 1 ? min_size((size_t)s->heads, 1 + 256 / (size_t)s->width) : 1;
-    size_t shares = (size_t)mr_ceil_div(s->heads, (int64_t)share);
-    mr_profile_note(rt, 8.0 * (double)seen * (double)outputs(s), 4.0 * (double)seen * (double)outputs(s));
-    MR_TRY(mr_launch(rt, "window_attention_step", groups(rt, &c, parts, shares, B), mr_in(qkv), mr_out(ring_k),
-                     mr_out(ring_v), mr_out(parts > 1 ? scratch : NULL), mr_out(y), mr_int(s->heads), mr_int(s->window),
-                     mr_float(s->scale), mr_int(s->stride), mr_int(s->q), mr_int(s->k), mr_int(s->v), mr_int(seen),
-                     mr_int((int)(s->position % s->window)), mr_int((int)share)));
-    if (parts == 1)
-        return 0;
-    return mr_launch(rt, "window_attention_step_join", groups(rt, &c, shares, B, 1), mr_in(scratch), mr_out(y),
-                     mr_int(s->heads), mr_int((int)parts), mr_int((int)share));
 }
 
 int mr_window_attention_backward(mr_runtime *rt, const struct mr_window_attention *s, const mr_tensor *qkv,

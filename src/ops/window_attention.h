@@ -2,7 +2,7 @@
  * Causal attention over the last W positions (W >= T: over all), per head of `width` floats:
  *     y_t = sum_s p_ts v_s over t-W < s <= t, p_t the softmax of scale * q_t.k_s
  * q, k, v are columns of one tensor. With rings of the last W keys and values a sequence can be computed in any
- * pieces: forward (any T), then append; or step (T = 1), which does both. */
+ * pieces: forward, then append. */
 #ifndef MR_OPS_WINDOW_ATTENTION_H
 #define MR_OPS_WINDOW_ATTENTION_H
 
@@ -24,25 +24,18 @@ struct mr_window_attention {
 /* Words of the mask [B,H,T,words] of dropout, words even: weight p_ts is element s of row (b*H+h)*T+t. */
 size_t mr_window_attention_kept(const struct mr_window_attention *s);
 
-/* Floats of scratch (rt may be NULL) that any of the calls below takes for a shape of at most this batch and time;
- * backward needs `training`. */
-size_t mr_window_attention_scratch(const mr_runtime *rt, const struct mr_window_attention *s, bool training);
+/* Floats of scratch that backward takes for a shape of at most this batch and time. */
+size_t mr_window_attention_scratch(const struct mr_window_attention *s);
 
 /* y [B*T,H*D], not in place. lse [B,H,T], the logarithms of the softmax's denominators, is for backward and may be
- * NULL. ring_k and ring_v [B,W,H*D] hold the positions before `position`; both NULL: there are none. The scratch is not
- * used. */
+ * NULL. ring_k and ring_v [B,W,H*D] hold the positions before `position`; both NULL: there are none. */
 int mr_window_attention_forward(mr_runtime *rt, const struct mr_window_attention *s, const mr_tensor *qkv,
                                 const mr_tensor *ring_k, const mr_tensor *ring_v, const mr_tensor *y,
-                                const mr_tensor *lse, const mr_tensor *scratch);
+                                const mr_tensor *lse);
 
 /* Puts the last min(T, W) positions of qkv into the rings. */
 int mr_window_attention_append(mr_runtime *rt, const struct mr_window_attention *s, const mr_tensor *qkv,
                                const mr_tensor *ring_k, const mr_tensor *ring_v);
-
-/* time = 1: appends the position and attends over the rings. */
-int mr_window_attention_step(mr_runtime *rt, const struct mr_window_attention *s, const mr_tensor *qkv,
-                             const mr_tensor *ring_k, const mr_tensor *ring_v, const mr_tensor *y,
-                             const mr_tensor *scratch);
 
 /* Of a forward without rings. dqkv is laid out as qkv (not in place): its q, k and v columns are written, others stay.
  */

@@ -9,12 +9,6 @@ void mr_ref_add_forward(const double *a, const double *b, double *y, size_t n)
         y[i] = a[i] + b[i];
 }
 
-void mr_ref_scale(double *x, double s, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        x[i] *= s;
-}
-
 void mr_ref_accumulate(const double *x, double *y, size_t n)
 {
     for (size_t i = 0; i < n; i++)

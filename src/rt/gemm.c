@@ -290,6 +290,23 @@ static int few_rows(mr_runtime *rt, const struct mr_gemm *g, const mr_tensor *a,
     return mr_products_launch(rt, &p, 1, g->m);
 }
 
+static int by_own(mr_runtime *rt, const struct mr_gemm *g, const mr_tensor *a, const mr_tensor *b, const mr_tensor *c)
+{
+    const struct mr_gemm_tiles *tiles = &mr_gemm_table_choose(&rt->gemm->table, g)->tiles;
+    MR_TRY(need_scratch(rt, &rt->gemm->scratch, mr_gemm_own_scratch(rt, g, tiles)));
+    return mr_gemm_own(rt, g, tiles, a, b, c, &rt->gemm->scratch);
+}
+
+int mr_gemm_by_own(mr_runtime *rt, const struct mr_gemm *given, const mr_tensor *a, const mr_tensor *b,
+                   const mr_tensor *c)
+{
+    struct mr_gemm g;
+    MR_TRY(complete(given, &g));
+    g.format = b && b->mem ? b->dtype : MR_F32;
+    MR_TRY(check(&g, a, b, c));
+    return by_own(rt, &g, a, b, c);
+}
+
 int mr_gemm(mr_runtime *rt, const struct mr_gemm *given, const mr_tensor *a, const mr_tensor *b, const mr_tensor *c)
 {
     struct mr_gemm g;
@@ -307,8 +324,7 @@ int mr_gemm(mr_runtime *rt, const struct mr_gemm *given, const mr_tensor *a, con
         if (done)
             return done < 0 ? done : 0;
     }
-    MR_TRY(need_scratch(rt, &rt->gemm->scratch, mr_gemm_own_scratch(rt, &g, &rule->tiles)));
-    return mr_gemm_own(rt, &g, &rule->tiles, a, b, c, &rt->gemm->scratch);
+    return by_own(rt, &g, a, b, c);
 }
 
 /* Without a device: the project's own kernels on a middling CPU. */

@@ -28,6 +28,9 @@ enum { MR_GEMM_ROWS = 64 };
 
 int mr_gemm(mr_runtime *rt, const struct mr_gemm *g, const mr_tensor *a, const mr_tensor *b, const mr_tensor *c);
 
+/* The same by the project's own kernels for matrices, whatever the table says: to compare with. */
+int mr_gemm_by_own(mr_runtime *rt, const struct mr_gemm *g, const mr_tensor *a, const mr_tensor *b, const mr_tensor *c);
+
 /* Bytes of the runtime's own scratch (grown on demand, counted in mr_device_bytes) that this product takes. rt NULL: as
  * for a middling CPU. */
 int mr_gemm_scratch(mr_runtime *rt, const struct mr_gemm *g, size_t *bytes);

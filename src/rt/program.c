@@ -279,3 +279,13 @@ void mr_programs_free(mr_runtime *rt)
         program_free(rt->programs[i]);
     free(rt->programs);
 }
+
+bool mr_was_launched(const mr_runtime *rt, const char *kernel)
+{
+    for (size_t i = 0; i < rt->variant_places; i++) {
+        const struct mr_variant *v = rt->variants[i];
+        if (v && v->local_size && !strcmp(v->kernel->name, kernel))
+            return true;
+    }
+    return false;
+}

@@ -163,6 +163,9 @@ int mr_launch_args(mr_runtime *rt, const char *name, struct mr_range range, cons
     mr_launch_args(rt, name, range, (const struct mr_arg[]){__VA_ARGS__}, \
                    (int)(sizeof((const struct mr_arg[]){__VA_ARGS__}) / sizeof(struct mr_arg)))
 
+/* Whether a kernel was launched since the device was opened. */
+bool mr_was_launched(const mr_runtime *rt, const char *kernel);
+
 /* ---- profile ------------------------------------------------------------------------------------------- */
 
 /* From now on the time of every kernel is taken (slower). Call before the first launch. */

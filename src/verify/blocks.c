@@ -4,24 +4,23 @@
 #include "ops/expert_linear.h"
 #include "ops/mixture.h"
 #include "ops/mixture_topk.h"
-#include "ops/reference_attention.h"
 #include "ops/time_mix.h"
 #include "ref/expert_linear.h"
 #include "ref/mixture.h"
 #include "ref/mixture_topk.h"
-#include "ref/reference_attention.h"
 #include "ref/time_mix.h"
 
-void mr_case_time_mix(struct mr_trial *t)
+static void time_mix(struct mr_trial *t, int B, int T, int H, int W)
 {
-    enum { B = 2, T = 75, H = 2, W = 24, C = H * W, R = B * T * C, S = B * H * W * W };
     const struct mr_time_mix s = {.batch = B, .time = T, .heads = H, .width = W};
-    double *x[3], *dx[3], *decay = mr_trial_random(t, H, 1), *faaaa = mr_trial_random(t, H, 1);
+    size_t R = (size_t)B * (size_t)T * (size_t)H * (size_t)W, S = (size_t)B * (size_t)H * (size_t)W * (size_t)W;
+    double *x[3], *dx[3], *decay = mr_trial_random(t, (size_t)H, 1), *faaaa = mr_trial_random(t, (size_t)H, 1);
     double *dy = mr_trial_random(t, R, 1), *y = mr_trial_zeros(t, R), *state = mr_trial_zeros(t, S);
-    double *ddecay = mr_trial_zeros(t, H), *dfaaaa = mr_trial_zeros(t, H);
-    const mr_tensor *in[3], *grad[3], *d = mr_trial_floats(t, decay, H), *u = mr_trial_floats(t, faaaa, H);
+    double *ddecay = mr_trial_zeros(t, (size_t)H), *dfaaaa = mr_trial_zeros(t, (size_t)H);
+    const mr_tensor *in[3], *grad[3], *d = mr_trial_floats(t, decay, (size_t)H),
+                                      *u = mr_trial_floats(t, faaaa, (size_t)H);
     const mr_tensor *out = mr_trial_floats(t, NULL, R), *carried = mr_trial_floats(t, state, S);
-    const mr_tensor *gd = mr_trial_floats(t, ddecay, H), *gu = mr_trial_floats(t, dfaaaa, H);
+    const mr_tensor *gd = mr_trial_floats(t, ddecay, (size_t)H), *gu = mr_trial_floats(t, dfaaaa, (size_t)H);
     const mr_tensor *kept = mr_trial_floats(t, NULL, mr_time_mix_kept(t->rt, &s) + 1);
     const mr_tensor *scratch = mr_trial_floats(t, NULL, mr_time_mix_scratch(t->rt, &s, true) + 1);
     for (int i = 0; i < 3; i++) {
@@ -39,39 +38,20 @@ void mr_case_time_mix(struct mr_trial *t)
     mr_trial_compare(t, out, y, R);
     for (int i = 0; i < 3; i++)
         mr_trial_compare(t, grad[i], dx[i], R);
-    mr_trial_compare(t, gd, ddecay, H);
-    mr_trial_compare(t, gu, dfaaaa, H);
+    mr_trial_compare(t, gd, ddecay, (size_t)H);
+    mr_trial_compare(t, gu, dfaaaa, (size_t)H);
     mr_trial_run(t, mr_time_mix_forward(t->rt, &s, in[0], in[1], in[2], d, u, carried, out, NULL, scratch));
     mr_trial_compare(t, out, y, R);
     mr_trial_compare(t, carried, state, S);
+    mr_trial_forget(t);
 }
 
-void mr_case_reference_attention(struct mr_trial *t)
+/* Several chunks: of so many heads that each has a group of its own, and of one narrow head, which a scan joins. */
+void mr_case_time_mix(struct mr_trial *t)
 {
-    enum { B = 2, T = 21, H = 2, C = 48, R = B * T * C };
-    const struct mr_reference_attention s = {.batch = B, .time = T, .heads = H, .dim = C};
-    double *qkv = mr_trial_random(t, 3 * R, 1), *qkvw = mr_trial_random(t, 4 * R, 1), *dy = mr_trial_random(t, R, 1);
-    double *y = mr_trial_zeros(t, R), *dqkv = mr_trial_zeros(t, 3 * R), *dqkvw = mr_trial_zeros(t, 4 * R);
-    const mr_tensor *three = mr_trial_floats(t, qkv, 3 * R), *four = mr_trial_floats(t, qkvw, 4 * R);
-    const mr_tensor *upper = mr_trial_floats(t, dy, R), *out = mr_trial_floats(t, NULL, R);
-    const mr_tensor *grad = mr_trial_floats(t, NULL, 4 * R);
-    const mr_tensor *kept = mr_trial_floats(t, NULL, mr_reference_sliding_kept(&s) + 1);
-    const mr_tensor *scratch = mr_trial_floats(t, NULL, mr_reference_sliding_scratch(&s, true) + 1);
-    mr_trial_run(t, mr_reference_sliding_forward(t->rt, &s, three, out, kept, scratch));
-    mr_trial_run(t, mr_reference_sliding_backward(t->rt, &s, three, kept, upper, grad, scratch));
-    mr_ref_reference_sliding_forward(qkv, y, B, T, H, C);
-    mr_ref_reference_sliding_backward(qkv, dy, dqkv, B, T, H, C);
-    mr_trial_compare(t, out, y, R);
-    mr_trial_compare(t, grad, dqkv, 3 * R);
-
-    kept = mr_trial_floats(t, NULL, mr_reference_grouped_kept(&s) + 1);
-    scratch = mr_trial_floats(t, NULL, mr_reference_grouped_scratch(&s) + 1);
-    mr_trial_run(t, mr_reference_grouped_forward(t->rt, &s, four, out, kept));
-    mr_trial_run(t, mr_reference_grouped_backward(t->rt, &s, four, kept, upper, grad, scratch));
-    mr_ref_reference_grouped_forward(qkvw, y, B, T, H, C);
-    mr_ref_reference_grouped_backward(qkvw, dy, dqkvw, B, T, H, C);
-    mr_trial_compare(t, out, y, R);
-    mr_trial_compare(t, grad, dqkvw, 4 * R);
+    time_mix(t, 2, 75, 2, 24);
+    time_mix(t, 1, 150, 1, 16);
+    time_mix(t, 1, 70, 40, 7);
 }
 
 void mr_case_mixture(struct mr_trial *t)
@@ -105,18 +85,20 @@ void mr_case_mixture(struct mr_trial *t)
     mr_trial_compare(t, grad_scores, s, R * E);
 }
 
-void mr_case_mixture_topk(struct mr_trial *t)
+static void mixture_topk(struct mr_trial *t, int rows)
 {
-    enum { R = 41, E = 4, A = 2, IN = 27, OUT = 35, O = R * A * OUT };
-    const struct mr_expert_linear s = {.topk = {.rows = R, .experts = E, .active = A}, .in = IN, .out = OUT};
-    int choice[R * A];
+    enum { MOST = 70, E = 4, A = 2, IN = 27, OUT = 35 };
+    const struct mr_expert_linear s = {.topk = {.rows = rows, .experts = E, .active = A}, .in = IN, .out = OUT};
+    int choice[MOST * A];
+    size_t R = (size_t)rows, O = R * A * OUT;
     double *logits = mr_trial_random(t, R * E, 1), *scores = mr_trial_zeros(t, R * E),
            *chosen = mr_trial_zeros(t, R * A);
     double *x = mr_trial_random(t, R * IN, 1), *w = mr_trial_random(t, E * OUT * IN, 1),
            *b = mr_trial_random(t, E * OUT, 1);
     double *o = mr_trial_zeros(t, O), *d_o = mr_trial_random(t, O, 1), *dx = mr_trial_zeros(t, R * IN);
     double *dw = mr_trial_zeros(t, E * OUT * IN), *db = mr_trial_zeros(t, E * OUT), zero = 0;
-    mr_ref_softmax_forward(logits, scores, R, E);
+    mr_ref_softmax_forward(logits, scores, rows, E);
+    const mr_tensor *given = mr_trial_floats(t, scores, R * E), *back = mr_trial_floats(t, NULL, R * E);
     const mr_tensor *routes =
         mr_trial_ints(t, mr_trial_integers(t, mr_topk_routes(&s.topk), 0, 0), mr_topk_routes(&s.topk));
     const mr_tensor *weights = mr_trial_floats(t, NULL, R * A), *loss = mr_trial_floats(t, &zero, 1);
@@ -131,16 +113,21 @@ void mr_case_mixture_topk(struct mr_trial *t)
         dwe[e] = mr_trial_floats(t, dw, OUT * IN);
         dbe[e] = mr_trial_floats(t, db, OUT);
     }
-    mr_trial_run(t, mr_topk_route(t->rt, &s.topk, mr_trial_floats(t, scores, R * E), routes, weights, loss, 1,
+    mr_trial_run(t, mr_topk_route(t->rt, &s.topk, given, routes, weights, loss, 1,
                                   mr_trial_floats(t, NULL, mr_topk_scratch(&s.topk) + 1)));
     mr_trial_run(t, mr_expert_linear_forward(t->rt, &s, in, routes, we, be, out, scratch));
     mr_trial_run(t, mr_expert_linear_backward_input(t->rt, &s, upper, routes, we, grad, false, scratch_backward));
     mr_trial_run(t, mr_expert_linear_backward_weight(t->rt, &s, in, upper, routes, dwe, dbe));
-    mr_ref_topk_route(scores, choice, chosen, R, E, A);
-    double balance = mr_ref_topk_balance(scores, choice, R, E, A);
-    mr_ref_expert_linear_forward(x, choice, w, b, o, R, A, IN, OUT);
-    mr_ref_expert_linear_backward_input(d_o, choice, w, dx, R, A, IN, OUT);
-    mr_ref_expert_linear_backward_weight(x, d_o, choice, dw, db, R, A, IN, OUT);
+    mr_ref_topk_route(scores, choice, chosen, rows, E, A);
+    double balance = mr_ref_topk_balance(scores, choice, rows, E, A);
+    mr_ref_expert_linear_forward(x, choice, w, b, o, rows, A, IN, OUT);
+    mr_ref_expert_linear_backward_input(d_o, choice, w, dx, rows, A, IN, OUT);
+    mr_ref_expert_linear_backward_weight(x, d_o, choice, dw, db, rows, A, IN, OUT);
+    double *dscores = mr_trial_zeros(t, R * E), *dweights = mr_trial_random(t, R * A, 1);
+    mr_trial_run(t, mr_topk_scores_backward(t->rt, &s.topk, given, routes, weights, mr_trial_floats(t, dweights, R * A),
+                                            1, back));
+    mr_ref_topk_scores_backward(scores, choice, dweights, 1, dscores, rows, E, A);
+    mr_trial_compare(t, back, dscores, R * E);
     mr_trial_compare(t, weights, chosen, R * A);
     mr_trial_compare(t, loss, &balance, 1);
     mr_trial_compare(t, out, o, O);
@@ -149,4 +136,13 @@ void mr_case_mixture_topk(struct mr_trial *t)
         mr_trial_compare(t, dwe[e], dw + e * OUT * IN, OUT * IN);
         mr_trial_compare(t, dbe[e], db + e * OUT, OUT);
     }
+    mr_trial_forget(t);
+}
+
+/* Few assignments, as many rows as a group routes, more. */
+void mr_case_mixture_topk(struct mr_trial *t)
+{
+    mixture_topk(t, 5);
+    mixture_topk(t, 41);
+    mixture_topk(t, 70);
 }

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "verify/cases.h"
 
+#include <string.h>
+
 #include "ops/adamw.h"
 #include "ops/channel_mix.h"
 #include "ops/cross_entropy.h"
 #include "ops/dropout.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
+#include "ops/gelu.h"
 #include "ops/group_norm.h"
 #include "ops/layer_norm.h"
 #include "ops/rms_norm.h"
@@ -18,6 +21,7 @@
 #include "ref/dropout.h"
 #include "ref/elementwise.h"
 #include "ref/embedding.h"
+#include "ref/gelu.h"
 #include "ref/group_norm.h"
 #include "ref/layer_norm.h"
 #include "ref/rms_norm.h"
@@ -37,11 +41,41 @@ void mr_case_elementwise(struct mr_trial *t)
                                         (struct mr_columns){y, 0, 0}, ROWS, DIM));
     mr_ref_multiply_forward(a, b, want, N);
     mr_trial_compare(t, y, want, N);
-    mr_trial_run(t, mr_scale(t->rt, da, -0.75f, N));
-    mr_ref_scale(a, -0.75, N);
+    const mr_tensor *dy = mr_trial_floats(t, want, N), *grad = mr_trial_floats(t, NULL, N);
+    double *ga = mr_trial_zeros(t, N), *gb = mr_trial_zeros(t, N);
+    mr_trial_run(t, mr_multiply_backward(t->rt, (struct mr_columns){da, 0, 0}, (struct mr_columns){db, 0, 0},
+                                         (struct mr_columns){dy, 0, 0}, (struct mr_columns){y, 0, 0},
+                                         (struct mr_columns){grad, 0, 0}, ROWS, DIM));
+    for (int i = 0; i < N; i++)
+        want[i] = (float)want[i];
+    mr_ref_multiply_backward(a, b, want, ga, gb, N);
+    mr_trial_compare(t, y, ga, N);
+    mr_trial_compare(t, grad, gb, N);
     mr_trial_run(t, mr_accumulate(t->rt, db, da, N));
     mr_ref_accumulate(b, a, N);
     mr_trial_compare(t, da, a, N);
+    mr_trial_run(t, mr_tanh_forward(t->rt, db, y, N));
+    mr_ref_tanh_forward(b, want, N);
+    mr_trial_compare(t, y, want, N);
+    mr_trial_run(t, mr_sigmoid_forward(t->rt, db, y, N));
+    mr_ref_sigmoid_forward(b, want, N);
+    mr_trial_compare(t, y, want, N);
+}
+
+void mr_case_gelu(struct mr_trial *t)
+{
+    double *x = mr_trial_random(t, N, 2), *dy = mr_trial_random(t, N, 1), *y = mr_trial_zeros(t, N);
+    double *dx = mr_trial_zeros(t, N);
+    const mr_tensor *in = mr_trial_floats(t, x, N), *upper = mr_trial_floats(t, dy, N);
+    const mr_tensor *out = mr_trial_floats(t, NULL, N), *grad = mr_trial_floats(t, NULL, N);
+    for (int tanh_form = 0; tanh_form < 2; tanh_form++) {
+        mr_trial_run(t, mr_gelu_forward(t->rt, in, out, N, tanh_form));
+        mr_trial_run(t, mr_gelu_backward(t->rt, in, upper, grad, N, tanh_form));
+        mr_ref_gelu_forward(x, y, N, tanh_form);
+        mr_ref_gelu_backward(x, dy, dx, N, tanh_form);
+        mr_trial_compare(t, out, y, N);
+        mr_trial_compare(t, grad, dx, N);
+    }
 }
 
 void mr_case_embedding(struct mr_trial *t)
@@ -128,14 +162,16 @@ void mr_case_group_norm(struct mr_trial *t)
     mr_trial_compare(t, gb, db, C);
 }
 
-void mr_case_token_shift(struct mr_trial *t)
+/* `count` mixtures; keeps has no backward. */
+static void token_shift(struct mr_trial *t, int count, bool keeps)
 {
-    enum { B = 3, T = 17, C = 51, R = B * T * C };
-    const struct mr_token_shift s = {.batch = B, .time = T, .dim = C, .count = 2};
-    double *x = mr_trial_random(t, R, 1), *maa[2], *dout[2], *out = mr_trial_zeros(t, R), *dx = mr_trial_zeros(t, R);
-    const mr_tensor *mix[2], *y[2], *upper[2], *grad_mix[2], *grad = mr_trial_floats(t, NULL, R);
-    const mr_tensor *in = mr_trial_floats(t, x, R);
-    for (int i = 0; i < 2; i++) {
+    enum { B = 3, T = 17, C = 51, R = B * T * C, MOST = 6 };
+    const struct mr_token_shift s = {.batch = B, .time = T, .dim = C, .count = count, .keeps = keeps};
+    double *x = mr_trial_random(t, R, 1), *maa[MOST], *dout[MOST], *dx = mr_trial_zeros(t, R);
+    double *before = mr_trial_random(t, B * C, 1);
+    const mr_tensor *mix[MOST], *y[MOST], *upper[MOST], *grad_mix[MOST], *grad = mr_trial_floats(t, NULL, R);
+    const mr_tensor *in = mr_trial_floats(t, x, R), *previous = mr_trial_floats(t, before, B * C);
+    for (int i = 0; i < count; i++) {
         maa[i] = mr_trial_random(t, C, 1);
         dout[i] = mr_trial_random(t, R, 1);
         mix[i] = mr_trial_floats(t, maa[i], C);
@@ -143,17 +179,36 @@ void mr_case_token_shift(struct mr_trial *t)
         upper[i] = mr_trial_floats(t, dout[i], R);
         grad_mix[i] = mr_trial_floats(t, mr_trial_zeros(t, C), C);
     }
-    mr_trial_run(t, mr_token_shift_forward(t->rt, &s, in, NULL, mix, y));
-    mr_trial_run(t, mr_token_shift_backward(t->rt, &s, in, mix, upper, grad, false, grad_mix,
-                                            mr_trial_floats(t, NULL, mr_token_shift_backward_scratch(t->rt, &s))));
-    for (int i = 0; i < 2; i++) {
-        double *dmaa = mr_trial_zeros(t, C);
-        mr_ref_token_shift_forward(x, NULL, maa[i], out, B, T, C);
+    mr_trial_run(t, mr_token_shift_forward(t->rt, &s, in, previous, mix, y));
+    mr_trial_run(t, mr_token_shift_state(t->rt, &s, in, previous));
+    if (!keeps)
+        mr_trial_run(t, mr_token_shift_backward(t->rt, &s, in, mix, upper, grad, false, grad_mix,
+                                                mr_trial_floats(t, NULL, mr_token_shift_backward_scratch(t->rt, &s))));
+    for (int i = 0; i < count; i++) {
+        double *out = mr_trial_zeros(t, R), *dmaa = mr_trial_zeros(t, C), share[C];
+        for (int c = 0; c < C; c++)
+            share[c] = keeps ? 1 - maa[i][c] : maa[i][c];
+        mr_ref_token_shift_forward(x, before, share, out, B, T, C);
         mr_ref_token_shift_backward(x, maa[i], dout[i], dx, dmaa, B, T, C);
         mr_trial_compare(t, y[i], out, R);
-        mr_trial_compare(t, grad_mix[i], dmaa, C);
+        if (!keeps)
+            mr_trial_compare(t, grad_mix[i], dmaa, C);
     }
-    mr_trial_compare(t, grad, dx, R);
+    if (!keeps)
+        mr_trial_compare(t, grad, dx, R);
+    for (int b = 0; b < B; b++)
+        memcpy(before + b * C, x + (b * T + T - 1) * C, C * sizeof *x);
+    mr_trial_compare(t, previous, before, B * C);
+    mr_trial_forget(t);
+}
+
+void mr_case_token_shift(struct mr_trial *t)
+{
+    for (int count = 1; count <= 6; count++) {
+        token_shift(t, count, false);
+        if (count <= 4)
+            token_shift(t, count, true);
+    }
 }
 
 void mr_case_channel_mix(struct mr_trial *t)

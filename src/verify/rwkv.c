@@ -25,6 +25,30 @@ void mr_case_dynamic_shift(struct mr_trial *t)
     mr_trial_compare(t, mixed, want, 5 * R);
 }
 
+/* The step, from the narrow side of the pairs. */
+void mr_case_dynamic_shift_step(struct mr_trial *t)
+{
+    enum { R = 3, E = 7, C = 45, N = R * C, K = MR_DYNAMIC_MIXTURES };
+    double *mixes = mr_trial_random(t, 3 * N, 1), *low = mr_trial_random(t, R * K * E, 0.5);
+    double *w2 = mr_trial_random(t, K * E * C, 0.5), *maa = mr_trial_random(t, K * C, 1);
+    double *m = mr_trial_zeros(t, N), *before = mr_trial_zeros(t, N), *want = mr_trial_zeros(t, K * N);
+    const mr_tensor *vectors[K], *mixed = mr_trial_floats(t, NULL, K * N);
+    for (int i = 0; i < N; i++)
+        before[i] = mixes[N + i] + mixes[2 * N + i];
+    for (int k = 0; k < K; k++) {
+        vectors[k] = mr_trial_floats(t, maa + k * C, C);
+        for (int i = 0; i < N; i++) {
+            m[i] = 0;
+            for (int e = 0; e < E; e++)
+                m[i] += low[(i / C * K + k) * E + e] * w2[(k * E + e) * C + i % C];
+        }
+        mr_ref_dynamic_shift_forward(mixes + N, before, maa + k * C, m, want + k * N, R, 1, C);
+    }
+    mr_trial_run(t, mr_dynamic_shift_step(t->rt, mr_trial_floats(t, mixes, 3 * N), mr_trial_floats(t, low, R * K * E),
+                                          mr_trial_floats(t, w2, K * E * C), vectors, mixed, R, E, C));
+    mr_trial_compare(t, mixed, want, K * N);
+}
+
 void mr_case_wkv4(struct mr_trial *t)
 {
     enum { B = 2, T = 37, C = 75, R = B * T * C, S = 3 * B * C };

@@ -9,13 +9,16 @@
 #include "ops/norm_shift.h"
 #include "ops/place.h"
 #include "ops/top.h"
+#include "ops/wkv4.h"
 #include "ops/wkv6_step.h"
 #include "ops/wkv7_step.h"
 #include "ref/attention_step.h"
+#include "ref/channel_mix.h"
 #include "ref/mixture_step.h"
 #include "ref/norm_shift.h"
 #include "ref/place.h"
 #include "ref/top.h"
+#include "ref/wkv4.h"
 #include "ref/wkv6_step.h"
 #include "ref/wkv7_step.h"
 
@@ -42,30 +45,74 @@ static void compare_states(struct mr_trial *t, const struct mr_slots *slots, con
     mr_trial_compare(t, slots->state, in_slots(t, states, size), SLOTS * size);
 }
 
-void mr_case_norm_shift(struct mr_trial *t)
+static void norm_shift(struct mr_trial *t, int count, enum mr_norm_kind norm, bool keeps, bool rest)
 {
-    enum { C = 75, COUNT = 3, N = ROWS * C };
+    enum { C = 75, MOST = 6, N = ROWS * C };
+    size_t results = (size_t)(rest ? count + 2 : count) * N;
     double *x = mr_trial_random(t, N, 1), *weight = mr_trial_random(t, C, 1), *bias = mr_trial_random(t, C, 1);
-    double *maa[COUNT], *state = mr_trial_random(t, N, 1), *want = mr_trial_zeros(t, (COUNT + 2) * N);
-    const mr_tensor *share[COUNT], *out = mr_trial_floats(t, NULL, (COUNT + 2) * N);
-    for (int k = 0; k < COUNT; k++) {
+    double *maa[MOST], *state = mr_trial_random(t, N, 1), *want = mr_trial_zeros(t, results);
+    const mr_tensor *share[MOST], *out = mr_trial_floats(t, NULL, results);
+    for (int k = 0; k < count; k++) {
         maa[k] = mr_trial_random(t, C, 1);
         share[k] = mr_trial_floats(t, maa[k], C);
     }
     const struct mr_norm_shift s = {.rows = ROWS,
                                     .dim = C,
-                                    .count = COUNT,
-                                    .rest = true,
-                                    .norm = MR_NORM_LAYER,
+                                    .count = count,
+                                    .keeps = keeps,
+                                    .rest = rest,
+                                    .norm = norm,
                                     .weight = mr_trial_floats(t, weight, C),
                                     .bias = mr_trial_floats(t, bias, C),
                                     .eps = 1e-5f,
                                     .slots = slots_with(t, state, C)};
-    const struct mr_ref_norm_shift ref = {ROWS, 1, C, COUNT, 1, 0, 1, 1e-5, weight, bias};
+    const struct mr_ref_norm_shift ref = {ROWS, 1, C, count, (int)norm, keeps, rest, 1e-5, weight, bias};
     mr_trial_run(t, mr_norm_shift_step(t->rt, &s, mr_trial_floats(t, x, N), share, out));
     mr_ref_norm_shift(&ref, x, (const double *const *)maa, state, want);
-    mr_trial_compare(t, out, want, (COUNT + 2) * N);
+    mr_trial_compare(t, out, want, results);
     compare_states(t, &s.slots, state, C);
+    mr_trial_forget(t);
+}
+
+/* What the families' layers have. */
+void mr_case_norm_shift(struct mr_trial *t)
+{
+    static const enum mr_norm_kind small[] = {MR_NORM_RMS, MR_NORM_NONE}; /* MicroRWKV */
+    for (int i = 0; i < 2; i++) {
+        norm_shift(t, 2, small[i], false, false);
+        norm_shift(t, 5, small[i], false, false);
+    }
+    for (int count = 2; count <= 4; count++) /* RWKV-4 and 5 */
+        norm_shift(t, count, MR_NORM_LAYER, true, false);
+    norm_shift(t, 1, MR_NORM_LAYER, false, true); /* RWKV-6 */
+    norm_shift(t, 2, MR_NORM_LAYER, false, false);
+    norm_shift(t, 1, MR_NORM_LAYER, false, false); /* RWKV-7 */
+    norm_shift(t, 6, MR_NORM_LAYER, false, false);
+}
+
+void mr_case_wkv4_step(struct mr_trial *t)
+{
+    enum { C = 75, N = ROWS * C, SIZE = 3 * C };
+    double *x[3], *vector[2], *state = mr_trial_zeros(t, ROWS * SIZE), *y = mr_trial_zeros(t, N);
+    double *want = mr_trial_zeros(t, N);
+    const mr_tensor *in[3], *per_channel[2], *out = mr_trial_floats(t, NULL, N);
+    for (int i = 0; i < 3; i++) {
+        x[i] = mr_trial_random(t, N, 1);
+        in[i] = mr_trial_floats(t, x[i], N);
+    }
+    for (int i = 0; i < 2; i++) {
+        vector[i] = mr_trial_random(t, C, 1);
+        per_channel[i] = mr_trial_floats(t, vector[i], C);
+    }
+    const struct mr_wkv4_step s = {ROWS,          C, slots_with(t, state, SIZE), in[0], in[1], in[2], per_channel[0],
+                                   per_channel[1]};
+    for (int step = 0; step < 2; step++) { /* of an empty state, and of one that is not */
+        mr_trial_run(t, mr_wkv4_step(t->rt, &s, out));
+        mr_ref_wkv4_forward(x[0], x[1], vector[0], vector[1], state, y, ROWS, 1, C);
+        mr_ref_sigmoid_gate_forward(x[2], y, want, N);
+        mr_trial_compare(t, out, want, N);
+        compare_states(t, &s.slots, state, SIZE);
+    }
 }
 
 void mr_case_wkv6_step(struct mr_trial *t)
@@ -87,7 +134,7 @@ void mr_case_wkv6_step(struct mr_trial *t)
     s.decay = per_channel[0], s.u = per_channel[1], s.weight = per_channel[2], s.bias = per_channel[3];
     ref.r = x[0], ref.k = x[1], ref.v = x[2], ref.gate = x[3], ref.x = x[4];
     ref.decay = vector[0], ref.u = vector[1], ref.weight = vector[2], ref.bias = vector[3];
-    for (int decays = MR_DECAY_ROW; decays >= MR_DECAY_HEAD; decays -= MR_DECAY_ROW) { /* RWKV-6, x051a */
+    for (int decays = MR_DECAY_HEAD; decays <= MR_DECAY_ROW; decays++) {
         s.decays = (enum mr_decays)decays, ref.decays = decays;
         s.x = decays == MR_DECAY_ROW ? in[4] : NULL;
         mr_trial_run(t, mr_wkv6_step(t->rt, &s, y));

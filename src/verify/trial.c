@@ -3,9 +3,11 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/philox.h"
+#include "io/numbers.h"
 
 int mr_trial_begin(struct mr_trial *t, mr_runtime *rt)
 {
@@ -14,10 +16,16 @@ int mr_trial_begin(struct mr_trial *t, mr_runtime *rt)
     return t->numbers ? 0 : MR_ENOMEM;
 }
 
+void mr_trial_forget(struct mr_trial *t)
+{
+    while (t->tensor_count > 0)
+        mr_tensor_free(t->rt, &t->tensors[--t->tensor_count]);
+    t->used = 0;
+}
+
 void mr_trial_end(struct mr_trial *t)
 {
-    for (int i = t->tensor_count - 1; i >= 0; i--)
-        mr_tensor_free(t->rt, &t->tensors[i]);
+    mr_trial_forget(t);
     free(t->numbers);
     *t = (struct mr_trial){0};
 }
@@ -28,7 +36,7 @@ double *mr_trial_zeros(struct mr_trial *t, size_t n)
         mr_trial_run(t, mr_fail(MR_ENOMEM, "a known-answer test needs more than %d numbers", MR_TRIAL_NUMBERS));
         t->used = 0; /* the case runs to its end on numbers that nobody looks at */
     }
-    double *zeros = t->numbers + t->used;
+    double *zeros = memset(t->numbers + t->used, 0, n * sizeof *zeros);
     t->used += n;
     return zeros;
 }
@@ -88,6 +96,32 @@ const mr_tensor *mr_trial_ints(struct mr_trial *t, const int32_t *host, size_t n
     const mr_tensor *tensor = new_tensor(t, MR_I32, n);
     if (t->result >= 0)
         mr_trial_run(t, mr_write(t->rt, tensor, 0, n, host));
+    return tensor;
+}
+
+const mr_tensor *mr_trial_weights(struct mr_trial *t, enum mr_element format, double *w, size_t n, size_t k)
+{
+    if (format == MR_F32)
+        return mr_trial_floats(t, w, n * k);
+    const mr_tensor *tensor = new_tensor(t, format, n * k);
+    if (t->result < 0)
+        return tensor;
+    enum mr_dtype dtype = (enum mr_dtype)mr_dtype_from_name(mr_element_name(format));
+    float *floats = mr_alloc(n * k, sizeof *floats);
+    void *stored = mr_alloc(n * k, sizeof *floats);
+    if (floats && stored) {
+        for (size_t i = 0; i < n * k; i++)
+            floats[i] = (float)w[i];
+        mr_from_f32(dtype, floats, stored, n * k);
+        mr_to_f32(dtype, stored, floats, n * k);
+        for (size_t i = 0; i < n * k; i++)
+            w[i] = (double)floats[i];
+        mr_trial_run(t, mr_write_rows(t->rt, tensor, k, 0, n, stored));
+    } else {
+        mr_trial_run(t, MR_ENOMEM);
+    }
+    free(floats);
+    free(stored);
     return tensor;
 }
 

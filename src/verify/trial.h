@@ -32,6 +32,11 @@ int32_t *mr_trial_integers(struct mr_trial *t, size_t n, int low, int high);
 const mr_tensor *mr_trial_floats(struct mr_trial *t, const double *host, size_t n);
 const mr_tensor *mr_trial_ints(struct mr_trial *t, const int32_t *host, size_t n);
 
+/* w [n,k] in a format; w itself becomes what the device holds. */
+const mr_tensor *mr_trial_weights(struct mr_trial *t, enum mr_element format, double *w, size_t n, size_t k);
+/* Frees all tensors and numbers so far. */
+void mr_trial_forget(struct mr_trial *t);
+
 /* Takes note of an op's result. */
 void mr_trial_run(struct mr_trial *t, int result);
 /* Waits, and compares n numbers. */

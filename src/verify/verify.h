@@ -7,7 +7,7 @@
 #include "rt/rt.h"
 
 struct mr_verdict {
-    const char *family; /* as in cl/ */
+    const char *family; /* as in cl/, with "_step", "_weights" for more of it */
     int result;         /* 0, or the error that stopped it (its text is mr_error_text) */
     double error;       /* the largest difference found, relative to the largest number of its tensor */
     double allowed;
@@ -16,7 +16,8 @@ struct mr_verdict {
 /* Whether the family computes what it should. */
 bool mr_verdict_good(const struct mr_verdict *verdict);
 
-/* Tries all families in turn and reports each verdict; the result is MR_EDEVICE if any is not good. */
+/* Tries all families in turn and reports each verdict; the result is MR_EDEVICE if any is not good, and MR_EINVAL if a
+ * kernel was never launched. */
 int mr_verify(mr_runtime *rt, void (*report)(void *context, const struct mr_verdict *verdict), void *context);
 
 #endif

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """microrwkv devices, and the choice of a device."""
-from harness import Skip, main, run
+import re
+
+from harness import SOURCE, Skip, main, run
 
 
 def devices(**environment):
@@ -83,6 +85,15 @@ def test_unknown_gemm_provider_exits_77(folder):
 
 def test_no_platform_exits_77(folder):
     devices(OCL_ICD_VENDORS=folder).expect(77, out=r"\A\Z", err="(?i)opencl")
+
+
+def test_verify_launches_every_kernel(folder):
+    kernels = {name for file in (SOURCE / "cl").glob("*.cl") for name in re.findall(r"^kernel void (\w+)\(", file.read_text(), re.M)}
+    lines = run("devices", "--verify", "--json", environment={"MICRORWKV_LANES": "1"}, timeout=800).expect(0).json()
+    verdicts = [line for line in lines if "family" in line]
+    assert verdicts and all(line["good"] for line in verdicts), verdicts
+    launched = [set(line["launched"]) for line in lines if "launched" in line]
+    assert launched and all(names == kernels for names in launched), [kernels ^ names for names in launched]
 
 
 def test_a_word_too_many_is_refused(folder):

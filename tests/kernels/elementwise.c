@@ -27,22 +27,6 @@ static void test_add(void **state)
     }
 }
 
-static void test_scale(void **state)
-{
-    (void)state;
-    for (int k = 0; k < SIZES + WIDTHS; k++) {
-        size_t n = (size_t)size_of_round(sizes, SIZES, k);
-        test_case("scale: n %zu", n);
-        double *x = random_array(1, n, 1);
-        mr_tensor t = upload(x, n);
-        must(mr_scale(test_runtime(), &t, -0.75f, n));
-        mr_ref_scale(x, -0.75, n);
-        expect_near("x", &t, x, n, 1e-6);
-        release(&t);
-        free(x);
-    }
-}
-
 static void test_accumulate(void **state)
 {
     (void)state;
@@ -206,7 +190,7 @@ static void test_wrong_sizes_are_refused(void **state)
     mr_tensor a = zeroed(10), none = {0};
     assert_int_equal(mr_add_forward(rt, &a, &a, &a, 11), MR_EINVAL);
     assert_non_null(strstr(mr_error_text(), "add"));
-    assert_int_equal(mr_scale(rt, &a, 1, 0), MR_EINVAL);
+    assert_int_equal(mr_add_forward(rt, &a, &a, &a, 0), MR_EINVAL);
     assert_int_equal(mr_accumulate(rt, &none, &a, 10), MR_EINVAL);
     assert_int_equal(mr_tanh_forward(rt, &a, &none, 10), MR_EINVAL);
     struct mr_columns tight = {&a, 0, 0}, outside = {&a, 1, 5};
@@ -221,7 +205,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_add),
-        cmocka_unit_test(test_scale),
         cmocka_unit_test(test_accumulate),
         cmocka_unit_test(test_tanh),
         cmocka_unit_test(test_sigmoid),

@@ -187,12 +187,8 @@ static void check_split(uint64_t seed, int batch, int time, int heads, int width
         mr_tensor part[DY], y = empty((size_t)(batch * count * heads * width));
         for (int i = 0; i < DY; i++)
             part[i] = piece_of(a.in[i], &a.s, from, count);
-        if (count == 1)
-            must(mr_time_mix_step(test_runtime(), &s, &part[R], &part[K], &part[V], &a.t_decay, &a.t_faaaa, &carried,
-                                  &y));
-        else
-            must(mr_time_mix_forward(test_runtime(), &s, &part[R], &part[K], &part[V], &a.t_decay, &a.t_faaaa, &carried,
-                                     &y, NULL, &a.scratch));
+        must(mr_time_mix_forward(test_runtime(), &s, &part[R], &part[K], &part[V], &a.t_decay, &a.t_faaaa, &carried, &y,
+                                 NULL, &a.scratch));
         mr_tensor right = piece_of(want, &a.s, from, count);
         double *want_part = download(&right, right.count);
         expect_near("y of a piece", &y, want_part, y.count, 2e-5);
@@ -212,15 +208,15 @@ static void check_split(uint64_t seed, int batch, int time, int heads, int width
 static void test_any_split_into_calls_agrees(void **unused)
 {
     (void)unused;
-    check_split(1, 2, 40, 3, 12, 1); /* steps only */
+    check_split(1, 2, 40, 3, 12, 1);
     check_split(2, 1, 150, 2, 96, 70);
     check_split(3, 3, 60, 2, 100, 3);
     check_split(4, 1, 300, 1, 32, 130);
     check_split(5, 1, 5, 2, 200, 2);
 }
 
-/* Widths that fill no whole number of blocks of a step, with and without a rest below a vector. */
-static void test_steps_of_every_width_agree(void **unused)
+/* One position at a time, at widths with and without a rest below a vector. */
+static void test_single_positions_of_every_width_agree(void **unused)
 {
     (void)unused;
     static const int some[] = {20, 40, 72, 88, 96, 112, 136, 144, 160, 176, 200};
@@ -233,23 +229,24 @@ static void test_steps_of_every_width_agree(void **unused)
     }
 }
 
-static void test_many_steps_do_not_drift(void **unused)
+static void test_many_calls_do_not_drift(void **unused)
 {
     (void)unused;
-    enum { STEPS = 3000, N = 7 };
+    enum { STEPS = 3000, N = 7, PIECE = 30 };
     struct sample a = sample_of(5, 1, STEPS, 1, N, -8, -8);
     double *want = zeros(a.n), *state = random_array(1234, a.states, 100);
-    mr_tensor carried = upload(state, a.states), y = empty(N);
-    struct mr_time_mix one = {1, 1, 1, N};
+    mr_tensor carried = upload(state, a.states), y = empty(PIECE * N);
+    struct mr_time_mix piece = {1, PIECE, 1, N};
     ref_forward(&a, state, want);
-    for (int t = 0; t < STEPS; t++) {
+    for (int t = 0; t < STEPS; t += PIECE) {
         for (int i = 0; i < DY; i++) {
-            float f[N];
-            for (int c = 0; c < N; c++)
+            float f[PIECE * N];
+            for (int c = 0; c < PIECE * N; c++)
                 f[c] = (float)a.in[i][t * N + c];
-            must(mr_write(test_runtime(), &a.t[i], 0, N, f));
+            must(mr_write(test_runtime(), &a.t[i], 0, PIECE * N, f));
         }
-        must(mr_time_mix_step(test_runtime(), &one, &a.t[R], &a.t[K], &a.t[V], &a.t_decay, &a.t_faaaa, &carried, &y));
+        must(mr_time_mix_forward(test_runtime(), &piece, &a.t[R], &a.t[K], &a.t[V], &a.t_decay, &a.t_faaaa, &carried,
+                                 &y, NULL, &a.scratch));
     }
     expect_near("state", &carried, state, a.states, 1e-5);
     free(want);
@@ -328,8 +325,6 @@ static void test_wrong_arguments_are_refused(void **unused)
     s.time = 5; /* larger than the tensors */
     assert_int_equal(MR_EINVAL, mr_time_mix_forward(test_runtime(), &s, &a.t[R], &a.t[K], &a.t[V], &a.t_decay,
                                                     &a.t_faaaa, NULL, &y, NULL, NULL));
-    assert_int_equal(MR_EINVAL, mr_time_mix_step(test_runtime(), &a.s, &a.t[R], &a.t[K], &a.t[V], &a.t_decay,
-                                                 &a.t_faaaa, &a.scratch, &y));
     release(&y);
     sample_free(&a);
 }
@@ -341,8 +336,8 @@ int main(void)
         cmocka_unit_test(test_backward_is_the_gradient),
         cmocka_unit_test(test_slow_and_fast_decays_keep_single_precision),
         cmocka_unit_test(test_any_split_into_calls_agrees),
-        cmocka_unit_test(test_steps_of_every_width_agree),
-        cmocka_unit_test(test_many_steps_do_not_drift),
+        cmocka_unit_test(test_single_positions_of_every_width_agree),
+        cmocka_unit_test(test_many_calls_do_not_drift),
         cmocka_unit_test(test_reference_backward_is_the_slope),
         cmocka_unit_test(test_backward_is_the_same_bits_again),
         cmocka_unit_test(test_wrong_arguments_are_refused),

@@ -57,7 +57,7 @@ static struct sample sample_of(uint64_t seed, int batch, int time, int heads, in
         a.in[i] = random_array(seed * 10 + (uint64_t)i, a.n, i == Q ? 2 : 1);
     a.qkv = rows_of(&a, 0, time);
     a.dy = upload(a.in[DY], a.n);
-    a.scratch = empty(mr_window_attention_scratch(test_runtime(), &a.s, true));
+    a.scratch = empty(mr_window_attention_scratch(&a.s));
     return a;
 }
 
@@ -82,7 +82,7 @@ static void check_forward(uint64_t seed, int batch, int time, int heads, int wid
     double *want = zeros(a.n), *want_lse = zeros(a.units);
     mr_tensor y = empty(a.n), lse = empty(a.units);
     ref_forward(&a, want, want_lse);
-    must(mr_window_attention_forward(test_runtime(), &a.s, &a.qkv, NULL, NULL, &y, &lse, &a.scratch));
+    must(mr_window_attention_forward(test_runtime(), &a.s, &a.qkv, NULL, NULL, &y, &lse));
     expect_near("y", &y, want, a.n, 1e-5);
     expect_near("lse", &lse, want_lse, a.units, 1e-5);
     free(want);
@@ -110,7 +110,7 @@ static void check_backward(uint64_t seed, int batch, int time, int heads, int wi
     mr_tensor y = empty(a.n), lse = empty(a.units), dqkv = empty(all);
     mr_ref_window_attention_backward(a.in[Q], a.in[K], a.in[V], a.in[DY], want, batch, time, heads, width, window,
                                      a.s.scale, NULL);
-    must(mr_window_attention_forward(test_runtime(), &a.s, &a.qkv, NULL, NULL, &y, &lse, NULL));
+    must(mr_window_attention_forward(test_runtime(), &a.s, &a.qkv, NULL, NULL, &y, &lse));
     must(mr_window_attention_backward(test_runtime(), &a.s, &a.qkv, &y, &lse, &a.dy, &dqkv, &a.scratch));
     double *got = download(&dqkv, all);
     expect_columns("dq", &a, got, a.s.q, want[Q]);
@@ -171,7 +171,7 @@ static void test_large_scores_do_not_overflow(void **unused)
     release(&a.qkv);
     a.qkv = rows_of(&a, 0, 50);
     ref_forward(&a, want, NULL);
-    must(mr_window_attention_forward(test_runtime(), &a.s, &a.qkv, NULL, NULL, &y, NULL, NULL));
+    must(mr_window_attention_forward(test_runtime(), &a.s, &a.qkv, NULL, NULL, &y, NULL));
     expect_near("y", &y, want, a.n, 1e-4);
     free(want);
     release(&y);
@@ -189,8 +189,7 @@ static void expect_piece(const struct sample *a, const mr_tensor *y, const doubl
     free(piece);
 }
 
-/* The sequence in pieces of random lengths up to `longest`, carrying the rings; 1: steps, but by forward and append
- * where the piece begins at a multiple of 3. */
+/* The sequence in pieces of random lengths up to `longest`, carrying the rings. */
 static void check_split(uint64_t seed, int batch, int time, int heads, int width, int window, int longest)
 {
     struct sample a = sample_of(seed, batch, time, heads, width, window);
@@ -206,12 +205,8 @@ static void check_split(uint64_t seed, int batch, int time, int heads, int width
         s.time = count;
         s.position = from;
         mr_tensor qkv = rows_of(&a, from, count), y = empty((size_t)(batch * count) * a.C);
-        if (count == 1 && from % 3) {
-            must(mr_window_attention_step(rt, &s, &qkv, &ring_k, &ring_v, &y, &a.scratch));
-        } else {
-            must(mr_window_attention_forward(rt, &s, &qkv, &ring_k, &ring_v, &y, NULL, NULL));
-            must(mr_window_attention_append(rt, &s, &qkv, &ring_k, &ring_v));
-        }
+        must(mr_window_attention_forward(rt, &s, &qkv, &ring_k, &ring_v, &y, NULL));
+        must(mr_window_attention_append(rt, &s, &qkv, &ring_k, &ring_v));
         expect_piece(&a, &y, want, from, count);
         release(&qkv);
         release(&y);
@@ -236,7 +231,7 @@ static void test_any_split_into_calls_agrees(void **unused)
 {
     (void)unused;
     check_split(1, 2, 60, 3, 12, 20, 1);
-    check_split(2, 1, 300, 2, 8, 150, 1);   /* several parts a step, joined */
+    check_split(2, 1, 300, 2, 8, 150, 1);
     check_split(3, 2, 150, 2, 24, 40, 100); /* pieces larger than the window */
     check_split(4, 1, 200, 2, 96, 70, 20);
     check_split(5, 1, 90, 3, 3, 7, 5);
@@ -265,7 +260,8 @@ static void test_positions_of_millions_wrap_around(void **unused)
     for (int t = 20; t < 40; t++) {
         mr_tensor row = rows_of(&a, t, 1);
         s.position = (int64_t)START + t;
-        must(mr_window_attention_step(rt, &s, &row, &ring_k, &ring_v, &y, &a.scratch));
+        must(mr_window_attention_forward(rt, &s, &row, &ring_k, &ring_v, &y, NULL));
+        must(mr_window_attention_append(rt, &s, &row, &ring_k, &ring_v));
         expect_piece(&a, &y, want, t, 1);
         release(&row);
     }
@@ -310,7 +306,7 @@ static void test_backward_is_the_same_bits_again(void **unused)
     size_t all = (size_t)(2 * 140 * a.s.stride);
     double *first = NULL;
     mr_tensor y = empty(a.n), lse = empty(a.units), dqkv = zeroed(all);
-    must(mr_window_attention_forward(test_runtime(), &a.s, &a.qkv, NULL, NULL, &y, &lse, NULL));
+    must(mr_window_attention_forward(test_runtime(), &a.s, &a.qkv, NULL, NULL, &y, &lse));
     for (int round = 0; round < 2; round++) {
         must(mr_window_attention_backward(test_runtime(), &a.s, &a.qkv, &y, &lse, &a.dy, &dqkv, &a.scratch));
         if (round == 0)
@@ -347,7 +343,7 @@ static void check_dropout(uint64_t seed, int batch, int time, int heads, int wid
     a.s.dropout = &d;
     a.s.kept = &kept;
     double *factor = factors_of(&d, &a.s), *want = zeros(a.n), *w[3] = {zeros(a.n), zeros(a.n), zeros(a.n)};
-    must(mr_window_attention_forward(test_runtime(), &a.s, &a.qkv, NULL, NULL, &y, &lse, NULL));
+    must(mr_window_attention_forward(test_runtime(), &a.s, &a.qkv, NULL, NULL, &y, &lse));
     mr_ref_window_attention_forward(a.in[Q], a.in[K], a.in[V], want, NULL, batch, time, heads, width, window, a.s.scale,
                                     factor);
     expect_near("y", &y, want, a.n, 1e-5);
@@ -407,15 +403,14 @@ static void test_wrong_arguments_are_refused(void **unused)
     mr_runtime *rt = test_runtime();
     struct mr_window_attention s = a.s;
     s.time = 5; /* larger than the tensors */
-    assert_int_equal(MR_EINVAL, mr_window_attention_forward(rt, &s, &a.qkv, NULL, NULL, &y, NULL, NULL));
+    assert_int_equal(MR_EINVAL, mr_window_attention_forward(rt, &s, &a.qkv, NULL, NULL, &y, NULL));
     s = a.s;
     s.v = s.stride - 1;
-    assert_int_equal(MR_EINVAL, mr_window_attention_forward(rt, &s, &a.qkv, NULL, NULL, &y, NULL, NULL));
+    assert_int_equal(MR_EINVAL, mr_window_attention_forward(rt, &s, &a.qkv, NULL, NULL, &y, NULL));
     s = a.s;
     s.width = MR_WINDOW_ATTENTION_WIDTH + 1;
-    assert_int_equal(MR_EINVAL, mr_window_attention_forward(rt, &s, &a.qkv, NULL, NULL, &y, NULL, NULL));
-    assert_int_equal(MR_EINVAL, mr_window_attention_forward(rt, &a.s, &a.qkv, &ring, NULL, &y, NULL, NULL));
-    assert_int_equal(MR_EINVAL, mr_window_attention_step(rt, &a.s, &a.qkv, &ring, &ring, &y, &a.scratch));
+    assert_int_equal(MR_EINVAL, mr_window_attention_forward(rt, &s, &a.qkv, NULL, NULL, &y, NULL));
+    assert_int_equal(MR_EINVAL, mr_window_attention_forward(rt, &a.s, &a.qkv, &ring, NULL, &y, NULL));
     release(&y);
     release(&ring);
     sample_free(&a);

@@ -144,12 +144,8 @@ static int forward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, c
         MR_TRY(mr_token_shift_state(rt, &shift, x, previous));
     for (int i = 0; i < INPUTS; i++)
         MR_TRY(mr_linear_run(ws, &own->linear[i], mixed[i], &own->out[i]));
-    if (state && ws->time == 1)
-        MR_TRY(mr_time_mix_step(rt, &recurrence, &own->out[R], &own->out[K], &own->out[V], &own->decay->value,
-                                &own->faaaa->value, state, &own->y));
-    else
-        MR_TRY(mr_time_mix_forward(rt, &recurrence, &own->out[R], &own->out[K], &own->out[V], &own->decay->value,
-                                   &own->faaaa->value, state, &own->y, &own->kept, &own->scratch));
+    MR_TRY(mr_time_mix_forward(rt, &recurrence, &own->out[R], &own->out[K], &own->out[V], &own->decay->value,
+                               &own->faaaa->value, state, &own->y, &own->kept, &own->scratch));
     MR_TRY(mr_group_norm_forward(rt, &own->y, &own->ln_weight->value, &own->ln_bias->value, &own->normed, &own->mean,
                                  &own->rstd, ws->rows, cfg->n_head, cfg->n_embd / cfg->n_head, (float)cfg->ln_x_eps));
     MR_TRY(mr_silu_gate_forward(rt, &own->normed, &own->out[G], &own->gated, n));

@@ -86,9 +86,9 @@ static int plan_either(struct mr_node *node, struct mr_planner *p, bool grouped,
     MR_TRY(mr_keep(p, &own->lse, rows * (size_t)shape.heads));
     if (grouped)
         MR_TRY(mr_keep(p, &own->gated, n));
-    MR_TRY(mr_scratch(p, &own->scratch, mr_window_attention_scratch(p->rt, &shape, p->training)));
     if (!p->training)
         return 0;
+    MR_TRY(mr_scratch(p, &own->scratch, mr_window_attention_scratch(&shape)));
     MR_TRY(mr_scratch(p, &own->dqkv, rows * (size_t)shape.stride));
     MR_TRY(mr_scratch(p, &own->dy, n));
     return grouped ? mr_scratch(p, &own->dgated, n) : 0;
@@ -121,9 +121,7 @@ static int attend(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, co
     MR_TRY(mr_state_of(ws, node, 0, &k));
     MR_TRY(mr_state_of(ws, node, 1, &v));
     MR_TRY(mr_linear_run(ws, &own->in, x, &own->qkv));
-    if (k && ws->time == 1)
-        return mr_window_attention_step(rt, shape, &own->qkv, k, v, &own->y, &own->scratch);
-    MR_TRY(mr_window_attention_forward(rt, shape, &own->qkv, k, v, &own->y, &own->lse, &own->scratch));
+    MR_TRY(mr_window_attention_forward(rt, shape, &own->qkv, k, v, &own->y, &own->lse));
     return k ? mr_window_attention_append(rt, shape, &own->qkv, k, v) : 0;
 }
 
