@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "formats/export.h"
 #include "formats/training.h"
+#include "model/layer.h"
 
 /* Keys of metadata that have a meaning here; all others are kept as they are. */
 static bool is_reserved(const char *key)
@@ -47,7 +48,7 @@ static int keep_unknown(struct mr_export *e, const mr_tensor_file *source)
 static int family_and_config(struct mr_export *e)
 {
     MR_TRY(mr_json_set(e->metadata, "family", json_string(mr_family_name(e->cfg.family))));
-    if (e->cfg.family == MR_MICRORWKV)
+    if (mr_family(&e->cfg)->keys & MR_KEYS_MICRO)
         MR_TRY(mr_json_set(e->metadata, "mode", json_string(e->cfg.mode == MR_REFERENCE ? "reference" : "causal")));
     return mr_json_set(e->metadata, "config", mr_config_json(&e->cfg));
 }
@@ -97,7 +98,7 @@ static json_t *model_args(const struct mr_config *cfg, const json_t *script)
     json_t *args =
         json_object_get(script, "model_args") ? json_deep_copy(json_object_get(script, "model_args")) : json_object();
     json_t *ours = mr_config_json(cfg);
-    if (cfg->family == MR_MICRORWKV)
+    if (mr_family(cfg)->keys & MR_KEYS_MICRO)
         json_object_update(args, ours);
     for (size_t i = 0; ours && i < sizeof plain / sizeof plain[0]; i++)
         json_object_set(args, plain[i], json_object_get(ours, plain[i]));
@@ -168,7 +169,7 @@ static int for_nanogpt(struct mr_export *e, mr_tensor_file *source, const json_t
     config = json_is_object(said)    ? json_deep_copy(said)
              : json_is_object(given) ? json_deep_copy(given)
                                      : json_object();
-    if (e->cfg.family == MR_GPT2 && e->cfg.gelu == MR_GELU_TANH) {
+    if (mr_is_gpt2(&e->cfg) && e->cfg.gelu == MR_GELU_TANH) {
         json_object_set_new(config, "gelu", json_string("tanh"));
         MR_GO(mr_export_note(
             e, "the tanh form of GELU, for nanoGPT itself: it computes the erf form whatever the file says"));
@@ -207,7 +208,7 @@ static json_t *rwkv_config(const struct mr_config *c)
     static const char *const types[] = {"rwkv", "rwkv5", "rwkv6"}, *const classes[] = {"RwkvForCausalLM",
                                                                                        "Rwkv5ForCausalLM",
                                                                                        "Rwkv6ForCausalLM"};
-    int version = c->family - MR_RWKV4;
+    int version = mr_family(c)->rwkv - 4;
     json_t *config =
         json_pack("{ss s[s] si si si si si si sf si si si sb sb}", "model_type", types[version], "architectures",
                   classes[version], "hidden_size", c->n_embd, "attention_hidden_size", c->n_embd, "num_hidden_layers",
@@ -224,10 +225,10 @@ static json_t *rwkv_config(const struct mr_config *c)
 
 static int for_folder(struct mr_export *e)
 {
-    e->config = e->cfg.family == MR_GPT2 ? gpt2_config(&e->cfg) : rwkv_config(&e->cfg);
+    e->config = mr_is_gpt2(&e->cfg) ? gpt2_config(&e->cfg) : rwkv_config(&e->cfg);
     if (!e->config)
         return mr_fail(MR_ENOMEM, "out of memory: no config.json can be made");
-    if (e->cfg.family == MR_GPT2 && !e->cfg.bias)
+    if (mr_is_gpt2(&e->cfg) && !e->cfg.bias)
         MR_TRY(mr_export_note(
             e, "that it has no biases: Hugging Face's gpt2 always has them, and starts those that are missing at 0"));
     int dtype = MR_DTYPE_F32;
@@ -257,7 +258,7 @@ static int for_bin(struct mr_export *e, const struct mr_export_options *options)
 static int note_config(struct mr_export *e)
 {
     double usual = e->cfg.rwkv51 && e->target == MR_TARGET_BIN ? 1e-5 : 64e-5;
-    if (e->cfg.family >= MR_RWKV5 && (e->cfg.ln_x_eps < usual * 0.999 || e->cfg.ln_x_eps > usual * 1.001))
+    if (mr_family(&e->cfg)->heads_by_size && (e->cfg.ln_x_eps < usual * 0.999 || e->cfg.ln_x_eps > usual * 1.001))
         return mr_export_note(e, "ln_x_eps %g: such a file is read with %g, so give --config ln_x_eps=%g with it",
                               e->cfg.ln_x_eps, usual, e->cfg.ln_x_eps);
     return 0;

@@ -10,6 +10,7 @@
 #include "formats/export.h"
 #include "model/model.h"
 #include "formats/training.h"
+#include "model/layer.h"
 
 struct planner {
     struct mr_export *e;
@@ -89,7 +90,7 @@ static bool quantises(const struct mr_config *cfg, const struct mr_param *p)
         return false;
     if (strcmp(leaf, ".weight") == 0)
         return true;
-    return cfg->family == MR_RWKV6 && (strstr(p->name, "_w1") || strstr(p->name, "_w2"));
+    return mr_family(cfg)->rwkv == 6 && (strstr(p->name, "_w1") || strstr(p->name, "_w2"));
 }
 
 /* .bin keeps vectors and time_* in f32. */
@@ -129,7 +130,7 @@ static int bin_shape(const struct planner *pl, const struct mr_param *p, int64_t
     if (!strstr(p->name, ".time_") || !leaf)
         return ndim;
     bool by_head = !strcmp(leaf, ".time_decay") || !strcmp(leaf, ".time_faaaa") || !strcmp(leaf, ".time_first");
-    if (by_head && cfg->family >= MR_RWKV5) {
+    if (by_head && mr_family(cfg)->heads_by_size) {
         shape[0] = mr_head_count(cfg);
         shape[1] = (int64_t)p->count / shape[0];
         shape[2] = 1;
@@ -316,12 +317,12 @@ static int layout_of(const struct mr_config *cfg, int target, const struct mr_na
                                         [MR_TARGET_NANOGPT] = "microrwkv, nanorwkv and gpt2",
                                         [MR_TARGET_BIN] = "rwkv4, rwkv5, rwkv6 and rwkv7",
                                         [MR_TARGET_ST] = "rwkv4, rwkv5, rwkv6 and rwkv7"};
-    bool rwkv = cfg->family >= MR_RWKV4;
+    bool rwkv = mr_family(cfg)->rwkv;
     switch (target) {
     case MR_TARGET_HF:
-        if (cfg->family == MR_GPT2)
+        if (mr_is_gpt2(cfg))
             return MR_LAYOUT_HF_GPT2;
-        if (rwkv && cfg->family <= MR_RWKV6 && !cfg->rwkv51)
+        if (rwkv && mr_family(cfg)->rwkv <= 6 && !cfg->rwkv51)
             return MR_LAYOUT_HF_RWKV;
         break;
     case MR_TARGET_RWKV:

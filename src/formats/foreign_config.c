@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "model/layer.h"
 
 #define GPT2 (1u << MR_GPT2)
 #define RWKV (1u << MR_RWKV4 | 1u << MR_RWKV5 | 1u << MR_RWKV6 | 1u << MR_RWKV7)
@@ -206,7 +207,7 @@ static int apply_activation(struct mr_config *cfg, const json_t *said)
     const char *name = NULL, *key = NULL;
     for (size_t i = 0; i < sizeof keys / sizeof *keys && !name; i++)
         name = json_string_value(json_object_get(said, key = keys[i]));
-    if (!name || cfg->family != MR_GPT2)
+    if (!name || !mr_is_gpt2(cfg))
         return 0;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (!strcmp(known[i].name, name)) {

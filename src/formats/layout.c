@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "formats/layout.h"
+#include "model/layer.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -115,12 +116,12 @@ static const struct mr_name_rule st7[] = {
 
 static const struct mr_name_rule *st_rules(const struct mr_config *cfg)
 {
-    switch (cfg->family) {
-    case MR_RWKV5:
+    switch (mr_family(cfg)->rwkv) {
+    case 5:
         return cfg->rwkv51 ? own : st5;
-    case MR_RWKV6:
+    case 6:
         return st6;
-    case MR_RWKV7:
+    case 7:
         return st7;
     default:
         return own;
@@ -129,14 +130,14 @@ static const struct mr_name_rule *st_rules(const struct mr_config *cfg)
 
 static const struct mr_name_rule *bin_rules(const struct mr_config *cfg)
 {
-    switch (cfg->family) {
-    case MR_RWKV4:
+    switch (mr_family(cfg)->rwkv) {
+    case 4:
         return bin4;
-    case MR_RWKV5:
+    case 5:
         return bin5;
-    case MR_RWKV6:
+    case 6:
         return bin6;
-    case MR_RWKV7:
+    case 7:
         return bin7;
     default:
         return own;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "model/layer.h"
 
 #define LISTED 10 /* so many names are told, of more only how many */
 
@@ -144,7 +145,7 @@ int64_t mr_naming_find(mr_tensor_file *source, const struct mr_naming *naming, c
 
 bool mr_may_be_missing(const struct mr_config *cfg, const char *name)
 {
-    return cfg->family == MR_RWKV7 &&
+    return mr_family(cfg)->rwkv == 7 &&
            (!strcmp(name, "blocks.0.att.v0") || !strcmp(name, "blocks.0.att.v1") || !strcmp(name, "blocks.0.att.v2"));
 }
 
@@ -173,9 +174,9 @@ static bool is_buffer(const struct mr_config *cfg, const char *name)
 {
     size_t size = strlen(name);
     if (strcmp(name, "lm_head.weight") == 0)
-        return cfg->family < MR_RWKV4;
-    return cfg->family == MR_GPT2 && ((size > 10 && !strcmp(name + size - 10, ".attn.bias")) ||
-                                      (size > 17 && !strcmp(name + size - 17, ".attn.masked_bias")));
+        return !mr_family(cfg)->rwkv;
+    return mr_is_gpt2(cfg) && ((size > 10 && !strcmp(name + size - 10, ".attn.bias")) ||
+                               (size > 17 && !strcmp(name + size - 17, ".attn.masked_bias")));
 }
 
 bool mr_is_model_name(const struct mr_naming *naming, const char *name)
@@ -261,7 +262,7 @@ int mr_check_names(mr_tensor_file *source, const struct mr_naming *naming, const
     if (unknown.count)
         return mr_fail(MR_EFILE, "%d tensors are there that a %s model of its configuration does not have: %s%s",
                        unknown.count, family, unknown.text, more(&unknown, more_unknown));
-    return cfg->family < MR_RWKV4 ? check_tied(source, naming) : 0;
+    return !mr_family(cfg)->rwkv ? check_tied(source, naming) : 0;
 }
 
 int64_t mr_tensor_elements(const struct mr_file_tensor *tensor)

@@ -6,6 +6,7 @@
 
 #include "formats/foreign_config.h"
 #include "formats/names.h"
+#include "model/layer.h"
 
 struct view {
     mr_tensor_file *source;
@@ -97,7 +98,7 @@ static int sizes(const struct view *v, struct mr_config *cfg)
     cfg->bias = find(v, "transformer.ln_f.bias") != NULL;
     if (decay)
         MR_TRY(set_size(cfg, "n_head", mr_tensor_elements(decay)));
-    if (cfg->family == MR_MICRORWKV)
+    if (mr_family(cfg)->keys & MR_KEYS_MICRO)
         return micro_sizes(v, cfg);
     cfg->n_layer = count_numbered(v, "transformer.h.%d.ln_1.weight");
     return 0;
@@ -123,7 +124,7 @@ static int recognise_own(const struct view *v, struct mr_config *cfg, struct mr_
             MR_EFILE,
             "it has an embedding like GPT-2's, but its first block is of no known family: the tensors begin with %s",
             v->source->tensors[0].name);
-    if (cfg->family == MR_GPT2 && is_transposed(v)) {
+    if (mr_is_gpt2(cfg) && is_transposed(v)) {
         cfg->gelu = MR_GELU_TANH; /* the released weights */
         naming->layout = naming->layout == MR_LAYOUT_BARE ? MR_LAYOUT_GPT2 : MR_LAYOUT_HF_GPT2;
     }
@@ -161,9 +162,9 @@ static int version(const struct view *v, struct mr_config *cfg)
 /* The heads: (H,N) of a tensor with a number for each channel, or one number for each head. */
 static int heads(const struct view *v, struct mr_config *cfg)
 {
-    const char *name = cfg->family == MR_RWKV7 ? "blocks.0.att.r_k"
-                       : cfg->rwkv51           ? "blocks.0.att.time_decay"
-                                               : "blocks.0.att.time_faaaa";
+    const char *name = mr_family(cfg)->rwkv == 7 ? "blocks.0.att.r_k"
+                       : cfg->rwkv51             ? "blocks.0.att.time_decay"
+                                                 : "blocks.0.att.time_faaaa";
     const struct mr_file_tensor *t = find(v, name);
     int64_t count = t ? mr_tensor_elements(t) : 0, heads = cfg->rwkv51 ? count : 0;
     if (count && !cfg->rwkv51 && t->ndim >= 2)
@@ -187,14 +188,14 @@ static void low_ranks(const struct view *v, struct mr_config *cfg)
     static const char *const six[] = {"blocks.0.att.time_maa_w1", "blocks.0.att.time_decay_w1", NULL};
     static const char *const seven[] = {"blocks.0.att.w1", "blocks.0.att.a1", "blocks.0.att.v1", "blocks.0.att.g1",
                                         NULL};
-    if (cfg->family < MR_RWKV6)
+    if (mr_family(cfg)->rwkv < 6)
         return;
-    const char *const *names = cfg->family == MR_RWKV6 ? six : seven;
+    const char *const *names = mr_family(cfg)->rwkv == 6 ? six : seven;
     for (int i = 0; names[i]; i++)
         cfg->lora_dim[i] = width_of(elements(v, names[i]), cfg->n_embd);
-    if (cfg->family == MR_RWKV6)
-        cfg->lora_dim[0] /= 5;                        /* five mixtures side by side */
-    if (cfg->family == MR_RWKV7 && !cfg->lora_dim[2]) /* block 0 does not use its own, and may lack it */
+    if (mr_family(cfg)->rwkv == 6)
+        cfg->lora_dim[0] /= 5;                          /* five mixtures side by side */
+    if (mr_family(cfg)->rwkv == 7 && !cfg->lora_dim[2]) /* block 0 does not use its own, and may lack it */
         cfg->lora_dim[2] = width_of(elements(v, "blocks.1.att.v1"), cfg->n_embd);
 }
 
@@ -238,7 +239,7 @@ static int recognise_rwkv(const struct view *v, struct mr_config *cfg, struct mr
     MR_TRY(embedding(v, "emb.weight", cfg));
     cfg->n_layer = count_numbered(v, "blocks.%d.ln1.weight");
     cfg->ffn_dim = width_of(elements(v, "blocks.0.ffn.key.weight"), cfg->n_embd);
-    if (cfg->family != MR_RWKV4)
+    if (mr_family(cfg)->rwkv != 4)
         MR_TRY(heads(v, cfg));
     low_ranks(v, cfg);
     if (bin)
@@ -251,7 +252,7 @@ static int recognise_rwkv(const struct view *v, struct mr_config *cfg, struct mr
 /* Heads where nobody said them: 64 wide if that divides the width. */
 static int default_heads(struct mr_config *cfg, const json_t *overrides)
 {
-    if (cfg->family == MR_GPT2 && !cfg->n_head && !json_object_get(overrides, "n_head")) {
+    if (mr_is_gpt2(cfg) && !cfg->n_head && !json_object_get(overrides, "n_head")) {
         if (cfg->n_embd % 64)
             return mr_fail(
                 MR_EINVAL,
@@ -261,9 +262,9 @@ static int default_heads(struct mr_config *cfg, const json_t *overrides)
         mr_log(MR_LOG_WARNING,
                "nothing tells n_head: %d heads of width 64 are assumed; --config n_head=N gives another", cfg->n_head);
     }
-    if (cfg->family == MR_RWKV4)
+    if (mr_family(cfg)->rwkv == 4)
         cfg->n_head = 1; /* its channels are alone */
-    if (cfg->family < MR_RWKV5)
+    if (!mr_family(cfg)->heads_by_size)
         return 0;
     const json_t *size = json_object_get(overrides, "head_size");
     int width = json_is_integer(size) && json_integer_value(size) > 0 && json_integer_value(size) <= cfg->n_embd
@@ -319,7 +320,7 @@ static int check_family(const struct mr_config *cfg, const mr_tensor_file *sourc
 static int apply_mode(const mr_tensor_file *source, const json_t *said, const json_t *overrides, struct mr_config *cfg)
 {
     const char *mode = json_string_value(json_object_get(source->metadata, "mode"));
-    if (cfg->family != MR_MICRORWKV)
+    if (!(mr_family(cfg)->keys & MR_KEYS_MICRO))
         return 0;
     if (mode && *mode) {
         json_t *value = json_string(mode);
@@ -340,7 +341,7 @@ static int apply_said(const struct view *v, const json_t *overrides, struct mr_c
                  *config = said_object(v->source, "config", &parsed[1]);
     const json_t *said = args ? args : config ? config : v->source->config;
     int err = 0;
-    if (json_object_get(config, "learning_rate") && cfg->family < MR_RWKV4) {
+    if (json_object_get(config, "learning_rate") && !mr_family(cfg)->rwkv) {
         MR_GO(mr_config_set_all(cfg, config));
         MR_GO(sizes(v, cfg));
     }
@@ -348,7 +349,7 @@ static int apply_said(const struct view *v, const json_t *overrides, struct mr_c
         MR_GO(mr_config_set_all(cfg, said));
     if (said && said == v->source->config)
         MR_GO(mr_foreign_config(cfg, said));
-    if (cfg->family == MR_GPT2 && json_object_get(config, "gelu")) /* which "model_args" cannot say */
+    if (mr_is_gpt2(cfg) && json_object_get(config, "gelu")) /* which "model_args" cannot say */
         MR_GO(mr_config_set(cfg, "gelu", json_object_get(config, "gelu"), NULL));
     err = apply_mode(v->source, said, overrides, cfg);
 fail:
@@ -365,7 +366,7 @@ int mr_recognise(mr_tensor_file *source, const json_t *overrides, struct mr_conf
     MR_TRY(rwkv ? recognise_rwkv(&v, cfg, naming) : recognise_own(&v, cfg, naming));
     naming->rules = mr_layout_rules(naming->layout, cfg);
     MR_TRY(check_family(cfg, source));
-    if (cfg->family == MR_GPT2)
+    if (mr_is_gpt2(cfg))
         cfg->n_head = 0;
     int blocks = cfg->n_layer;
     MR_TRY(apply_said(&v, overrides, cfg));

@@ -115,7 +115,14 @@ struct mr_family {
     int (*lora_width)(const struct mr_config *cfg, int i); /* NULL: none */
 };
 
+/* The family of a configuration; one without a name or layers where it is not known (MR_FAMILIES). */
 const struct mr_family *mr_family(const struct mr_config *cfg);
+/* Whether it is GPT-2, whose files and libraries the formats know by themselves. */
+static inline bool mr_is_gpt2(const struct mr_config *cfg)
+{
+    return mr_family(cfg)->keys & MR_KEYS_GELU;
+}
+
 const struct mr_branch *mr_family_branches(const struct mr_config *cfg);
 
 /* The layers. */

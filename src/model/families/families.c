@@ -12,7 +12,8 @@ static const struct mr_family *const families[MR_FAMILIES] = {
 
 const struct mr_family *mr_family(const struct mr_config *cfg)
 {
-    return families[cfg->family];
+    static const struct mr_family unknown = {.name = "unknown"};
+    return cfg->family >= 0 && cfg->family < MR_FAMILIES ? families[cfg->family] : &unknown;
 }
 
 const struct mr_branch *mr_family_branches(const struct mr_config *cfg)
