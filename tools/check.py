@@ -155,7 +155,7 @@ def check_faults():
 
 
 def check_kernel_variants():
-    """Every kernel test passes with every number of lanes, vector width and GEMM provider, at every width (long)."""
+    """Every kernel test passes with every number of lanes, vector width and GEMM provider (hours)."""
     yield from kernels.variants()
 
 
