@@ -15,4 +15,8 @@ struct mr_slots {
 /* MR_EINVAL unless `rows` slots of `size` floats and the numbers of as many rows are there. */
 int mr_need_slots(const char *op, const struct mr_slots *slots, int rows, size_t size);
 
+/* A recurrence's sizes: *dim = heads * width, *n = rows * *dim. MR_EINVAL unless all are positive, the width is at most
+ * `widest`, and kernels can count the numbers. */
+int mr_need_heads(const char *op, int rows, int heads, int width, int widest, size_t *dim, size_t *n);
+
 #endif

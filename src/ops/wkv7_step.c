@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#include "base/alloc.h"
 
 static int need_inputs(const char *op, const struct mr_wkv7_step *s, size_t n, size_t dim)
 {
@@ -31,13 +30,8 @@ int mr_wkv7_step(mr_runtime *rt, const struct mr_wkv7_step *s, const mr_tensor *
 {
     static const char op[] = "wkv7 step";
     char defines[16];
-    if (s->rows < 1 || s->heads < 1 || s->width < 1 || s->width > MR_WKV7_STEP_WIDTH)
-        return mr_fail(MR_EINVAL, "%s: %d rows, %d heads of width %d: all must be positive, the width at most %d", op,
-                       s->rows, s->heads, s->width, MR_WKV7_STEP_WIDTH);
     size_t n, dim, square = (size_t)s->width * (size_t)s->width, units = (size_t)s->rows * (size_t)s->heads;
-    if (!mr_mul((size_t)s->heads, (size_t)s->width, &dim) || !mr_mul(dim, (size_t)s->rows, &n))
-        return mr_fail(MR_EINVAL, "%s: %d rows of %d heads are too many", op, s->rows, s->heads);
-    MR_TRY(mr_need_count(op, n));
+    MR_TRY(mr_need_heads(op, s->rows, s->heads, s->width, MR_WKV7_STEP_WIDTH, &dim, &n));
     MR_TRY(need_inputs(op, s, n, dim));
     MR_TRY(mr_need_slots(op, &s->slots, s->rows, dim * (size_t)s->width));
     MR_TRY(mr_need_f32(op, "y", y, n));
