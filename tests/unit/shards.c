@@ -198,6 +198,107 @@ static void test_hostile_indices_are_refused(void **state)
     content_release(&c);
 }
 
+/* The last thing that opening a model warned of. */
+static char logged[1000];
+
+static void keep_log(void *context, enum mr_log_level level, const char *line)
+{
+    (void)context;
+    if (level == MR_LOG_WARNING)
+        snprintf(logged, sizeof logged, "%s", line);
+}
+
+/* Opens the folder, which is fine but for a warning, or for none: "". */
+static void opens_with(const char *folder, const char *warning)
+{
+    logged[0] = 0;
+    mr_set_log(keep_log, NULL);
+    int err = open_all(test_path(folder));
+    mr_set_log(NULL, NULL);
+    assert_ok(err);
+    if (*warning ? !strstr(logged, warning) : logged[0] != 0)
+        fail_msg("expected the warning \"%s\", got \"%s\"", warning, logged);
+}
+
+/* Three shards of two tensors each by those names, their index of `total` bytes naming all tensors but `without`. */
+static void save_named(const char *folder, const char *const names[3], long long total, int without)
+{
+    struct content c = six();
+    json_t *map = json_object();
+    for (int i = 0; i < 3; i++)
+        save(&c, 2 * (size_t)i, 2 * (size_t)i + 2, path_in(folder, names[i]), mr_safetensors_begin);
+    for (int i = 0; i < 6; i++)
+        if (i != without)
+            json_object_set_new(map, c.list[i].name, json_string(names[i / 2]));
+    for (int i = 0; total < 0 && i < 6; i++)
+        total -= (long long)c.bytes[i];
+    json_t *index = json_pack("{s{sI}so}", "metadata", "total_size", (json_int_t)(total < 0 ? -total - 1 : total),
+                              "weight_map", map);
+    char *content = json_dumps(index, 0);
+    text(path_in(folder, "model.safetensors.index.json"), content);
+    free(content);
+    json_decref(index);
+    content_release(&c);
+}
+
+#define SHARD(n, of) "model-0000" n "-of-0000" of ".safetensors"
+
+static void test_shards_of_two_downloads_are_told(void **state)
+{
+    (void)state;
+    const char *const good[] = {SHARD("1", "3"), SHARD("2", "3"), SHARD("3", "3")};
+    const char *const mixed[] = {SHARD("1", "3"), SHARD("2", "2"), SHARD("3", "3")};
+    const char *const lacking[] = {SHARD("1", "4"), SHARD("2", "4"), SHARD("3", "4")};
+    const char *const other[] = {SHARD("1", "2"), SHARD("2", "2"), "more.safetensors"};
+    save_named("good", good, -1, -1);
+    opens_with("good", "");
+    save_named("more", other, -1, -1);
+    opens_with("more", "");
+    save_named("mixed", mixed, -1, -1);
+    assert_fails(MR_EFILE, "names " SHARD("1", "3") ", one of 3, and " SHARD("2", "2") ", one of 2",
+                 open_all(test_path("mixed")));
+    save_named("lacking", lacking, -1, -1);
+    opens_with("lacking", "names 3 of the 4 shards");
+    save_named("short", good, 100, -1);
+    opens_with("short", "speaks of 100 bytes in all, but its shards hold");
+    save_named("unnamed", good, -1, 3);
+    opens_with("unnamed", "does not name 1 tensors of its shards, as \"tensor.3\" in");
+}
+
+static void test_shards_that_say_or_were_noted_to_be_of_two_sets_are_told(void **state)
+{
+    (void)state;
+    const char *const names[] = {SHARD("1", "3"), SHARD("2", "3"), SHARD("3", "3")};
+    struct content c = {0};
+    mr_tensor_writer *w;
+    json_t *metadata = json_pack("{ss}", "format", "mlx");
+    for (int i = 0; i < 2; i++)
+        content_add(&c, MR_DTYPE_F32, 1, 3, 0, 0);
+    save_named("sets", names, 0, -1);
+    text(path_in("sets", "model.safetensors.index.json"),
+         "{\"weight_map\": {\"tensor.0\": \"" SHARD("1", "3") "\", \"tensor.1\": \"" SHARD("2", "3") "\"}}");
+    for (size_t i = 0; i < 2; i++) {
+        assert_ok(mr_safetensors_begin(&w, path_in("sets", names[i]), c.list + i, 1, i ? metadata : NULL));
+        assert_ok(mr_tensor_writer_append(w, c.data[i], c.bytes[i]));
+        assert_ok(mr_tensor_writer_finish(w));
+    }
+    opens_with("sets", "differ in their \"format\"");
+
+    save_named("noted", names, -1, -1);
+    path_in("noted/.cache", "");
+    path_in("noted/.cache/huggingface", "");
+    for (int i = 0; i < 3; i++) {
+        char name[100];
+        snprintf(name, sizeof name, "%s.metadata", names[i]);
+        text(path_in("noted/.cache/huggingface/download", name), "0123456789abcdef\n1\n2\n");
+    }
+    opens_with("noted", "");
+    text(path_in("noted/.cache/huggingface/download", SHARD("2", "3") ".metadata"), "fedcba9876543210\n1\n2\n");
+    opens_with("noted", "was fetched at revision 0123456789ab, ");
+    json_decref(metadata);
+    content_release(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +308,8 @@ int main(void)
         cmocka_unit_test(test_a_file_that_says_its_configuration_needs_no_other),
         cmocka_unit_test(test_what_is_missing_is_named),
         cmocka_unit_test(test_hostile_indices_are_refused),
+        cmocka_unit_test(test_shards_of_two_downloads_are_told),
+        cmocka_unit_test(test_shards_that_say_or_were_noted_to_be_of_two_sets_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, test_cleanup);
 }
