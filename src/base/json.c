@@ -107,12 +107,30 @@ json_t *mr_json_repaired(const char *bytes, size_t size)
 
 int mr_json_set(json_t *object, const char *key, json_t *value)
 {
-    return json_object_set_new(object, key, value) ? mr_fail(MR_ENOMEM, "cannot add \"%s\" to a JSON object", key) : 0;
+    return json_object_set_new(object, key, value)
+               ? mr_fail(MR_ENOMEM, "out of memory for \"%s\" of a JSON object", key)
+               : 0;
 }
 
 int mr_json_append(json_t *array, json_t *value)
 {
-    return json_array_append_new(array, value) ? mr_fail(MR_ENOMEM, "cannot append a value to a JSON array") : 0;
+    return json_array_append_new(array, value) ? mr_fail(MR_ENOMEM, "out of memory for a JSON array") : 0;
+}
+
+void mr_json_put(json_t **object, const char *key, json_t *value)
+{
+    if (!json_object_set_new(*object, key, value))
+        return;
+    json_decref(*object);
+    *object = NULL;
+}
+
+void mr_json_push(json_t **array, json_t *value)
+{
+    if (!json_array_append_new(*array, value))
+        return;
+    json_decref(*array);
+    *array = NULL;
 }
 
 /* The value, or NULL when it is missing or null. */

@@ -38,6 +38,11 @@ json_t *mr_json_repaired(const char *bytes, size_t size);
 int mr_json_set(json_t *object, const char *key, json_t *value);
 int mr_json_append(json_t *array, json_t *value);
 
+/* The same for those who build a document to return: what fails leaves NULL in place of the object or array, which is
+ * freed; NULL stays NULL. */
+void mr_json_put(json_t **object, const char *key, json_t *value);
+void mr_json_push(json_t **array, json_t *value);
+
 /* object[key] of a type and range. It must be there; with _or it may be missing or null, which gives
  * `missing`. */
 int mr_json_int(const json_t *object, const char *key, int64_t low, int64_t high, int64_t *value);

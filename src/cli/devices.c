@@ -83,7 +83,7 @@ static json_t *launched_json(const mr_runtime *rt, const struct mr_device_info *
     json_t *names = json_array();
     for (int i = 0; i < mr_kernels.kernel_count; i++)
         if (mr_was_launched(rt, mr_kernels.kernels[i].name))
-            json_array_append_new(names, json_string(mr_kernels.kernels[i].name));
+            mr_json_push(&names, json_string(mr_kernels.kernels[i].name));
     return json_pack("{si so}", "index", device->index, "launched", names);
 }
 

@@ -116,7 +116,7 @@ static int add_precision(mr_tensor_file *file, const struct mr_naming *naming, c
     }
     for (int i = 0; precision && i < MR_DTYPES; i++)
         if (counts[i])
-            json_object_set_new(precision, mr_dtype_name((enum mr_dtype)i), json_integer(counts[i]));
+            mr_json_put(&precision, mr_dtype_name((enum mr_dtype)i), json_integer(counts[i]));
     return mr_json_set(out, "precision", precision);
 }
 

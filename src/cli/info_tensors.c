@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/progress.h"
+#include "base/json.h"
 #include "cli/cli.h"
 #include "cli/info.h"
 
@@ -50,7 +51,7 @@ static json_t *row(const struct mr_file_tensor *t, const struct statistics *s)
 {
     json_t *shape = json_array();
     for (int d = 0; shape && d < t->ndim; d++)
-        json_array_append_new(shape, json_integer(t->shape[d]));
+        mr_json_push(&shape, json_integer(t->shape[d]));
     double n = (double)s->finite, mean = s->sum / n, variance = s->squares / n - mean * mean;
     json_t *object = json_pack("{ss ss so}", "name", t->name, "dtype", mr_dtype_name(t->dtype), "shape", shape);
     const struct {
@@ -59,11 +60,9 @@ static json_t *row(const struct mr_file_tensor *t, const struct statistics *s)
     } numbers[] = {
         {"min", s->low}, {"max", s->high}, {"mean", s->origin + mean}, {"std", variance > 0 ? sqrt(variance) : 0}};
     for (size_t i = 0; object && i < MR_COUNT(numbers); i++)
-        json_object_set_new(object, numbers[i].key, s->finite ? json_real(numbers[i].value) : json_null());
-    if (object) {
-        json_object_set_new(object, "nan", json_integer((json_int_t)s->nans));
-        json_object_set_new(object, "inf", json_integer((json_int_t)s->infinite));
-    }
+        mr_json_put(&object, numbers[i].key, s->finite ? json_real(numbers[i].value) : json_null());
+    mr_json_put(&object, "nan", json_integer((json_int_t)s->nans));
+    mr_json_put(&object, "inf", json_integer((json_int_t)s->infinite));
     return object;
 }
 

@@ -97,11 +97,13 @@ static json_t *model_args(const struct mr_config *cfg, const json_t *script)
     static const char *const plain[] = {"n_layer", "n_head", "n_embd", "block_size", "bias", "vocab_size", "dropout"};
     json_t *args =
         json_object_get(script, "model_args") ? json_deep_copy(json_object_get(script, "model_args")) : json_object();
-    json_t *ours = mr_config_json(cfg);
+    json_t *ours = mr_config_json(cfg), *value;
+    const char *key;
     if (mr_family(cfg)->keys & MR_KEYS_MICRO)
-        json_object_update(args, ours);
-    for (size_t i = 0; ours && i < sizeof plain / sizeof plain[0]; i++)
-        json_object_set(args, plain[i], json_object_get(ours, plain[i]));
+        json_object_foreach(ours, key, value)
+            mr_json_put(&args, key, json_incref(value));
+    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++)
+        mr_json_put(&args, plain[i], json_incref(json_object_get(ours, plain[i])));
     json_decref(ours);
     return args;
 }
@@ -122,9 +124,8 @@ static json_t *param_groups(const struct mr_params *params, const json_t *given)
     for (int g = 0; groups && g < 2; g++) {
         json_t *list = json_array();
         for (int i = g ? decayed : 0; i < (g ? params->count : decayed); i++)
-            json_array_append_new(list, json_integer(i));
-        json_array_append_new(groups,
-                              json_pack("{sf sf s[ff] sf sb sn sb sb sb sn so}", "weight_decay", g ? 0.0 : decay, "lr",
+            mr_json_push(&list, json_integer(i));
+        mr_json_push(&groups, json_pack("{sf sf s[ff] sf sb sn sb sb sb sn so}", "weight_decay", g ? 0.0 : decay, "lr",
                                         lr, "betas", beta1, beta2, "eps", 1e-8, "amsgrad", 0, "foreach", "maximize", 0,
                                         "capturable", 0, "differentiable", 0, "fused", "params", list));
     }
@@ -170,7 +171,7 @@ static int for_nanogpt(struct mr_export *e, mr_tensor_file *source, const json_t
              : json_is_object(given) ? json_deep_copy(given)
                                      : json_object();
     if (mr_is_gpt2(&e->cfg) && e->cfg.gelu == MR_GELU_TANH) {
-        json_object_set_new(config, "gelu", json_string("tanh"));
+        mr_json_put(&config, "gelu", json_string("tanh"));
         MR_GO(mr_export_note(
             e, "the tanh form of GELU, for nanoGPT itself: it computes the erf form whatever the file says"));
     }
@@ -216,9 +217,9 @@ static json_t *rwkv_config(const struct mr_config *c)
                   c->block_size, "layer_norm_epsilon", 1e-5, "rescale_every", 6, "bos_token_id", 0, "eos_token_id", 0,
                   "tie_word_embeddings", 0, "use_cache", 1);
     if (config && version > 0) { /* as published, num_attention_heads is the width of a head */
-        json_object_set_new(config, "head_size", json_integer(c->head_size));
-        json_object_set_new(config, "num_attention_heads", json_integer(c->head_size));
-        json_object_set_new(config, "ln_x_eps", json_real(c->ln_x_eps));
+        mr_json_put(&config, "head_size", json_integer(c->head_size));
+        mr_json_put(&config, "num_attention_heads", json_integer(c->head_size));
+        mr_json_put(&config, "ln_x_eps", json_real(c->ln_x_eps));
     }
     return config;
 }

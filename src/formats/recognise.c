@@ -295,13 +295,15 @@ static int reference_mode(struct mr_config *cfg, const json_t *said)
     return 0;
 }
 
-/* An object of the metadata, which safetensors can only hold as text (then *parsed is to be freed). */
-static json_t *said_object(const mr_tensor_file *source, const char *key, json_t **parsed)
+/* An object of the metadata, which safetensors can only hold as text; freed by the caller. NULL: there is none. */
+static int said_object(const mr_tensor_file *source, const char *key, json_t **said)
 {
     json_t *value = json_object_get(source->metadata, key);
-    if (json_is_string(value))
-        return *parsed = json_loads(json_string_value(value), 0, NULL);
-    return json_is_object(value) ? value : NULL;
+    const char *text = json_string_value(value);
+    int err = text ? mr_json_parse(said, text, strlen(text), source->path) : 0;
+    if (json_is_object(value))
+        *said = json_incref(value);
+    return err == MR_ENOMEM ? err : 0;
 }
 
 static int check_family(const struct mr_config *cfg, const mr_tensor_file *source)
@@ -336,11 +338,11 @@ static int apply_mode(const mr_tensor_file *source, const json_t *said, const js
 /* Lays over cfg what the file says: a training program's own "config" knows less than "model_args" or shapes. */
 static int apply_said(const struct view *v, const json_t *overrides, struct mr_config *cfg)
 {
-    json_t *parsed[2] = {NULL, NULL};
-    const json_t *args = said_object(v->source, "model_args", &parsed[0]),
-                 *config = said_object(v->source, "config", &parsed[1]);
+    json_t *args = NULL, *config = NULL;
+    int err;
+    MR_GO(said_object(v->source, "model_args", &args));
+    MR_GO(said_object(v->source, "config", &config));
     const json_t *said = args ? args : config ? config : v->source->config;
-    int err = 0;
     if (json_object_get(config, "learning_rate") && !mr_family(cfg)->rwkv) {
         MR_GO(mr_config_set_all(cfg, config));
         MR_GO(sizes(v, cfg));
@@ -353,8 +355,8 @@ static int apply_said(const struct view *v, const json_t *overrides, struct mr_c
         MR_GO(mr_config_set(cfg, "gelu", json_object_get(config, "gelu"), NULL));
     err = apply_mode(v->source, said, overrides, cfg);
 fail:
-    json_decref(parsed[0]);
-    json_decref(parsed[1]);
+    json_decref(args);
+    json_decref(config);
     return err == MR_EINVAL ? MR_EFILE : err;
 }
 

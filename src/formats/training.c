@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/json.h"
 
 /* ---- which number is which parameter ------------------------------------------------------------------------------
  */
@@ -174,7 +175,7 @@ static json_t *plain_values(const json_t *config)
     const char *key;
     json_object_foreach((json_t *)config, key, value)
         if (!json_is_null(value) && !json_is_object(value) && !json_is_array(value))
-            json_object_set(given, key, value);
+            mr_json_put(&given, key, json_incref(value));
     return given;
 }
 

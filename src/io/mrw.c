@@ -67,6 +67,8 @@ static int unpack_one(void *context, size_t i)
     else
         err = mr_chunk_unpack(packed, k->packed, f->spare + f->start[i], f->raw + f->start[i], size,
                               mr_dtype_block_bytes(t->dtype));
+    if (err == MR_ENOMEM)
+        return mr_fail_in(err, "%s", f->base.path);
     return err ? mr_fail_in(err, "%s: chunk %zu (bytes %llu to %llu, tensor \"%s\") is damaged; use another copy",
                             f->base.path, c, (unsigned long long)k->at, (unsigned long long)(k->at + k->packed),
                             t->name)

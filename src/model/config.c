@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "base/nearest.h"
+#include "base/utf8.h"
+#include "base/json.h"
 #include "model/layer.h"
 
 #define MOST_LAYERS 1024
@@ -241,8 +243,10 @@ int mr_config_assign(json_t **object, const char *assignment)
     if (!*object && !(*object = json_object()))
         return mr_fail(MR_ENOMEM, "out of memory");
     snprintf(key, sizeof key, "%.*s", (int)(equals - assignment), assignment);
-    if (json_object_set_new(*object, key, value_in(equals + 1)))
+    if (mr_utf8_valid(equals + 1, strlen(equals + 1)) < strlen(equals + 1) ||
+        mr_utf8_valid(key, strlen(key)) < strlen(key))
         return mr_fail(MR_EINVAL, "--config '%s' is not valid text", assignment);
+    MR_TRY(mr_json_set(*object, key, value_in(equals + 1)));
     return mr_config_set(&scratch, key, json_object_get(*object, key), NULL); /* a key and a value that fit */
 }
 

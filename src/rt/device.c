@@ -92,18 +92,29 @@ static int lower(const char *name, const char *device, size_t asked, size_t leas
     return 0;
 }
 
-/* The work-items that share a row: a wavefront on a GPU, 1 where local memory is ordinary memory. */
-static int default_lanes(cl_device_id device, const struct mr_device_info *info)
+/* clGetDeviceInfo. CL_INVALID_VALUE: the driver is too old to know the question; any other failure makes the device
+ * unusable, since its other answers would make another device of it. */
+static cl_int ask(struct mr_found_device *d, cl_device_info what, size_t size, void *value, size_t *got)
 {
+    cl_int status = clGetDeviceInfo(d->device, what, size, value, got);
+    if (status && status != CL_INVALID_VALUE && !d->failed)
+        d->failed = status;
+    return status;
+}
+
+/* The work-items that share a row: a wavefront on a GPU, 1 where local memory is ordinary memory. */
+static int default_lanes(struct mr_found_device *d)
+{
+    const struct mr_device_info *info = &d->info;
     if (info->local_is_memory || (info->is_cpu && !info->is_gpu))
         return 1;
     size_t multiple = 0;
     cl_uint width = 0;
-    if (clGetDeviceInfo(device, DEVICE_PREFERRED_WORK_GROUP_SIZE_MULTIPLE, sizeof multiple, &multiple, NULL))
+    if (ask(d, DEVICE_PREFERRED_WORK_GROUP_SIZE_MULTIPLE, sizeof multiple, &multiple, NULL))
         multiple = 0;
-    if (!multiple && !clGetDeviceInfo(device, DEVICE_WAVEFRONT_WIDTH_AMD, sizeof width, &width, NULL))
+    if (!multiple && !ask(d, DEVICE_WAVEFRONT_WIDTH_AMD, sizeof width, &width, NULL))
         multiple = width;
-    if (!multiple && !clGetDeviceInfo(device, DEVICE_WARP_SIZE_NV, sizeof width, &width, NULL))
+    if (!multiple && !ask(d, DEVICE_WARP_SIZE_NV, sizeof width, &width, NULL))
         multiple = width;
     size_t lanes = multiple == 32 ? 32 : 64;
     while (lanes > info->max_group)
@@ -111,18 +122,21 @@ static int default_lanes(cl_device_id device, const struct mr_device_info *info)
     return (int)lanes;
 }
 
-static int apply_limits(cl_device_id device, const struct limits *limits, struct mr_device_info *info)
+static int apply_limits(struct mr_found_device *d, const struct limits *limits)
 {
+    struct mr_device_info *info = &d->info;
     MR_TRY(lower("local", info->name, limits->local, LEAST_LOCAL, &info->local_memory));
     MR_TRY(lower("group", info->name, limits->group, 1, &info->max_group));
     MR_TRY(lower("alloc", info->name, limits->alloc, LEAST_ALLOC, &info->max_alloc));
-    info->lanes = limits->lanes ? limits->lanes : default_lanes(device, info);
+    info->lanes = limits->lanes ? limits->lanes : default_lanes(d);
     if ((size_t)info->lanes > info->max_group)
         return mr_fail(MR_ENODEV,
                        "MICRORWKV_LANES=%d is too large for '%s': its work-groups have at most %zu work-items",
                        info->lanes, info->name, info->max_group);
     cl_uint native = 0;
-    clGetDeviceInfo(device, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof native, &native, NULL);
+    ask(d, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof native, &native, NULL);
+    if (d->failed)
+        return mr_cl_fail(d->failed, "'%s' cannot be asked for its properties", info->name);
     info->vec = limits->vec ? limits->vec : info->lanes > 1 ? 4 : native >= 16 ? 16 : 8;
     return 0;
 }
@@ -136,18 +150,25 @@ static void trimmed(char *text)
     text[n - from] = 0;
 }
 
-static void device_text(cl_device_id device, cl_device_info what, char *text, size_t size)
+/* What a driver says in words, as a string of its own; NULL: nothing. */
+static char *words_of(struct mr_found_device *d, cl_device_info what)
 {
     char *all = NULL;
     size_t n = 0;
-    text[0] = 0;
-    if (clGetDeviceInfo(device, what, 0, NULL, &n) || n == 0 || !(all = mr_alloc(n + 1, 1)))
-        return;
-    if (!clGetDeviceInfo(device, what, n, all, NULL)) {
-        strncpy(text, all, size - 1);
-        text[size - 1] = 0;
-        trimmed(text);
-    }
+    if (ask(d, what, 0, NULL, &n) || n == 0)
+        return NULL;
+    if (!(all = mr_alloc(n + 1, 1)))
+        d->failed = CL_OUT_OF_HOST_MEMORY;
+    else if (ask(d, what, n, all, NULL))
+        all[0] = 0;
+    return all;
+}
+
+static void device_text(struct mr_found_device *d, cl_device_info what, char *text, size_t size)
+{
+    char *all = words_of(d, what);
+    snprintf(text, size, "%s", all ? all : "");
+    trimmed(text);
     free(all);
 }
 
@@ -156,161 +177,194 @@ static void platform_text(cl_platform_id platform, cl_platform_info what, char *
     char all[1024] = "";
     if (clGetPlatformInfo(platform, what, sizeof all, all, NULL))
         all[0] = 0;
-    all[sizeof all - 1] = 0;
-    strncpy(text, all, size - 1);
-    text[size - 1] = 0;
+    size_t n = strnlen(all, size - 1);
+    memcpy(text, all, n);
+    text[n] = 0;
     trimmed(text);
 }
 
-static bool has_extension(cl_device_id device, const char *name)
+static bool has_extension(struct mr_found_device *d, const char *name)
 {
-    size_t n = 0;
-    char *all;
-    if (clGetDeviceInfo(device, CL_DEVICE_EXTENSIONS, 0, NULL, &n) || !(all = mr_alloc(n + 1, 1)))
-        return false;
-    bool found = !clGetDeviceInfo(device, CL_DEVICE_EXTENSIONS, n, all, NULL) && strstr(all, name);
+    char *all = words_of(d, CL_DEVICE_EXTENSIONS);
+    bool found = all && strstr(all, name);
     free(all);
     return found;
 }
 
-static uint64_t device_number(cl_device_id device, cl_device_info what)
+static uint64_t device_number(struct mr_found_device *d, cl_device_info what)
 {
     uint64_t n = 0; /* little-endian hosts only: smaller kinds fill the low bytes */
-    return clGetDeviceInfo(device, what, sizeof n, &n, NULL) ? 0 : n;
+    return ask(d, what, sizeof n, &n, NULL) ? 0 : n;
 }
 
 static void fill_info(struct mr_found_device *d)
 {
     struct mr_device_info *info = &d->info;
     platform_text(d->platform, CL_PLATFORM_NAME, info->platform, sizeof info->platform);
-    device_text(d->device, CL_DEVICE_NAME, info->name, sizeof info->name);
-    device_text(d->device, CL_DEVICE_VENDOR, info->vendor, sizeof info->vendor);
-    device_text(d->device, CL_DRIVER_VERSION, info->driver, sizeof info->driver);
-    device_text(d->device, CL_DEVICE_VERSION, info->version, sizeof info->version);
-    cl_device_type type = device_number(d->device, CL_DEVICE_TYPE);
+    device_text(d, CL_DEVICE_NAME, info->name, sizeof info->name);
+    device_text(d, CL_DEVICE_VENDOR, info->vendor, sizeof info->vendor);
+    device_text(d, CL_DRIVER_VERSION, info->driver, sizeof info->driver);
+    device_text(d, CL_DEVICE_VERSION, info->version, sizeof info->version);
+    cl_device_type type = device_number(d, CL_DEVICE_TYPE);
     info->is_gpu = type & CL_DEVICE_TYPE_GPU;
     info->is_cpu = type & CL_DEVICE_TYPE_CPU;
-    info->local_is_memory = device_number(d->device, CL_DEVICE_LOCAL_MEM_TYPE) == CL_GLOBAL;
-    info->shares_host_memory = device_number(d->device, CL_DEVICE_HOST_UNIFIED_MEMORY) != 0;
-    info->fp16 = has_extension(d->device, "cl_khr_fp16");
-    info->subgroups = has_extension(d->device, "cl_khr_subgroups") || has_extension(d->device, "cl_intel_subgroups");
-    info->compute_units = (int)device_number(d->device, CL_DEVICE_MAX_COMPUTE_UNITS);
-    info->clock_mhz = (int)device_number(d->device, CL_DEVICE_MAX_CLOCK_FREQUENCY);
-    info->memory = device_number(d->device, CL_DEVICE_GLOBAL_MEM_SIZE);
-    info->max_alloc = device_number(d->device, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
-    info->local_memory = device_number(d->device, CL_DEVICE_LOCAL_MEM_SIZE);
-    info->max_group = device_number(d->device, CL_DEVICE_MAX_WORK_GROUP_SIZE);
-    info->base_align = device_number(d->device, CL_DEVICE_MEM_BASE_ADDR_ALIGN) / 8;
+    info->local_is_memory = device_number(d, CL_DEVICE_LOCAL_MEM_TYPE) == CL_GLOBAL;
+    info->shares_host_memory = device_number(d, CL_DEVICE_HOST_UNIFIED_MEMORY) != 0;
+    info->fp16 = has_extension(d, "cl_khr_fp16");
+    info->subgroups = has_extension(d, "cl_khr_subgroups") || has_extension(d, "cl_intel_subgroups");
+    info->compute_units = (int)device_number(d, CL_DEVICE_MAX_COMPUTE_UNITS);
+    info->clock_mhz = (int)device_number(d, CL_DEVICE_MAX_CLOCK_FREQUENCY);
+    info->memory = device_number(d, CL_DEVICE_GLOBAL_MEM_SIZE);
+    info->max_alloc = device_number(d, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
+    info->local_memory = device_number(d, CL_DEVICE_LOCAL_MEM_SIZE);
+    info->max_group = device_number(d, CL_DEVICE_MAX_WORK_GROUP_SIZE);
+    info->base_align = device_number(d, CL_DEVICE_MEM_BASE_ADDR_ALIGN) / 8;
     if (info->base_align < 4)
         info->base_align = 4;
     size_t items[16] = {0};
-    if (!clGetDeviceInfo(d->device, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof items, items, NULL) && items[0] &&
-        items[0] < info->max_group)
+    if (!ask(d, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof items, items, NULL) && items[0] && items[0] < info->max_group)
         info->max_group = items[0];
 }
 
 /* NULL, or why the device cannot be used. */
-static const char *unusable(const struct mr_found_device *d)
+static const char *unusable(struct mr_found_device *d)
 {
     int major = 0, minor = 0;
+    bool available = device_number(d, CL_DEVICE_AVAILABLE), compiler = device_number(d, CL_DEVICE_COMPILER_AVAILABLE);
+    bool little_endian = device_number(d, CL_DEVICE_ENDIAN_LITTLE);
+    if (d->failed)
+        return mr_cl_name(d->failed);
     if (sscanf(d->info.version, "OpenCL %d.%d", &major, &minor) != 2 || major * 10 + minor < 12)
         return "it is older than OpenCL 1.2";
-    if (!device_number(d->device, CL_DEVICE_AVAILABLE))
+    if (!available)
         return "its driver reports it as unavailable";
-    if (!device_number(d->device, CL_DEVICE_COMPILER_AVAILABLE))
+    if (!compiler)
         return "its driver has no compiler";
-    if (!device_number(d->device, CL_DEVICE_ENDIAN_LITTLE))
+    if (!little_endian)
         return "it is not little-endian";
     if (d->info.max_alloc < LEAST_ALLOC || d->info.local_memory < LEAST_LOCAL || d->info.max_group < 1)
         return "its driver reports no memory or no work-items";
     return NULL;
 }
 
-static int add_devices(cl_platform_id platform, struct mr_found_device **list, int *count)
+/* What the platforms have; failed: the status of the last call of a driver that failed. */
+struct finding {
+    struct mr_found_device *list;
+    int count;
+    cl_int failed;
+};
+
+static int add_devices(cl_platform_id platform, struct finding *found)
 {
     char name[128];
     platform_text(platform, CL_PLATFORM_NAME, name, sizeof name);
     cl_uint n = 0;
     cl_device_type types = CL_DEVICE_TYPE_CPU | CL_DEVICE_TYPE_GPU | CL_DEVICE_TYPE_ACCELERATOR;
-    if (clGetDeviceIDs(platform, types, 0, NULL, &n) || n == 0) {
+    cl_int status = clGetDeviceIDs(platform, types, 0, NULL, &n);
+    if (status == CL_DEVICE_NOT_FOUND || (!status && n == 0)) {
         mr_log(MR_LOG_DEBUG, "OpenCL platform '%s' has no devices", name);
         return 0;
     }
-    cl_device_id *ids = mr_alloc(n, sizeof *ids);
-    struct mr_found_device *grown = ids ? mr_realloc(*list, (size_t)*count + n, sizeof *grown) : NULL;
-    if (!grown) {
+    cl_device_id *ids = status ? NULL : mr_alloc(n, sizeof *ids);
+    struct mr_found_device *grown = ids ? mr_realloc(found->list, (size_t)found->count + n, sizeof *grown) : NULL;
+    if (!status && !grown) {
         free(ids);
         return MR_ENOMEM;
     }
-    *list = grown;
-    if (clGetDeviceIDs(platform, types, n, ids, NULL))
-        n = 0;
-    for (cl_uint i = 0; i < n; i++) {
+    if (!status) {
+        found->list = grown;
+        status = clGetDeviceIDs(platform, types, n, ids, NULL);
+    }
+    for (cl_uint i = 0; !status && i < n; i++) {
         struct mr_found_device d = {.platform = platform, .device = ids[i]};
         fill_info(&d);
         const char *why = unusable(&d);
         if (why) {
-            mr_log(MR_LOG_INFO, "skipping device '%s' of platform '%s': %s", d.info.name, name, why);
+            mr_log(d.failed ? MR_LOG_WARNING : MR_LOG_INFO, "skipping device '%s' of platform '%s': %s", d.info.name,
+                   name, why);
+            found->failed = d.failed ? d.failed : found->failed;
             continue;
         }
-        d.info.index = *count;
-        grown[(*count)++] = d;
+        d.info.index = found->count;
+        grown[found->count++] = d;
     }
     free(ids);
+    if (status) {
+        mr_log(MR_LOG_WARNING, "skipping OpenCL platform '%s': %s", name, mr_cl_name(status));
+        found->failed = status;
+    }
     return 0;
 }
 
 /* Drops the devices that the limits are impossible for; the others keep their index. */
-static int limit_all(struct mr_found_device *list, int *count)
+static int limit_all(struct finding *found)
 {
     struct limits limits;
     MR_TRY(parse_limits(&limits));
-    int kept = 0;
-    for (int i = 0; i < *count; i++) {
-        if (apply_limits(list[i].device, &limits, &list[i].info)) {
+    int kept = 0, err = MR_ENODEV;
+    for (int i = 0; i < found->count; i++) {
+        int refused = apply_limits(&found->list[i], &limits);
+        if (refused) {
             mr_log(MR_LOG_WARNING, "skipping device %d: %s", i, mr_error_text());
+            err = refused;
             continue;
         }
-        list[kept++] = list[i];
+        found->list[kept++] = found->list[i];
     }
-    *count = kept;
-    return kept ? 0 : MR_ENODEV; /* with the text of the last one */
+    found->count = kept;
+    return kept ? 0 : err; /* with the text of the last one */
+}
+
+/* Every platform; none at all: *count 0, though the loader of some calls that an error. */
+static int list_platforms(cl_platform_id **platforms, cl_uint *count)
+{
+    enum { PLATFORM_NOT_FOUND = -1001 };
+    cl_int status = clGetPlatformIDs(0, NULL, count);
+    if (status == PLATFORM_NOT_FOUND || (!status && *count == 0)) {
+        *count = 0;
+        return 0;
+    }
+    if (!status && !(*platforms = mr_alloc(*count, sizeof **platforms)))
+        return MR_ENOMEM;
+    if (!status)
+        status = clGetPlatformIDs(*count, *platforms, NULL);
+    return status ? mr_cl_fail(status, "the OpenCL platforms cannot be listed") : 0;
+}
+
+static int find_devices(struct finding *found)
+{
+    cl_uint n = 0;
+    cl_platform_id *platforms = NULL;
+    int err;
+    mr_cache_for_pocl();
+    MR_GO(list_platforms(&platforms, &n));
+    for (cl_uint i = 0; i < n; i++)
+        MR_GO(add_devices(platforms[i], found));
+    if (n == 0)
+        err = mr_fail(MR_ENODEV, "no OpenCL platform is installed: install the driver of your GPU, "
+                                 "or PoCL for the CPU (package pocl-opencl-icd or pocl)");
+    else if (found->count)
+        err = limit_all(found);
+    else if (found->failed)
+        err = mr_cl_fail(found->failed, "no OpenCL device can be used, since the driver failed");
+    else
+        err = mr_fail(MR_ENODEV,
+                      "none of the %u OpenCL platforms has a usable device: install the driver of your "
+                      "GPU, or PoCL for the CPU (package pocl-opencl-icd or pocl)",
+                      n);
+fail:
+    free(platforms);
+    return err;
 }
 
 int mr_devices_find(struct mr_found_device **list, int *count)
 {
-    *list = NULL;
-    *count = 0;
-    cl_uint n = 0;
-    cl_platform_id *platforms = NULL;
-    int err = 0;
-    mr_cache_for_pocl();
-    if (!clGetPlatformIDs(0, NULL, &n) && n > 0) {
-        platforms = mr_alloc(n, sizeof *platforms);
-        if (!platforms)
-            return MR_ENOMEM;
-        if (clGetPlatformIDs(n, platforms, NULL))
-            n = 0;
-    }
-    for (cl_uint i = 0; i < n; i++)
-        MR_GO(add_devices(platforms[i], list, count));
-    if (n == 0)
-        MR_GO(mr_fail(MR_ENODEV, "no OpenCL platform is installed: install the driver of your GPU, "
-                                 "or PoCL for the CPU (package pocl-opencl-icd or pocl)"));
-    if (*count == 0)
-        MR_GO(mr_fail(MR_ENODEV,
-                      "none of the %u OpenCL platforms has a usable device: install the driver of your "
-                      "GPU, or PoCL for the CPU (package pocl-opencl-icd or pocl)",
-                      n));
-    MR_GO(limit_all(*list, count));
-    free(platforms);
-    return 0;
-
-fail:
-    free(platforms);
-    free(*list);
-    *list = NULL;
-    *count = 0;
+    struct finding found = {0};
+    int err = find_devices(&found);
+    *list = err ? NULL : found.list;
+    *count = err ? 0 : found.count;
+    if (err)
+        free(found.list);
     return err;
 }
 

@@ -15,6 +15,7 @@ struct mr_found_device {
     struct mr_device_info info;
     cl_platform_id platform;
     cl_device_id device;
+    cl_int failed; /* the status of the first question that its driver failed to answer */
 };
 
 /* All usable devices in the order of their index; never 0 of them: MR_ENODEV. */

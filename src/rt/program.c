@@ -181,15 +181,19 @@ static int create_kernel(mr_runtime *rt, struct mr_program *p, const struct mr_k
         cl_int status;
         cl_uint parameters = 0;
         *handle = clCreateKernel(p->handle, kernel->name, &status);
-        if (*handle && !clGetKernelInfo(*handle, CL_KERNEL_NUM_ARGS, sizeof parameters, &parameters, NULL) &&
-            (int)parameters == kernel->count)
+        if (*handle)
+            status = clGetKernelInfo(*handle, CL_KERNEL_NUM_ARGS, sizeof parameters, &parameters, NULL);
+        if (*handle && !status && (int)parameters == kernel->count)
             return 0;
         if (*handle)
             clReleaseKernel(*handle);
         *handle = NULL;
+        if (!p->cached && status)
+            return mr_cl_fail(status, "%s: cannot take this kernel from %s", kernel->name,
+                              rt->table->files[p->file].name);
         if (!p->cached)
-            return mr_cl_fail(status, "%s: %s does not define this kernel with %d parameters", kernel->name,
-                              rt->table->files[p->file].name, kernel->count);
+            return mr_fail(MR_EDEVICE, "%s: %s does not define this kernel with %d parameters", kernel->name,
+                           rt->table->files[p->file].name, kernel->count);
         clReleaseProgram(p->handle);
         p->handle = NULL;
         forget_launched(p);

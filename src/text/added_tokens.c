@@ -38,7 +38,7 @@ static int add(struct list *l, const char *text, int64_t id, const json_t *said,
         return mr_fail(MR_ENOMEM, "out of memory for the added tokens");
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (json_is_boolean(json_object_get(said, flags[i])))
-            json_object_set(token, flags[i], json_object_get(said, flags[i]));
+            mr_json_put(&token, flags[i], json_incref(json_object_get(said, flags[i])));
     int err = mr_json_set(l->by_text, text, json_incref(token));
     int appended = mr_json_append(l->tokens, token);
     return err ? err : appended;

@@ -26,7 +26,7 @@ static json_t *header(const mr_trainer *t, bool best)
     json_t *all =
         json_pack("{ss so so}", "family", mr_family_name(t->model_cfg.family), "config", config, "training", training);
     if (all && t->tokenizer)
-        json_object_set(all, "tokenizer", t->tokenizer);
+        mr_json_put(&all, "tokenizer", json_incref(t->tokenizer));
     if (!all)
         mr_fail(MR_ENOMEM, "out of memory for the checkpoint's header");
     return all;

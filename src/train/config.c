@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/nearest.h"
 #include "base/str.h"
+#include "base/utf8.h"
 #include "model/config.h"
 #include "train/expression.h"
 #include "train/keys.h"
@@ -313,8 +314,10 @@ int mr_train_config_assign(struct mr_train_config *cfg, const char *assignment)
     if (!value && ((k && k->kind == MR_KEY_TEXT && !quoted) || mr_expression_read(&e, &value) < 0 || e.text[e.at])) {
         json_decref(value);
         value = json_string(equals + 1);
-        if (!value)
+        if (!value && mr_utf8_valid(equals + 1, strlen(equals + 1)) < strlen(equals + 1))
             return mr_fail(MR_EINVAL, "the value of %s is not UTF-8", name);
+        if (!value)
+            return mr_fail(MR_ENOMEM, "out of memory while setting %s", name);
     }
     int err = set(cfg, name, value);
     json_decref(value);

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "base/utf8.h"
 
 enum { MOST_DEPTH = 64, LONGEST_SUM = 1 << 16 };
 
@@ -115,7 +116,9 @@ static int read_strings(struct mr_expression *e, json_t **value)
     if (!err) {
         *value = json_stringn(text.text ? text.text : "", text.size);
         if (!*value)
-            err = mr_fail(MR_EINVAL, "a string is not UTF-8");
+            err = mr_utf8_valid(text.text ? text.text : "", text.size) == text.size
+                      ? mr_fail(MR_ENOMEM, "out of memory for a string")
+                      : mr_fail(MR_EINVAL, "a string is not UTF-8");
     }
     mr_str_free(&text);
     return err;

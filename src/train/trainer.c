@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/philox.h"
+#include "base/json.h"
 #include "formats/load.h"
 #include "model/sizes.h"
 
@@ -87,7 +88,7 @@ static json_t *changes(const mr_trainer *t)
     json_t *object = json_object();
     for (size_t i = 0; object && i < sizeof keys / sizeof keys[0]; i++)
         if (json_object_get(t->cfg->model, keys[i]))
-            json_object_set(object, keys[i], json_object_get(t->cfg->model, keys[i]));
+            mr_json_put(&object, keys[i], json_incref(json_object_get(t->cfg->model, keys[i])));
     return object;
 }
 
@@ -119,8 +120,11 @@ static int old_model(mr_trainer *t, const char *path, bool resume)
 {
     struct mr_model_file file = {0};
     json_t *overrides = changes(t);
-    int err;
-    MR_GO(mr_model_open(&t->model, t->rt, path, overrides, MR_F32, &file));
+    int err = overrides ? 0 : mr_fail(MR_ENOMEM, "out of memory for the model's keys");
+    if (!err)
+        err = mr_model_open(&t->model, t->rt, path, overrides, MR_F32, &file);
+    if (err)
+        goto fail;
     warn_of_ignored(t, path);
     MR_GO(check_tokenizer(t, file.tokenizer));
     MR_GO(open_optimizer(t));

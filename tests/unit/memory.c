@@ -13,6 +13,7 @@
 #include "io/safetensors.h"
 #include "io/tensor_source.h"
 #include "io/torch_file.h"
+#include "train/config.h"
 
 #ifdef __has_feature
 #if __has_feature(address_sanitizer)
@@ -62,6 +63,8 @@ static void expect_out_of_memory(const char *what, int (*work)(const char *path)
         left = n;
         err = work(path);
         left = -1;
+        if (err == MR_ENOMEM && (!strstr(mr_error_text(), "memory") || strstr(mr_error_text(), "damaged")))
+            fail_msg("%s: with room for %ld allocations: %s", what, n, mr_error_text());
     }
     if (err)
         fail_msg("%s: with room for %ld allocations: error %d: %s", what, n - 1, err, mr_error_text());
@@ -77,6 +80,42 @@ static int read_tensors(const char *path)
         err = mr_tensor_file_read_f32(file, i, 0, 64, x);
     if (file)
         mr_tensor_file_close(file);
+    return err;
+}
+
+static int open_json(const char *path)
+{
+    json_t *json = json_object();
+    int err = json ? mr_json_set(json, "a key", json_string(path)) : mr_fail(MR_ENOMEM, "out of memory");
+    if (!err)
+        err = mr_json_set(json, "another", json_array());
+    if (!err)
+        err = mr_json_append(json_object_get(json, "another"), json_string(path));
+    json_decref(json);
+    return err;
+}
+
+static int put_json(const char *path)
+{
+    json_t *json = json_object(), *list = json_array();
+    mr_json_put(&json, "a key", json_string(path));
+    mr_json_push(&list, json_string(path));
+    mr_json_put(&json, "a list", list);
+    bool whole = json_array_size(json_object_get(json, "a list")) == 1 && json_object_get(json, "a key");
+    int err = whole ? 0 : json ? mr_fail(MR_EINVAL, "a part is missing") : mr_fail(MR_ENOMEM, "out of memory");
+    json_decref(json);
+    return err;
+}
+
+static int set_keys(const char *path)
+{
+    struct mr_train_config cfg;
+    char assignment[300];
+    int err = mr_train_config_defaults(&cfg);
+    snprintf(assignment, sizeof assignment, "dataset=%s", path);
+    if (!err)
+        err = mr_train_config_assign(&cfg, assignment);
+    mr_train_config_free(&cfg);
     return err;
 }
 
@@ -113,6 +152,14 @@ static void test_files_of_tensors(void **state)
     expect_out_of_memory("torch", read_tensors, write_tensors("a.pt", mr_torch_begin));
     expect_out_of_memory("mrw", read_tensors, write_tensors("a.mrw", begin_mrw));
     expect_out_of_memory("safetensors", read_tensors, write_tensors("a.safetensors", mr_safetensors_begin));
+}
+
+static void test_documents_and_keys(void **state)
+{
+    (void)state;
+    expect_out_of_memory("JSON that is set", open_json, "a path");
+    expect_out_of_memory("JSON that is put", put_json, "a path");
+    expect_out_of_memory("keys of a run", set_keys, "a path");
 }
 
 static int read_source(const char *path)
@@ -182,6 +229,7 @@ static void skipped(void **state)
     skip(); /* malloc cannot be replaced here */
 }
 #define test_files_of_tensors skipped
+#define test_documents_and_keys skipped
 #define test_texts_and_records skipped
 #define test_json_and_tokens skipped
 
@@ -191,6 +239,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files_of_tensors),
+        cmocka_unit_test(test_documents_and_keys),
         cmocka_unit_test(test_texts_and_records),
         cmocka_unit_test(test_json_and_tokens),
     };
