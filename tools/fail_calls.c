@@ -49,9 +49,11 @@ static int add_ranges(struct dl_phdr_info *info, size_t size, void *context)
     return 0;
 }
 
+/* Not in compilers that a driver runs. */
 __attribute__((constructor)) static void find_ranges(void)
 {
-    dl_iterate_phdr(add_ranges, NULL);
+    if (!strncmp(program_invocation_short_name, "microrwkv", 9))
+        dl_iterate_phdr(add_ranges, NULL);
 }
 
 int fault_caller_counts(const void *address)
@@ -76,7 +78,7 @@ __attribute__((destructor)) static void tell_count(void)
     const char *path = getenv("FAULT_COUNT");
     char text[16];
     snprintf(text, sizeof text, "%d", calls);
-    if (path)
+    if (path && range_count)
         make_file(path, text);
 }
 
@@ -90,7 +92,7 @@ int fault_here(const char *name, const char *group, const char *path)
 {
     const char *wanted = getenv("FAULT_NAME"), *below = getenv("FAULT_BELOW"), *nth = getenv("FAULT_NTH");
     const char *mark = getenv("FAULT_MARK");
-    if (!wanted || !nth || (strcmp(name, wanted) && (!group || strcmp(group, wanted))))
+    if (!range_count || !wanted || !nth || (strcmp(name, wanted) && (!group || strcmp(group, wanted))))
         return 0;
     if (path && (!below || strncmp(path, below, strlen(below))))
         return 0;

@@ -2,42 +2,31 @@
  * Memory of the host that runs out: malloc, calloc and realloc, each or as the group "memory". */
 #include "fail_calls.h"
 
-#include <dlfcn.h>
-#include <stdlib.h>
+#include <stddef.h>
 
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t count, size_t size);
 extern void *__libc_realloc(void *block, size_t size);
 
-/* The next function of the name: libc's own, or a sanitizer's. While it is looked up: libc's. */
-#define NEXT(name, ...)                     \
-    static __typeof__(__libc_##name) *next; \
-    static _Thread_local int looking;       \
-    if (!next && looking++)                 \
-        return __libc_##name(__VA_ARGS__);  \
-    if (!next)                              \
-    next = (__typeof__(next))dlsym(RTLD_NEXT, #name)
+/* AddressSanitizer's, where the program is built with it. */
+extern void *__interceptor_malloc(size_t size) __attribute__((weak));
+extern void *__interceptor_calloc(size_t count, size_t size) __attribute__((weak));
+extern void *__interceptor_realloc(void *block, size_t size) __attribute__((weak));
+
+#define FAILS(name) (fault_caller_counts(__builtin_return_address(0)) && fault_here(#name, "memory", NULL))
+#define NEXT(name) (__interceptor_##name ? __interceptor_##name : __libc_##name)
 
 void *malloc(size_t size)
 {
-    NEXT(malloc, size);
-    if (fault_caller_counts(__builtin_return_address(0)) && fault_here("malloc", "memory", NULL))
-        return NULL;
-    return next(size);
+    return FAILS(malloc) ? NULL : NEXT(malloc)(size);
 }
 
 void *calloc(size_t count, size_t size)
 {
-    NEXT(calloc, count, size);
-    if (fault_caller_counts(__builtin_return_address(0)) && fault_here("calloc", "memory", NULL))
-        return NULL;
-    return next(count, size);
+    return FAILS(calloc) ? NULL : NEXT(calloc)(count, size);
 }
 
 void *realloc(void *block, size_t size)
 {
-    NEXT(realloc, block, size);
-    if (fault_caller_counts(__builtin_return_address(0)) && fault_here("realloc", "memory", NULL))
-        return NULL;
-    return next(block, size);
+    return FAILS(realloc) ? NULL : NEXT(realloc)(block, size);
 }

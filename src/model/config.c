@@ -176,7 +176,9 @@ static int set_key(struct mr_config *cfg, const struct key *k, const json_t *val
     case REAL:
         if (!json_is_number(value))
             return mr_fail(MR_EINVAL, "%s must be a number", k->name);
-        *(double *)field = json_number_value(value);
+        if (number < 0)
+            return mr_fail(MR_EINVAL, "%s is %g: it must be at least 0", k->name, number);
+        *(double *)field = number;
         return 0;
     case BOOL:
         if (json_is_integer(value))

@@ -124,6 +124,13 @@ int mr_look(mr_workspace *ws, const mr_tensor *x, const char *place)
     return err;
 }
 
+int mr_final_norm(mr_workspace *ws, const mr_tensor *x)
+{
+    struct mr_param *weight = ws->own.final_weight;
+    MR_TRY(mr_norm_forward(ws, weight, ws->own.final_bias, x, &ws->final, &ws->final_mean, &ws->final_rstd));
+    return weight ? mr_look(ws, &ws->final, weight->name) : 0;
+}
+
 static int forward(mr_workspace *ws)
 {
     MR_TRY(upload(ws));
@@ -148,8 +155,7 @@ static int forward(mr_workspace *ws)
         MR_TRY(mr_add_forward(ws->rt, x, &ws->y, next, n));
         x = next;
     }
-    return mr_norm_forward(ws, ws->own.final_weight, ws->own.final_bias, x, &ws->final, &ws->final_mean,
-                           &ws->final_rstd);
+    return mr_final_norm(ws, x);
 }
 
 int mr_backward(mr_workspace *ws)

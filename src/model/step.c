@@ -101,6 +101,5 @@ int mr_step_forward(mr_workspace *ws)
     for (int block = 0; block < ws->cfg->n_layer; block++)
         for (const struct mr_branch *b = mr_family_branches(ws->cfg); b->chain[0].layer; b++)
             MR_TRY(branch_step(ws, b, &node));
-    return mr_norm_forward(ws, ws->own.final_weight, ws->own.final_bias, &ws->x[0], &ws->final, &ws->final_mean,
-                           &ws->final_rstd);
+    return mr_final_norm(ws, &ws->x[0]);
 }

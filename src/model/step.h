@@ -11,6 +11,8 @@ int mr_step_forward(mr_workspace *ws);
 /* A layer norm over the group's rows. */
 int mr_norm_forward(mr_workspace *ws, struct mr_param *weight, struct mr_param *bias, const mr_tensor *x,
                     const mr_tensor *y, const mr_tensor *mean, const mr_tensor *rstd);
+/* From the residual to ws->final. */
+int mr_final_norm(mr_workspace *ws, const mr_tensor *x);
 /* Notes the first place whose rows [R,C] hold something that is no finite number; see mr_first_not_finite. */
 int mr_look(mr_workspace *ws, const mr_tensor *x, const char *place);
 

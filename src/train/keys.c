@@ -112,12 +112,17 @@ int mr_train_config_check(const struct mr_train_config *cfg)
     const struct {
         const char *name;
         int value, low;
-    } ints[] = {
-        {"batch_size", cfg->batch_size, 1},     {"block_size", cfg->block_size, 1},
-        {"eval_iters", cfg->eval_iters, 1},     {"gradient_accumulation_steps", cfg->gradient_accumulation_steps, 1},
-        {"max_iters", cfg->max_iters, 0},       {"eval_interval", cfg->eval_interval, 1},
-        {"log_interval", cfg->log_interval, 1}, {"checkpoint_interval", cfg->checkpoint_interval, 0},
-        {"warmup_iters", cfg->warmup_iters, 0}, {"keep_checkpoints", cfg->keep_checkpoints, 0}};
+    } ints[] = {{"batch_size", cfg->batch_size, 1},
+                {"block_size", cfg->block_size, 1},
+                {"eval_iters", cfg->eval_iters, 1},
+                {"gradient_accumulation_steps", cfg->gradient_accumulation_steps, 1},
+                {"max_iters", cfg->max_iters, 0},
+                {"eval_interval", cfg->eval_interval, 1},
+                {"log_interval", cfg->log_interval, 1},
+                {"checkpoint_interval", cfg->checkpoint_interval, 0},
+                {"warmup_iters", cfg->warmup_iters, 0},
+                {"lr_decay_iters", cfg->lr_decay_iters, 0},
+                {"keep_checkpoints", cfg->keep_checkpoints, 0}};
     const struct {
         const char *name;
         double value;

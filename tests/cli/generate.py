@@ -232,15 +232,17 @@ def test_json_keeps_a_prompt_whatever_ends_within_a_character(folder):
 def test_logits_that_are_not_finite_end_with_their_layer(folder):
     model, broken = folder / "m.safetensors", folder / "broken.safetensors"
     run("new", "rwkv4", "n_layer=2", "n_embd=16", "vocab_size=256", "--out", model).expect(0)
-    data = bytearray(model.read_bytes())
-    size = int.from_bytes(data[:8], "little")
-    place = json.loads(data[8:8 + size])["blocks.1.ffn.value.weight"]["data_offsets"][0] + 8 + size
-    data[place:place + 4] = b"\0\0\xc0\x7f"
-    broken.write_bytes(data)
-    for prompt in ("a", "ab"):
-        for more in ((), ("--temperature", 0)):
-            run("generate", broken, "--tokenizer", "byte", "--prompt", prompt, *more).expect(1, err=r"not finite.*blocks\.1\.ffn")
-    run("logits", broken, "--tokens", "1,2", "--out", folder / "l.safetensors").expect(1, err=r"not finite.*blocks\.1\.ffn")
+    for name, told in (("blocks.1.ffn.value.weight", r"blocks\.1\.ffn"), ("ln_out.weight", r"ln_out\.weight"),
+                       ("head.weight", r"head\.weight")):
+        data = bytearray(model.read_bytes())
+        size = int.from_bytes(data[:8], "little")
+        place = json.loads(data[8:8 + size])[name]["data_offsets"][0] + 8 + size
+        data[place:place + 4] = b"\0\0\xc0\x7f"
+        broken.write_bytes(data)
+        for prompt in ("a", "ab"):
+            for more in ((), ("--temperature", 0)):
+                run("generate", broken, "--tokenizer", "byte", "--prompt", prompt, *more).expect(1, err="not finite.*" + told)
+        run("logits", broken, "--tokens", "1,2", "--out", folder / "l.safetensors").expect(1, err="not finite.*" + told)
 
 
 main()

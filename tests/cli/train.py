@@ -105,7 +105,8 @@ def test_choices_must_fit_each_other(folder):
 
 
 def test_rates_and_clips_below_zero_are_refused(folder):
-    for key in ("learning_rate", "min_lr", "weight_decay", "grad_clip", "warmup_iters", "keep_checkpoints"):
+    for key in ("learning_rate", "min_lr", "weight_decay", "grad_clip", "warmup_iters", "lr_decay_iters",
+                "aux_weight", "dropout", "keep_checkpoints"):
         refuse(folder, 2, f"{key} is -1", f"{key}=-1")
 
 
