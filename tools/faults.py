@@ -168,7 +168,7 @@ class Campaign:
         shutil.copytree(self.folder / "begun", out)
         fault = {**self.preload(name, number, nth), **({"FAULT_ON": "1"} if on else {})}
         result = self.run(*command(out), **fault)
-        if not self.mark.exists():
+        if not self.mark.exists() or "LeakSanitizer has encountered a fatal error" in result.stderr:
             return
         kind = f"{command.__name__}: {name} fails{' from then on' if on else ''}"
         before = len(self.lost)
@@ -182,7 +182,7 @@ class Campaign:
                 self.complain(kind, f"exit status {result.returncode}: {result.stderr[-1500:]}")
             elif result.stdout != self.text if result.returncode == 0 else not self.text.startswith(result.stdout.rstrip("\n")):
                 self.complain(kind, f"exit status {result.returncode} and another text: {result.stdout}")
-        if "Sanitizer" in result.stderr or len(self.lost) > before:
+        if "Sanitizer: " in result.stderr or len(self.lost) > before:
             self.complain(kind, f"at call {nth}: {result.stderr[:3000] if 'Sanitizer' in result.stderr else ''}")
         self.messages[f"{name} {result.returncode}: {self.last_line(result.stderr)}"] += 1
         shutil.rmtree(out)

@@ -204,17 +204,25 @@ bool mr_cache_load(mr_runtime *rt, struct mr_program *p)
     struct mr_str path = {0}, content = {0};
     struct entry_header header;
     bool good = false;
+    int err = 0;
     if (!rt->cache_folder || entry_path(rt, p, &path) || access(path.text, F_OK))
         goto end;
-    good = is_ours(path.text) && !mr_file_read(path.text, largest_entry, &content) && trusted(p, &content, &header);
+    good = is_ours(path.text) && !(err = mr_file_read(path.text, largest_entry, &content)) &&
+           trusted(p, &content, &header);
     if (good) {
         const char *name = content.text + sizeof header, *end = name + header.names_size;
         p->handle = program_of(rt, (const unsigned char *)end, header.binary_size, p->options);
         good = p->handle != NULL;
-        for (; good && name < end; name += strlen(name) + 1)
-            good = !mr_program_launched(p, name, false);
+        for (; good && !err && name < end; name += strlen(name) + 1)
+            err = mr_program_launched(p, name, false);
     }
-    if (!good)
+    if (err == MR_ENOMEM && p->handle) {
+        clReleaseProgram(p->handle);
+        p->handle = NULL;
+        mr_program_forget(p);
+    }
+    good = good && !err;
+    if (!good && err != MR_ENOMEM)
         mr_log(MR_LOG_INFO, "the cached kernel %s is damaged or from another version: compiling it again", path.text);
 
 end:

@@ -112,6 +112,8 @@ enum { MR_LARGE_GRID = 65535 };
 bool mr_compiles_late(const mr_runtime *rt);
 /* Remembers that a kernel of the program ran, for the cache's entry; large: its name has "large" behind it. */
 int mr_program_launched(struct mr_program *program, const char *kernel, bool large);
+/* Forgets all of them. */
+void mr_program_forget(struct mr_program *program);
 /* Compiles a source; a failure names the file and its lines by the compiler's log. */
 int mr_program_build(mr_runtime *rt, const char *name, const char *source, const char *options, cl_program *program);
 void mr_programs_free(mr_runtime *rt);

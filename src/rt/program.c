@@ -103,7 +103,7 @@ static int build_table_program(mr_runtime *rt, struct mr_program *p)
     return 0;
 }
 
-static void forget_launched(struct mr_program *p)
+void mr_program_forget(struct mr_program *p)
 {
     for (int i = 0; i < p->launched_count; i++)
         free(p->launched[i]);
@@ -116,7 +116,7 @@ static void program_free(struct mr_program *p)
 {
     if (!p)
         return;
-    forget_launched(p);
+    mr_program_forget(p);
     if (p->handle)
         clReleaseProgram(p->handle);
     free(p->defines);
@@ -196,7 +196,7 @@ static int create_kernel(mr_runtime *rt, struct mr_program *p, const struct mr_k
                            rt->table->files[p->file].name, kernel->count);
         clReleaseProgram(p->handle);
         p->handle = NULL;
-        forget_launched(p);
+        mr_program_forget(p);
         MR_TRY(build_table_program(rt, p));
     }
 }

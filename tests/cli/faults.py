@@ -79,4 +79,14 @@ def test_no_allocation_that_fails_is_told_as_anything_else(folder):
         assert b"damaged" not in result.err and b"UTF-8" not in result.err, result.err
 
 
+def test_a_cached_kernel_is_not_called_damaged_when_memory_runs_out(folder):
+    speak(environment={"MICRORWKV_CACHE_DIR": folder}).expect(0)
+    speak(environment={"MICRORWKV_CACHE_DIR": folder}).expect(0)
+    count = folder / "count"
+    speak(environment=failing("realloc", errno.ENOMEM, 0, FAULT_COUNT=count, MICRORWKV_CACHE_DIR=folder)).expect(0)
+    for nth in range(1, int(count.read_text()) + 1, 7):
+        result = speak(environment=failing("realloc", errno.ENOMEM, nth, False, MICRORWKV_CACHE_DIR=folder))
+        assert result.status in (0, 1) and b"is damaged" not in result.err, result.err
+
+
 main()
