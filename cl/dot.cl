@@ -5,15 +5,7 @@
 #define INLINE static inline __attribute__((always_inline))
 #endif
 
-/* Asks for a line that is read much later; beyond the matrix this does nothing. */
-#if LANES == 1 && defined(__has_builtin)
-#if __has_builtin(__builtin_prefetch)
-#define FETCH(p) __builtin_prefetch((const void *)(size_t)(p))
-#endif
-#endif
-#ifndef FETCH
-#define FETCH(p)
-#endif
+#include "fetch.cl"
 
 /* Outputs that share the loads of x, and vectors in flight */
 #if ROWS == 1 || LANES > 1

@@ -26,7 +26,7 @@ int mr_attention_step(mr_runtime *rt, const struct mr_attention_step *s, const m
 {
     static const char op[] = "attention step";
     size_t n, ring, dim = 0;
-    char defines[16];
+    char defines[32];
     struct mr_slots values = s->keys;
     values.state = s->values;
     MR_TRY(need_shape(op, s, &dim));
@@ -38,8 +38,12 @@ int mr_attention_step(mr_runtime *rt, const struct mr_attention_step *s, const m
     MR_TRY(mr_need_i32(op, "positions", s->positions, (size_t)s->rows));
     MR_TRY(mr_need_f32(op, "qkv", qkv, n));
     MR_TRY(mr_need_f32(op, "y", y, (size_t)s->rows * dim));
-    struct mr_range range = mr_row_shares(rt, (size_t)s->rows * (size_t)s->heads, (size_t)s->window * (size_t)s->width);
-    snprintf(defines, sizeof defines, "-DD=%d", s->width);
+    const struct mr_device_info *info = mr_runtime_info(rt);
+    int together = info->lanes == 1 && 4 * info->vec > s->width ? 4 * info->vec / s->width : 1; /* heads, or less */
+    bool paired = info->lanes == 1 && 2 * s->width == info->vec && s->heads % 2 == 0;
+    size_t units = (size_t)s->rows * (size_t)mr_ceil_div(s->heads, together);
+    struct mr_range range = mr_row_shares(rt, units, (size_t)s->window * (size_t)(s->width * together));
+    snprintf(defines, sizeof defines, "-DD=%d -DPAIRED=%d", s->width, paired);
     range.defines = defines;
     mr_profile_note(rt, 8.0 * s->rows * (double)ring, 4.0 * s->rows * (double)ring);
     return mr_launch(rt, "attention_step", range, mr_in(qkv), mr_out(s->keys.state), mr_out(s->values),
