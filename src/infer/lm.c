@@ -133,7 +133,10 @@ int mr_lm_open(mr_lm **out, mr_runtime *rt, const char *path, const struct mr_lm
     err = MR_ENOMEM;
     lm->taken = mr_alloc((size_t)lm->options.sequences, sizeof *lm->taken);
     lm->pieces = mr_alloc((size_t)lm->options.sequences, sizeof *lm->pieces);
-    if (!lm->taken || !lm->pieces)
+    lm->feeds = mr_alloc((size_t)lm->options.sequences, sizeof *lm->feeds);
+    lm->ended = mr_alloc((size_t)lm->options.sequences, sizeof(mr_sequence *));
+    lm->rows = mr_alloc((size_t)lm->options.sequences, sizeof *lm->rows);
+    if (!lm->taken || !lm->pieces || !lm->feeds || !lm->ended || !lm->rows)
         goto fail;
     *out = lm;
     lm = NULL;
@@ -152,6 +155,9 @@ void mr_lm_close(mr_lm *lm)
         return;
     free(lm->taken);
     free(lm->pieces);
+    free(lm->feeds);
+    free(lm->ended);
+    free(lm->rows);
     mr_workspace_free(lm->block);
     mr_workspace_free(lm->ws);
     mr_states_free(lm->states);

@@ -15,12 +15,16 @@ struct mr_lm {
     mr_model *model;
     mr_tokenizer *tokenizer; /* NULL: ids only */
     struct mr_lm_options options;
-    size_t planned;          /* bytes of all below but `block`; only known where there is a limit */
-    mr_workspace *ws;        /* a chunk of a prompt, or a step of every sequence */
-    mr_states *states;       /* a slot for each sequence; NULL: the family has none */
-    bool *taken;             /* [options.sequences] slots */
-    mr_workspace *block;     /* a whole block, for texts past the learned positions; made when first needed */
-    struct mr_piece *pieces; /* [options.sequences] */
+    size_t planned;      /* bytes of all below but `block`; only known where there is a limit */
+    mr_workspace *ws;    /* a chunk of a prompt, or a step of every sequence */
+    mr_states *states;   /* a slot for each sequence; NULL: the family has none */
+    bool *taken;         /* [options.sequences] slots */
+    mr_workspace *block; /* a whole block, for texts past the learned positions; made when first needed */
+    /* [options.sequences] each, for one call */
+    struct mr_piece *pieces;
+    struct mr_feed *feeds;
+    mr_sequence **ended; /* whose last token is read */
+    float **rows;        /* their logits */
 };
 
 struct mr_sequence {

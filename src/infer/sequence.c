@@ -181,7 +181,7 @@ static int check_feeds(const struct mr_feed *feeds, int count)
 /* Reads the next chunk of every feed that has tokens from `done` on, together; *left tells whether there are more. */
 static int read_chunk(mr_lm *lm, const struct mr_feed *feeds, int count, int done, bool *left)
 {
-    int chunk = lm->ws->options.time, pieces = 0, row = 0;
+    int chunk = lm->ws->options.time, pieces = 0, rows = 0;
     *left = false;
     for (int i = 0; i < count; i++) {
         int n = feeds[i].count - done;
@@ -190,17 +190,18 @@ static int read_chunk(mr_lm *lm, const struct mr_feed *feeds, int count, int don
         lm->pieces[pieces++] = (struct mr_piece){feeds[i].sequence->slot, feeds[i].tokens + done, n < chunk ? n : chunk,
                                                  n <= chunk ? MR_LOGITS_LAST : MR_LOGITS_NONE};
         *left = *left || n > chunk;
+        if (n <= chunk)
+            lm->ended[rows++] = feeds[i].sequence;
     }
     if (!pieces)
         return 0;
     MR_TRY(mr_run(lm->ws, lm->states, lm->pieces, pieces));
-    for (int i = 0; i < count; i++) {
-        int n = feeds[i].count - done;
-        if (n >= 1 && n <= chunk && !feeds[i].sequence->rereads) {
-            MR_TRY(mr_workspace_logits(lm->ws, row++, 1, feeds[i].sequence->logits));
-            MR_TRY(check_logits(feeds[i].sequence));
-        }
-    }
+    for (int i = 0; i < rows; i++)
+        lm->rows[i] = lm->ended[i]->logits;
+    if (rows)
+        MR_TRY(mr_workspace_all_logits(lm->ws, lm->rows));
+    for (int i = 0; i < rows; i++)
+        MR_TRY(check_logits(lm->ended[i]));
     return 0;
 }
 
@@ -286,30 +287,27 @@ int mr_sequences_next(mr_sequence *const *sequences, const struct mr_sampling *s
                       int count)
 {
     struct mr_sampling how;
-    int err, feeding = 0;
-    struct mr_feed *feeds = mr_alloc((size_t)count, sizeof *feeds);
-    if (!feeds)
-        return MR_ENOMEM;
+    int feeding = 0;
+    if (count < 1)
+        return 0;
+    struct mr_feed *feeds = sequences[0]->lm->feeds;
     for (int i = 0; i < count; i++) {
-        MR_GO(take_sampling(&how, sampling, i));
-        MR_GO(check_begun(sequences[i]));
-        MR_GO(check_together(sequences[i], sequences[0], 1));
+        MR_TRY(take_sampling(&how, sampling, i));
+        MR_TRY(check_begun(sequences[i]));
+        MR_TRY(check_together(sequences[i], sequences[0], 1));
         for (int j = 0; j < i; j++)
             if (sequences[i] == sequences[j])
-                MR_GO(twice());
+                MR_TRY(twice());
     }
     for (int i = 0; i < count; i++) {
         mr_sequence *s = sequences[i];
-        MR_GO(take_sampling(&how, sampling, i));
+        MR_TRY(take_sampling(&how, sampling, i));
         ids[i] = mr_sampler_draw(s->sampler, &how, s->logits, s->drawn++);
         more[i] = ids[i] != mr_lm_end_token(s->lm);
         if (more[i])
             feeds[feeding++] = (struct mr_feed){s, &ids[i], 1};
     }
-    err = mr_sequences_feed(feeds, feeding);
-fail:
-    free(feeds);
-    return err;
+    return mr_sequences_feed(feeds, feeding);
 }
 
 int mr_sequence_next(mr_sequence *s, const struct mr_sampling *sampling, int32_t *id)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * From the final norm's rows to logits, the loss over targets, and back. */
+#include <string.h>
+
 #include "model/workspace.h"
 #include "ops/cross_entropy.h"
 #include "rt/gemm.h"
@@ -77,4 +79,16 @@ int mr_workspace_logits(mr_workspace *ws, int row, int rows, float *logits)
     if (row < 0 || rows < 1 || row > ws->logit_rows - rows)
         return mr_fail(MR_EINVAL, "rows %d to %d of %d rows of logits", row, row + rows, ws->logit_rows);
     return mr_read(ws->rt, &ws->logits, (size_t)row * vocab, (size_t)rows * vocab, logits);
+}
+
+int mr_workspace_all_logits(mr_workspace *ws, float *const *rows)
+{
+    size_t vocab = (size_t)ws->cfg->vocab_size;
+    void *host;
+    if (ws->logit_rows == 1)
+        return mr_read(ws->rt, &ws->logits, 0, vocab, rows[0]);
+    MR_TRY(mr_tensor_map(ws->rt, &ws->logits, 0, (size_t)ws->logit_rows * vocab, false, &host));
+    for (int i = 0; i < ws->logit_rows; i++)
+        memcpy(rows[i], (const float *)host + (size_t)i * vocab, vocab * sizeof(float));
+    return mr_tensor_unmap(ws->rt, &ws->logits, host);
 }

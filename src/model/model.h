@@ -14,6 +14,7 @@ typedef struct mr_model {
     struct mr_params params;
     mr_arena *arena;
     int references;
+    uint64_t states_made;
     uint64_t digest; /* of the weights as they were read; 0: not read from a file */
 } mr_model;
 

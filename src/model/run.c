@@ -334,7 +334,7 @@ static int32_t step_position(const struct mr_config *cfg, int64_t position)
 /* Up to MR_MOST_PRODUCT_ROWS pieces of one token from `first` on; *end is behind the last one. */
 static int run_step(mr_workspace *ws, mr_states *states, const struct mr_piece *pieces, int count, int first, int *end)
 {
-    size_t room = ws->slots.count, vocab = (size_t)ws->cfg->vocab_size;
+    size_t room = ws->slots.count;
     int at[MR_MOST_PRODUCT_ROWS], rows = 0, logits = 0;
     for (int i = 0; i < first; i++)
         logits += wanted(&pieces[i]);
@@ -351,14 +351,7 @@ static int run_step(mr_workspace *ws, mr_states *states, const struct mr_piece *
     ws->batch = ws->rows = rows;
     ws->time = 1;
     ws->states = states;
-    MR_TRY(mr_step_forward(ws));
-    for (int row = 0, n; row < rows; row += n) { /* rows whose logits lie together */
-        for (n = 1; row + n < rows && at[row] >= 0 && at[row + n] == at[row] + n; n++)
-            ;
-        if (at[row] >= 0)
-            MR_TRY(mr_head_forward(ws, row, n, &ws->logits, (size_t)at[row] * vocab));
-    }
-    return 0;
+    return mr_step_run(ws, at);
 }
 
 /* All pieces of one token that have a slot. */

@@ -75,6 +75,7 @@ int mr_states_create(mr_states **out, mr_model *model, int slots, bool force)
         return MR_ENOMEM;
     states->model = mr_model_share(model);
     states->slots = slots;
+    states->serial = ++model->states_made;
     MR_GO(mr_plan_create(&plan, mr_runtime_info(model->rt)));
     MR_GO(mr_states_plan(states, plan, &model->cfg, mr_runtime_info(model->rt)));
     MR_GO(mr_plan_allocate(plan, model->rt, force, &states->arena));

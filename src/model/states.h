@@ -15,6 +15,7 @@ struct mr_state_tensor {
 
 typedef struct mr_states {
     mr_model *model;
+    uint64_t serial; /* 1, 2, ... in the order in which the model's states were made */
     int slots;
     int64_t *position; /* [slots]: tokens read; negative after a failure in the middle of a call */
     struct mr_state_tensor *list;

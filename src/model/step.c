@@ -91,10 +91,13 @@ static int branch_step(mr_workspace *ws, const struct mr_branch *branch, struct 
     return 0;
 }
 
-int mr_step_forward(mr_workspace *ws)
+static int write_numbers(mr_workspace *ws)
 {
-    size_t room = ws->slots.count;
-    MR_TRY(mr_write(ws->rt, &ws->step_numbers, 0, 3 * room, ws->host));
+    return mr_write(ws->rt, &ws->step_numbers, 0, 3 * ws->slots.count, ws->host);
+}
+
+static int layers(mr_workspace *ws)
+{
     MR_TRY(embed(ws));
     MR_TRY(mr_look(ws, &ws->x[0], ws->own.embedding->name));
     struct mr_node *node = ws->nodes;
@@ -102,4 +105,64 @@ int mr_step_forward(mr_workspace *ws)
         for (const struct mr_branch *b = mr_family_branches(ws->cfg); b->chain[0].layer; b++)
             MR_TRY(branch_step(ws, b, &node));
     return mr_final_norm(ws, &ws->x[0]);
+}
+
+int mr_step_forward(mr_workspace *ws)
+{
+    MR_TRY(write_numbers(ws));
+    return layers(ws);
+}
+
+/* Rows of the step from `row` on whose logits lie one after the other. */
+static int together(const mr_workspace *ws, const int *at, int row)
+{
+    int n = 1;
+    while (row + n < ws->rows && at[row] >= 0 && at[row + n] == at[row] + n)
+        n++;
+    return n;
+}
+
+static int launch_all(mr_workspace *ws, const int *at)
+{
+    size_t vocab = (size_t)ws->cfg->vocab_size;
+    MR_TRY(layers(ws));
+    for (int row = 0, n; row < ws->rows; row += n) {
+        n = together(ws, at, row);
+        if (at[row] >= 0)
+            MR_TRY(mr_head_forward(ws, row, n, &ws->logits, (size_t)at[row] * vocab));
+    }
+    return 0;
+}
+
+/* The kept steps' one of these rows; or the oldest's place, emptied for them. */
+static struct mr_kept_step *kept_step(mr_workspace *ws, int logits)
+{
+    struct mr_kept_step *kept = ws->kept_steps;
+    for (int i = 0; i < MR_KEPT_STEPS; i++)
+        if (kept[i].rows == ws->rows && kept[i].logits == logits && kept[i].states == ws->states->serial)
+            return &kept[i];
+    kept += ws->next_kept++ % MR_KEPT_STEPS;
+    mr_recording_free(kept->launches);
+    *kept = (struct mr_kept_step){.states = ws->states->serial, .rows = ws->rows, .logits = logits};
+    return kept;
+}
+
+/* What differs from step to step is in step_numbers: the launches of a second step of as many rows are kept, and made
+ * again as they are in those that follow. */
+int mr_step_run(mr_workspace *ws, const int *at)
+{
+    MR_TRY(write_numbers(ws));
+    if (at[0] < 0 || together(ws, at, 0) < ws->rows)
+        return launch_all(ws, at);
+    struct mr_kept_step *kept = kept_step(ws, at[0]);
+    if (kept->launches)
+        return mr_replay(ws->rt, kept->launches);
+    if (!kept->ran) {
+        kept->ran = true;
+        return launch_all(ws, at);
+    }
+    MR_TRY(mr_record_begin(ws->rt));
+    int err = launch_all(ws, at);
+    kept->launches = mr_record_end(ws->rt);
+    return err;
 }

@@ -7,6 +7,8 @@
 
 /* The rows of the present step (ws->host holds their tokens, slots and positions) through all layers to ws->final. */
 int mr_step_forward(mr_workspace *ws);
+/* The same, and their logits: those of row i become row at[i] of ws->logits, unless it is negative. */
+int mr_step_run(mr_workspace *ws, const int *at);
 
 /* A layer norm over the group's rows. */
 int mr_norm_forward(mr_workspace *ws, struct mr_param *weight, struct mr_param *bias, const mr_tensor *x,

@@ -246,6 +246,8 @@ void mr_workspace_free(mr_workspace *ws)
 {
     if (!ws)
         return;
+    for (int i = 0; i < MR_KEPT_STEPS; i++)
+        mr_recording_free(ws->kept_steps[i].launches);
     if (ws->arena) {
         mr_tensor_free(ws->rt, &ws->step_tokens);
         mr_tensor_free(ws->rt, &ws->slots);

@@ -49,6 +49,8 @@ int mr_run(mr_workspace *ws, mr_states *states, const struct mr_piece *pieces, i
 
 /* Waits, and reads `rows` rows of the last run's logits from `row` on: [rows, V]. */
 int mr_workspace_logits(mr_workspace *ws, int row, int rows, float *logits);
+/* All rows of the last run's logits in one go, each to a place of its own: rows[i] is [V]. */
+int mr_workspace_all_logits(mr_workspace *ws, float *const *rows);
 
 /* Loss over the targets (host, one for each row of the last run, -1: none), which was a batch without slots or one
  * piece: on the device, without waiting. Where a backward follows, prepares it. logits (host, [rows, V], or NULL) also
@@ -73,6 +75,15 @@ struct mr_shared_tensor {
     mr_tensor tensor;
     struct mr_shared_tensor *next;
 };
+
+/* A step that may come again: the states' serial, its rows, the row of logits of its first one. */
+struct mr_kept_step {
+    uint64_t states;
+    int rows, logits;
+    bool ran;
+    mr_recording *launches; /* NULL: not yet */
+};
+enum { MR_KEPT_STEPS = 4 };
 
 struct mr_workspace {
     mr_model *model;
@@ -101,7 +112,9 @@ struct mr_workspace {
         struct mr_param *final_weight, *final_bias, *first_weight, *first_bias;
     } own;
 
-    bool can_step;       /* every layer has a step */
+    bool can_step; /* every layer has a step */
+    struct mr_kept_step kept_steps[MR_KEPT_STEPS];
+    unsigned next_kept;
     int32_t *host;       /* [R] tokens of a group, gathered */
     int32_t *order_host; /* [2R+1] */
     /* On the device. */

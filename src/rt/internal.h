@@ -50,6 +50,14 @@ struct mr_variant {
     int row;           /* of the profile; -1: none yet */
 };
 
+/* A launch with all that it takes: its kernel's arguments are set. */
+struct mr_launched {
+    struct mr_variant *variant;
+    cl_kernel handle; /* the variant's, or a recording's own */
+    size_t global[3], local[3];
+    double bytes, flops; /* what mr_profile_note said */
+};
+
 /* One kernel's or command's sum in the profile. */
 struct mr_profile_event {
     cl_event event;
@@ -58,6 +66,7 @@ struct mr_profile_event {
 
 struct mr_staged { /* a host copy that a write still reads */
     void *block;
+    size_t size; /* of it, in bytes */
     cl_event event;
 };
 
@@ -88,6 +97,7 @@ struct mr_runtime {
     unsigned next_stage;
 
     struct mr_gemm_state *gemm; /* gemm.c's */
+    mr_recording *recording;    /* that runs; NULL: none */
 
     bool profiling;
     struct mr_profile_row *rows;
@@ -117,6 +127,14 @@ void mr_program_forget(struct mr_program *program);
 /* Compiles a source; a failure names the file and its lines by the compiler's log. */
 int mr_program_build(mr_runtime *rt, const char *name, const char *source, const char *options, cl_program *program);
 void mr_programs_free(mr_runtime *rt);
+
+/* Queues it. */
+int mr_enqueue(mr_runtime *rt, const struct mr_launched *launch);
+/* While a recording runs: gives the launch a kernel of its own, to set the arguments of, and then takes its sizes. */
+int mr_record_kernel(mr_runtime *rt, struct mr_launched *launch);
+void mr_record_sizes(mr_runtime *rt, const struct mr_launched *launch);
+/* What cannot be made again was queued: a recording that runs will be none. */
+void mr_record_spoil(mr_runtime *rt);
 
 /* ---- cache.c ------------------------------------------------------------------------------------------- */
 
@@ -159,8 +177,8 @@ static inline cl_event *mr_profile_slot(const mr_runtime *rt, cl_event *event)
 /* Call after every enqueue: counts the command under `name` (a string that stays) with the work of the last
  * mr_profile_note (bytes < 0), or `bytes`; takes the event over (NULL is fine); flushes now and then. */
 int mr_queued(mr_runtime *rt, const char *name, cl_event event, double bytes);
-/* The same with the profile row of a variant. */
-int mr_queued_variant(mr_runtime *rt, struct mr_variant *variant, cl_event event);
+/* The same with the profile row of a variant, and its work. */
+int mr_queued_variant(mr_runtime *rt, struct mr_variant *variant, cl_event event, double bytes, double flops);
 void mr_profile_free(mr_runtime *rt);
 void mr_staged_free(mr_runtime *rt);
 

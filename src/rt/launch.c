@@ -56,7 +56,7 @@ static int check_argument(const struct mr_kernel *kernel, int i, const struct mr
     return 0;
 }
 
-static int set_argument(const struct mr_variant *variant, int i, const struct mr_arg *arg)
+static int set_argument(const struct mr_launched *launch, int i, const struct mr_arg *arg)
 {
     size_t size;
     const void *value;
@@ -79,10 +79,10 @@ static int set_argument(const struct mr_variant *variant, int i, const struct mr
         size = sizeof arg->as.i;
         value = &arg->as;
     }
-    cl_int status = clSetKernelArg(variant->handle, (cl_uint)i, size, value);
+    cl_int status = clSetKernelArg(launch->handle, (cl_uint)i, size, value);
     if (status)
-        return mr_cl_fail(status, "%s: cannot set argument %d '%s'", variant->kernel->name, i + 1,
-                          variant->kernel->parameters[i].name);
+        return mr_cl_fail(status, "%s: cannot set argument %d '%s'", launch->variant->kernel->name, i + 1,
+                          launch->variant->kernel->parameters[i].name);
     return 0;
 }
 
@@ -124,42 +124,83 @@ static int check_first_launch(mr_runtime *rt, struct mr_variant *variant, size_t
     return 0;
 }
 
-int mr_launch_args(mr_runtime *rt, const char *name, struct mr_range range, const struct mr_arg *args, int count)
+static int set_arguments(const struct mr_launched *launch, const struct mr_arg *args, int count)
 {
-    struct mr_variant *variant;
-    MR_TRY(mr_variant_find(rt, name, range.defines, &variant));
-    const struct mr_kernel *kernel = variant->kernel;
+    const struct mr_kernel *kernel = launch->variant->kernel;
     if (count != kernel->count)
-        return mr_fail(MR_EINVAL, "%s: %d arguments passed, but the kernel takes %d", name, count, kernel->count);
+        return mr_fail(MR_EINVAL, "%s: %d arguments passed, but the kernel takes %d", kernel->name, count,
+                       kernel->count);
     for (int i = 0; i < count; i++) {
         MR_TRY(check_argument(kernel, i, &args[i]));
-        MR_TRY(set_argument(variant, i, &args[i]));
+        MR_TRY(set_argument(launch, i, &args[i]));
     }
-    if (variant->local_size != range.local_size) {
+    return 0;
+}
+
+static int set_sizes(mr_runtime *rt, struct mr_launched *launch, const struct mr_range *range)
+{
+    struct mr_variant *variant = launch->variant;
+    const char *name = variant->kernel->name;
+    size_t *global = launch->global;
+    if (variant->local_size != range->local_size) {
         if (variant->local_size)
             return mr_fail(MR_EINVAL,
                            "%s: work-groups of %zu work-items, but of %zu in an earlier launch: use one size per "
                            "kernel and device",
-                           name, range.local_size, variant->local_size);
-        MR_TRY(check_first_launch(rt, variant, range.local_size));
+                           name, range->local_size, variant->local_size);
+        MR_TRY(check_first_launch(rt, variant, range->local_size));
     }
-    size_t global[3], local[3] = {range.local_size, 1, 1};
-    for (int i = 0; i < 3; i++)
-        global[i] = range.groups[i] ? range.groups[i] : 1;
-    if (!mr_mul(global[0], local[0], &global[0]))
-        return mr_fail(MR_EINVAL, "%s: %zu work-groups are too many", name, range.groups[0]);
+    for (int i = 0; i < 3; i++) {
+        global[i] = range->groups[i] ? range->groups[i] : 1;
+        launch->local[i] = i ? 1 : range->local_size;
+    }
+    if (!mr_mul(global[0], launch->local[0], &global[0]))
+        return mr_fail(MR_EINVAL, "%s: %zu work-groups are too many", name, range->groups[0]);
     if (!variant->large && (global[0] >= MR_LARGE_GRID || global[1] >= MR_LARGE_GRID || global[2] >= MR_LARGE_GRID)) {
         variant->large = true;
         MR_TRY(mr_program_launched(variant->program, name, true));
     }
+    return 0;
+}
+
+int mr_enqueue(mr_runtime *rt, const struct mr_launched *launch)
+{
+    const size_t *global = launch->global, *local = launch->local;
     cl_uint dimensions = global[2] > 1 ? 3 : global[1] > 1 ? 2 : 1;
     cl_event event;
-    cl_int status = clEnqueueNDRangeKernel(rt->queue, variant->handle, dimensions, NULL, global, local, 0, NULL,
+    cl_int status = clEnqueueNDRangeKernel(rt->queue, launch->handle, dimensions, NULL, global, local, 0, NULL,
                                            mr_profile_slot(rt, &event));
     if (status)
         return mr_cl_fail(status,
                           "%s: cannot launch %zu x %zu x %zu work-groups of %zu work-items and %llu bytes "
                           "of local memory",
-                          name, global[0] / local[0], global[1], global[2], local[0], local_memory_of(rt, variant));
-    return mr_queued_variant(rt, variant, event);
+                          launch->variant->kernel->name, global[0] / local[0], global[1], global[2], local[0],
+                          local_memory_of(rt, launch->variant));
+    return mr_queued_variant(rt, launch->variant, event, launch->bytes, launch->flops);
+}
+
+static int launch_with(mr_runtime *rt, struct mr_launched *launch, const struct mr_range *range,
+                       const struct mr_arg *args, int count)
+{
+    if (rt->recording)
+        MR_TRY(mr_record_kernel(rt, launch));
+    MR_TRY(set_arguments(launch, args, count));
+    MR_TRY(set_sizes(rt, launch, range));
+    if (rt->recording)
+        mr_record_sizes(rt, launch);
+    return mr_enqueue(rt, launch);
+}
+
+int mr_launch_args(mr_runtime *rt, const char *name, struct mr_range range, const struct mr_arg *args, int count)
+{
+    struct mr_launched launch = {.bytes = rt->note_bytes, .flops = rt->note_flops};
+    rt->note_bytes = rt->note_flops = 0;
+    int err = mr_variant_find(rt, name, range.defines, &launch.variant);
+    if (!err) {
+        launch.handle = launch.variant->handle;
+        err = launch_with(rt, &launch, &range, args, count);
+    }
+    if (err)
+        mr_record_spoil(rt);
+    return err;
 }

@@ -87,6 +87,7 @@ static int flush_sometimes(mr_runtime *rt)
 
 int mr_queued(mr_runtime *rt, const char *name, cl_event event, double bytes)
 {
+    mr_record_spoil(rt);
     if (rt->profiling) {
         int row = row_of(rt, name);
         if (row < 0) {
@@ -99,7 +100,7 @@ int mr_queued(mr_runtime *rt, const char *name, cl_event event, double bytes)
     return flush_sometimes(rt);
 }
 
-int mr_queued_variant(mr_runtime *rt, struct mr_variant *variant, cl_event event)
+int mr_queued_variant(mr_runtime *rt, struct mr_variant *variant, cl_event event, double bytes, double flops)
 {
     if (rt->profiling && variant->row < 0)
         variant->row = row_of(rt, variant->kernel->name);
@@ -108,7 +109,7 @@ int mr_queued_variant(mr_runtime *rt, struct mr_variant *variant, cl_event event
         return variant->row;
     }
     if (rt->profiling)
-        MR_TRY(count_noted(rt, variant->row, event));
+        MR_TRY(count_event(rt, variant->row, event, bytes, flops));
     return flush_sometimes(rt);
 }
 

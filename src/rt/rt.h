@@ -163,6 +163,15 @@ int mr_launch_args(mr_runtime *rt, const char *name, struct mr_range range, cons
     mr_launch_args(rt, name, range, (const struct mr_arg[]){__VA_ARGS__}, \
                    (int)(sizeof((const struct mr_arg[]){__VA_ARGS__}) / sizeof(struct mr_arg)))
 
+/* Launches that are made many times with the same tensors and numbers: all from mr_record_begin to mr_record_end are
+ * made and kept, and mr_replay makes them again as they were, without looking anything up. NULL where that cannot be:
+ * one failed, or something else was queued between. The tensors must live when it is replayed. */
+typedef struct mr_recording mr_recording;
+int mr_record_begin(mr_runtime *rt);
+mr_recording *mr_record_end(mr_runtime *rt);
+int mr_replay(mr_runtime *rt, const mr_recording *recording);
+void mr_recording_free(mr_recording *recording); /* NULL is fine */
+
 /* Whether a kernel was launched since the device was opened. */
 bool mr_was_launched(const mr_runtime *rt, const char *kernel);
 

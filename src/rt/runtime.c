@@ -141,6 +141,7 @@ void mr_runtime_close(mr_runtime *rt)
         mr_cache_write(rt);
     }
     mr_log_divert(before);
+    mr_recording_free(mr_record_end(rt));
     mr_gemm_close(rt);
     mr_staged_free(rt);
     mr_profile_free(rt);

@@ -8,6 +8,7 @@
 
 static const size_t largest_tensor = (size_t)1 << 30; /* elements */
 static const size_t largest_staged = (size_t)1 << 22; /* bytes: larger writes wait instead of being copied */
+static const size_t largest_kept = (size_t)1 << 16;   /* bytes: copies up to this keep their memory for the next */
 
 int mr_tensor_alloc(mr_runtime *rt, mr_tensor *t, enum mr_element dtype, size_t count)
 {
@@ -87,6 +88,7 @@ void mr_tensor_free(mr_runtime *rt, mr_tensor *t)
     *t = (mr_tensor){0};
 }
 
+/* Waits until the device has read the copy. */
 static int clear_stage(struct mr_staged *stage)
 {
     cl_int status = 0;
@@ -94,15 +96,33 @@ static int clear_stage(struct mr_staged *stage)
         status = clWaitForEvents(1, &stage->event);
         clReleaseEvent(stage->event);
     }
+    stage->event = NULL;
+    return status ? mr_cl_fail(status, "what was written to the device did not arrive") : 0;
+}
+
+static void free_stage(struct mr_staged *stage)
+{
     free(stage->block);
     *stage = (struct mr_staged){0};
-    return status ? mr_cl_fail(status, "what was written to the device did not arrive") : 0;
 }
 
 void mr_staged_free(mr_runtime *rt)
 {
-    for (int i = 0; i < MR_STAGES; i++)
+    for (int i = 0; i < MR_STAGES; i++) {
         clear_stage(&rt->staged[i]);
+        free_stage(&rt->staged[i]);
+    }
+}
+
+/* Memory for `bytes`: small ones keep it, and get a whole number of pages' worth. */
+static int make_room(struct mr_staged *stage, size_t bytes)
+{
+    if (bytes <= stage->size && stage->size <= largest_kept)
+        return 0;
+    free_stage(stage);
+    stage->size = mr_round_up(bytes, 4096);
+    stage->block = mr_alloc(stage->size, 1);
+    return stage->block ? 0 : MR_ENOMEM;
 }
 
 /* A copy of the host's data lets the write return at once; the oldest copy of MR_STAGES is waited for. */
@@ -112,15 +132,12 @@ static int write_staged(mr_runtime *rt, const mr_tensor *t, size_t offset, size_
     if (stage->event)
         MR_TRY(mr_flush(rt));
     MR_TRY(clear_stage(stage));
-    stage->block = mr_alloc(bytes, 1);
-    if (!stage->block)
-        return MR_ENOMEM;
+    MR_TRY(make_room(stage, bytes));
     memcpy(stage->block, host, bytes);
     cl_int status =
         clEnqueueWriteBuffer(rt->queue, t->mem, CL_FALSE, offset, bytes, stage->block, 0, NULL, &stage->event);
     if (status) {
         stage->event = NULL;
-        clear_stage(stage);
         return mr_cl_fail(status, "%zu bytes cannot be written to the device", bytes);
     }
     cl_event event = NULL;

@@ -312,6 +312,48 @@ static void test_a_kernel_of_too_much_local_memory_is_refused(void **state)
     mr_runtime_close(small);
 }
 
+/* y = 2 x + 1, then x = y, kept: each time they go on from what is there. */
+static void test_a_recording_is_made_again(void **state)
+{
+    (void)state;
+    mr_tensor x = rt_test_numbers(rt, 8), y = rt_test_numbers(rt, 8);
+    struct mr_range range = mr_items(rt, 8), once = range;
+    once.defines = "-DFACTOR=1.0f";
+    float before = rt_test_at(rt, &x, 3);
+    assert_ok(mr_record_begin(rt));
+    assert_fails(MR_EINVAL, "running already", mr_record_begin(rt));
+    assert_ok(mr_launch(rt, "multiples", range, mr_in(&x), mr_out(&y), mr_int(8), mr_float(1)));
+    assert_ok(mr_launch(rt, "multiples", once, mr_in(&y), mr_out(&x), mr_int(8), mr_float(0)));
+    mr_recording *recording = mr_record_end(rt);
+    assert_non_null(recording);
+    assert_ok(mr_launch(rt, "multiples", range, mr_in(&x), mr_out(&y), mr_int(8), mr_float(100))); /* other numbers */
+    for (int i = 0; i < 2; i++)
+        assert_ok(mr_replay(rt, recording));
+    assert_true(rt_test_at(rt, &x, 3) == 8 * before + 7);
+    mr_recording_free(recording);
+    mr_tensor_free(rt, &x);
+    mr_tensor_free(rt, &y);
+}
+
+static void test_what_is_no_launch_spoils_a_recording(void **state)
+{
+    (void)state;
+    mr_tensor x = rt_test_numbers(rt, 8), y = rt_test_numbers(rt, 8);
+    struct mr_range range = mr_items(rt, 8);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(mr_record_begin(rt));
+        assert_ok(mr_launch(rt, "multiples", range, mr_in(&x), mr_out(&y), mr_int(8), mr_float(1)));
+        if (i == 0)
+            assert_ok(mr_zero(rt, &y));
+        else
+            assert_fails(MR_EINVAL, "3 arguments passed",
+                         mr_launch(rt, "multiples", range, mr_in(&x), mr_out(&y), mr_int(8)));
+        assert_null(mr_record_end(rt));
+    }
+    mr_tensor_free(rt, &x);
+    mr_tensor_free(rt, &y);
+}
+
 static void test_a_build_error_names_file_and_line(void **state)
 {
     (void)state;
@@ -379,6 +421,8 @@ int main(void)
         cmocka_unit_test(test_wrong_arguments_are_named),
         cmocka_unit_test(test_a_kernel_has_one_local_size),
         cmocka_unit_test(test_a_kernel_of_too_much_local_memory_is_refused),
+        cmocka_unit_test(test_a_recording_is_made_again),
+        cmocka_unit_test(test_what_is_no_launch_spoils_a_recording),
         cmocka_unit_test(test_a_build_error_names_file_and_line),
         cmocka_unit_test(test_profile_sums_calls_and_work),
     };

@@ -124,6 +124,37 @@ static void test_steps_together_are_steps_alone(void **state)
     }
 }
 
+/* The launches of a step are kept with the states that they were made for. */
+static void test_one_workspace_steps_two_states(void **state)
+{
+    (void)state;
+    struct fixture f = open_model(0);
+    mr_states *first = f.states, *second;
+    float want[4][VOCAB], got[VOCAB];
+    assert_ok(mr_states_create(&second, first->model, SLOTS, false));
+    assert_ok(mr_states_zero(first, 0));
+    assert_ok(mr_states_zero(second, 0));
+    for (int t = 0; t < 4; t++)
+        feed(&f, 0, 1, t, 1, want[t]);
+    f.states = second;
+    for (int t = 0; t < 4; t++) {
+        feed(&f, 0, 1, t, 1, got);
+        assert_memory_equal(got, want[t], sizeof got);
+    }
+    mr_states_free(second);
+    f.states = first;
+    assert_ok(mr_states_create(&second, first->model, SLOTS, false)); /* perhaps in the same place */
+    assert_ok(mr_states_zero(second, 0));
+    f.states = second;
+    for (int t = 0; t < 4; t++) {
+        feed(&f, 0, 1, t, 1, got);
+        assert_memory_equal(got, want[t], sizeof got);
+    }
+    mr_states_free(second);
+    f.states = first;
+    close_model(&f);
+}
+
 static void test_prompts_and_steps_mix_in_one_call(void **state)
 {
     (void)state;
@@ -241,6 +272,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_steps_together_are_steps_alone),
+        cmocka_unit_test(test_one_workspace_steps_two_states),
         cmocka_unit_test(test_prompts_and_steps_mix_in_one_call),
         cmocka_unit_test(test_slots_are_copied_and_emptied),
         cmocka_unit_test(test_refused_pieces_change_nothing),
