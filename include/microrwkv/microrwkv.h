@@ -137,10 +137,25 @@ struct mr_feed {
 /* Advances several sequences of one model together. Each comes out as it would alone. */
 MR_API int mr_sequences_feed(const struct mr_feed *feeds, int count);
 
+/* The natural logarithm of a token's probability, as the model gives it: before temperature, penalties and biases. */
+struct mr_logprob {
+    int32_t id;
+    float logprob;
+};
+
 /* Logits after the last token read, [vocab_size]: valid until the sequence reads on. MR_EINVAL: nothing was read. */
 MR_API int mr_sequence_logits(const mr_sequence *sequence, const float **logits);
+/* How likely `id` is as the next token, and behind it the `count` likeliest ones by rank: list[1 + count]. */
+MR_API int mr_sequence_logprobs(const mr_sequence *sequence, int32_t id, struct mr_logprob *list, int count);
 
-/* How the next token is drawn from the logits. */
+/* What is added to the logit of a token; -INFINITY: it is never drawn. */
+struct mr_logit_bias {
+    int32_t id;
+    float bias; /* -INFINITY, or from -1000 to 1000 */
+};
+
+/* How the next token is drawn from the logits. Biases come first, then the penalties, top_k, temperature, top_p and
+ * min_p. */
 struct mr_sampling {
     size_t size;              /* sizeof (struct mr_sampling); in an array, that of the first counts for all */
     float temperature;        /* logits are divided by it; 0: the largest, the lowest id among equals */
@@ -148,13 +163,25 @@ struct mr_sampling {
     float top_p;              /* only the most likely ones that together reach this probability; 1: all */
     float repetition_penalty; /* positive logits of tokens read before are divided by it, negative multiplied; 1: off */
     uint64_t seed;            /* the same seed and text give the same tokens */
+    float min_p;              /* only tokens at least this times as likely as the likeliest; 0: all */
+    /* Of tokens that were drawn in this text (not of those of its prompt): presence_penalty is subtracted from the
+     * logit, and frequency_penalty times their count. Counts are multiplied by penalty_decay before each token drawn
+     * adds 1 to its own; 1: they do not fade. */
+    float presence_penalty, frequency_penalty, penalty_decay;
+    const struct mr_logit_bias *bias; /* [bias_count], or NULL */
+    int bias_count;
+    int stop_count;
+    const int32_t *stop_tokens; /* [stop_count] that end the text as the model's own end token does; or NULL */
+    /* Not NULL: gets the token drawn and behind it the logprob_count likeliest ones, [1 + logprob_count]. */
+    struct mr_logprob *logprobs;
+    int logprob_count;
 };
 
-/* 0.8, 200, 1, 1, 1337: the command line's defaults. */
+/* 0.8, 200, 1, 1, 1337, all else off: the command line's defaults. */
 MR_API void mr_sampling_defaults(struct mr_sampling *sampling, size_t size);
 
-/* Draws the next token, which then counts as read. 1: *id is it; 0: the model ended the text (its tokenizer's
- * end token); negative: an error. Needs at least one token read before. */
+/* Draws the next token, which then counts as read. 1: *id is it; 0: the text has ended (the tokenizer's end token, or
+ * one of stop_tokens, was drawn); negative: an error. Needs at least one token read before. */
 MR_API int mr_sequence_next(mr_sequence *sequence, const struct mr_sampling *sampling, int32_t *id);
 /* One token for each of several sequences of one model: sampling[i] draws ids[i], more[i] is 1 or 0 as above. */
 MR_API int mr_sequences_next(mr_sequence *const *sequences, const struct mr_sampling *sampling, int32_t *ids, int *more,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * generate: continues a prompt, token by token. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -31,6 +32,8 @@ static int wants_to_stop(void *context, double part)
 /* One text, which appears while it is generated. */
 static int generate(const struct mr_generate *r, mr_sequence *s, mr_lm *lm, struct mr_answer *a)
 {
+    struct mr_sampling how = r->sampling;
+    how.logprobs = a->likely;
     if (r->state_in)
         MR_TRY(mr_sequence_restore(s, r->state_in));
     if (a->prompt)
@@ -40,7 +43,7 @@ static int generate(const struct mr_generate *r, mr_sequence *s, mr_lm *lm, stru
     mr_answer_stream(a, r);
     while (!a->ended && a->count < r->max_tokens && !*r->stopped) {
         int32_t id = 0;
-        int more = mr_sequence_next(s, &r->sampling, &id);
+        int more = mr_sequence_next(s, &how, &id);
         MR_TRY(more);
         MR_TRY(mr_answer_take(a, r, lm, id, more));
         mr_answer_stream(a, r);
@@ -71,11 +74,28 @@ static int finish(const struct mr_generate *r, mr_sequence *s, struct mr_answer 
     return err;
 }
 
+/* What --echo says of the prompt. */
+static int echo(const struct mr_generate *r, mr_lm *lm, const struct mr_str *prompt, struct mr_echo *to)
+{
+    mr_sequence *scorer = NULL;
+    int err = 0;
+    if (mr_echo_scores(r)) {
+        MR_GO(mr_sequence_open(&scorer, lm));
+        if (r->state_in)
+            MR_GO(mr_sequence_restore(scorer, r->state_in));
+    }
+    err = mr_echo_read(to, r, lm, prompt, scorer);
+fail:
+    mr_sequence_close(scorer);
+    return err;
+}
+
 static int generate_one(const struct mr_generate *r, mr_lm *lm, const struct mr_prompts *prompts)
 {
     struct mr_answer a = {0};
     mr_sequence *s = NULL;
     int err;
+    MR_GO(echo(r, lm, prompts->list, &a.echo));
     MR_GO(mr_sequence_open(&s, lm));
     MR_GO(mr_answer_begin(&a, r, prompts->list));
     err = finish(r, s, &a, generate(r, s, lm, &a));
@@ -100,7 +120,6 @@ static int run(struct mr_generate *r, const struct mr_words *config)
         MR_GO(find_by_name(r->model_name, path, sizeof path));
     else
         snprintf(path, sizeof path, "%s", r->model);
-    MR_GO(mr_sampling_check(&r->sampling));
     MR_GO(r->prompts ? mr_prompts_read(&prompts, r) : mr_prompt_read(&prompts, r));
     MR_GO(mr_common_open(&r->common, &rt));
     mr_lm_defaults(&options, sizeof options);
@@ -109,9 +128,10 @@ static int run(struct mr_generate *r, const struct mr_words *config)
     options.special = r->special;
     options.progress = wants_to_stop;
     options.context = r;
-    options.sequences = many ? mr_generate_many_sequences(r, &prompts) : 1;
+    options.sequences = many ? mr_generate_many_sequences(r, &prompts) : 1 + mr_echo_scores(r);
     options.config = config->word;
     MR_GO(mr_lm_open(&lm, rt, path, &options));
+    MR_GO(mr_sampling_check(&r->sampling, mr_lm_vocab_size(lm)));
     err = many ? mr_generate_many(r, lm, &prompts) : generate_one(r, lm, &prompts);
 fail:
     mr_lm_close(lm);
@@ -120,18 +140,10 @@ fail:
     return err;
 }
 
-/* The numbers as the command line has them. */
-struct numbers {
-    double temperature, top_p, repetition_penalty;
-    int64_t top_k;
-};
-
-static int check(struct mr_generate *r, const struct numbers *n, const struct mr_words *words)
+static int check(struct mr_generate *r, const struct mr_sampling_words *sampling, const struct mr_words *words)
 {
     if (!r->model_name && words->count != 1)
         return mr_fail(MR_EINVAL, "generate: a MODEL or --model-name is required (see generate --help)");
-    if (n->top_k < 0 || n->top_k > INT32_MAX)
-        return mr_fail(MR_EINVAL, "--top-k must be 0 (all) or more, not %lld", (long long)n->top_k);
     if (r->max_tokens < 0)
         return mr_fail(MR_EINVAL, "--max-tokens must not be negative, but is %lld", (long long)r->max_tokens);
     if (r->samples < 1 || r->samples > 1 << 20 || r->batch < 1 || r->batch > 1 << 12)
@@ -141,20 +153,20 @@ static int check(struct mr_generate *r, const struct numbers *n, const struct mr
     if ((r->prompts || r->samples > 1) && r->state_out)
         return mr_fail(MR_EINVAL, "--state-out saves one text: it does not go with --prompts or --num-samples");
     r->model = words->count ? words->word[0] : NULL;
-    r->sampling.temperature = (float)n->temperature;
-    r->sampling.top_k = (int)n->top_k;
-    r->sampling.top_p = (float)n->top_p;
-    r->sampling.repetition_penalty = (float)n->repetition_penalty;
-    return 0;
+    if (r->echo && !r->common.json)
+        mr_log(MR_LOG_WARNING, "--echo adds the prompt's tokens to --json; without it, it changes nothing: the text "
+                               "begins with the prompt anyway");
+    return mr_sampling_words_take(r, sampling);
 }
 
 int mr_command_generate(int argc, char **argv)
 {
-    struct mr_generate r = {.prompt = "\n", .max_tokens = 200, .samples = 1, .batch = 8, .stopped = mr_catch_signals()};
+    struct mr_generate r = {
+        .prompt = "\n", .max_tokens = 200, .samples = 1, .batch = 8, .logprobs = -1, .stopped = mr_catch_signals()};
     struct mr_words words = {0}, config = {0};
+    struct mr_sampling_words sampling;
     mr_sampling_defaults(&r.sampling, sizeof r.sampling);
-    struct numbers n = {(double)r.sampling.temperature, (double)r.sampling.top_p, (double)r.sampling.repetition_penalty,
-                        r.sampling.top_k};
+    mr_sampling_words_init(&sampling);
     const struct mr_option options[] = {
         {"prompt", MR_OPTION_TEXT, &r.prompt, "TEXT", "text to continue; - reads it from standard input (a newline)"},
         {"prompts", MR_OPTION_TEXT, &r.prompts, "FILE",
@@ -163,14 +175,11 @@ int mr_command_generate(int argc, char **argv)
         {"batch", MR_OPTION_INT, &r.batch, "B", "texts that run at a time (8)"},
         {"max-tokens", MR_OPTION_INT, &r.max_tokens, "N", "tokens to generate (200)"},
         {"max-num-tokens", MR_OPTION_INT, &r.max_tokens, "N", NULL},
-        {"temperature", MR_OPTION_FLOAT, &n.temperature, "X",
-         "divide logits by T; 0 always takes the likeliest token (0.8)"},
-        {"top-k", MR_OPTION_INT, &n.top_k, "K", "sample from the K likeliest tokens; 0: all (200)"},
-        {"top-p", MR_OPTION_FLOAT, &n.top_p, "P", "sample from the likeliest tokens that add up to P (1)"},
-        {"repetition-penalty", MR_OPTION_FLOAT, &n.repetition_penalty, "X",
-         "above 1, makes repetition less likely (1)"},
+        MR_SAMPLING_OPTIONS(&sampling),
         {"seed", MR_OPTION_SEED, &r.sampling.seed, "S", "random seed; the same seed gives the same text (1337)"},
-        {"stop", MR_OPTION_TEXT, &r.stop, "TEXT", "stop before this text"},
+        {"stop", MR_OPTION_LIST, &r.stops, "TEXT", "stop before this text; may be repeated"},
+        {"logprobs", MR_OPTION_INT, &r.logprobs, "N", "with --json: how likely each token was, and the N likeliest"},
+        {"echo", MR_OPTION_FLAG, &r.echo, NULL, "with --json: the prompt's tokens too"},
         {"state-in", MR_OPTION_TEXT, &r.state_in, "F", "continues from a saved state"},
         {"state-out", MR_OPTION_TEXT, &r.state_out, "F", "save the state at the end"},
         {"model-name", MR_OPTION_TEXT, &r.model_name, "NAME", "use out/NAME.mrw, .pt or .pth instead of MODEL"},
@@ -190,10 +199,14 @@ int mr_command_generate(int argc, char **argv)
                                      .max_words = 1};
     int err = mr_options_parse(&syntax, argc, argv, &words);
     if (!err)
-        err = check(&r, &n, &words);
+        err = check(&r, &sampling, &words);
     if (!err)
         err = run(&r, &config);
     mr_words_free(&words);
     mr_words_free(&config);
+    mr_words_free(&r.stops);
+    mr_sampling_words_free(&sampling);
+    free(r.stop_tokens);
+    free(r.biases);
     return err;
 }

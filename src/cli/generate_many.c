@@ -12,6 +12,8 @@ struct many {
     const struct mr_prompts *prompts;
     mr_lm *lm;
     mr_sequence *start;        /* what every text begins with; NULL: nothing */
+    mr_sequence *scorer;       /* of echoes, or NULL */
+    struct mr_echo echo;       /* of the one prompt */
     struct mr_answer *answers; /* [count], in order */
     size_t count, next;        /* next: the first one that waits */
     size_t printed;
@@ -44,7 +46,7 @@ static bool starts_alike(const struct mr_generate *r)
 
 int mr_generate_many_sequences(const struct mr_generate *r, const struct mr_prompts *prompts)
 {
-    return rows_of(r, prompts) + starts_alike(r);
+    return rows_of(r, prompts) + starts_alike(r) + mr_echo_scores(r);
 }
 
 static void close_many(struct many *m)
@@ -52,6 +54,8 @@ static void close_many(struct many *m)
     for (int i = 0; m->sequences && i < m->rows; i++)
         mr_sequence_close(m->sequences[i]);
     mr_sequence_close(m->start);
+    mr_sequence_close(m->scorer);
+    mr_echo_free(&m->echo);
     for (size_t i = 0; m->answers && i < m->count; i++)
         mr_answer_free(&m->answers[i]);
     free(m->answers);
@@ -60,6 +64,23 @@ static void close_many(struct many *m)
     free(m->answer);
     free(m->ids);
     free(m->more);
+}
+
+/* Of a prompt that follows what `start` has read so far. */
+static int echo(struct many *m, const struct mr_str *prompt, struct mr_echo *to)
+{
+    if (m->scorer)
+        MR_TRY(m->r->state_in ? mr_sequence_copy(m->scorer, m->start) : mr_sequence_rewind(m->scorer));
+    return mr_echo_read(to, m->r, m->lm, prompt, m->scorer);
+}
+
+/* The answer's own, or a share in the one of all. */
+static int give_echo(struct many *m, const struct mr_str *prompt, struct mr_answer *a)
+{
+    if (m->r->prompts)
+        return echo(m, prompt, &a->echo);
+    a->echo = (struct mr_echo){json_incref(m->echo.tokens), json_incref(m->echo.logprobs)};
+    return 0;
 }
 
 static int open_many(struct many *m)
@@ -76,11 +97,15 @@ static int open_many(struct many *m)
         return MR_ENOMEM;
     for (int i = 0; i < m->rows; i++)
         MR_TRY(mr_sequence_open(&m->sequences[i], m->lm));
+    if (mr_echo_scores(r))
+        MR_TRY(mr_sequence_open(&m->scorer, m->lm));
     if (!starts_alike(r))
         return 0;
     MR_TRY(mr_sequence_open(&m->start, m->lm));
     if (r->state_in)
         MR_TRY(mr_sequence_restore(m->start, r->state_in));
+    if (!r->prompts)
+        MR_TRY(echo(m, &m->prompts->list[0], &m->echo));
     return r->prompts ? 0 : mr_sequence_prompt(m->start, m->prompts->list[0].text, m->prompts->list[0].size);
 }
 
@@ -93,9 +118,12 @@ static int begin(struct many *m)
     struct mr_answer *a = &m->answers[i];
     mr_sequence *s = m->sequences[row];
     const struct mr_str *prompt = &m->prompts->list[r->prompts ? i : 0];
+    int err = give_echo(m, prompt, a);
+    if (err)
+        return r->prompts ? mr_fail_in(err, "%s, line %zu", r->prompts, i + 1) : err;
     MR_TRY(mr_answer_begin(a, r, prompt));
     MR_TRY(m->start ? mr_sequence_copy(s, m->start) : mr_sequence_rewind(s));
-    int err = r->prompts ? mr_sequence_prompt(s, prompt->text, prompt->size) : 0;
+    err = r->prompts ? mr_sequence_prompt(s, prompt->text, prompt->size) : 0;
     if (err)
         return mr_fail_in(err, "%s, line %zu", r->prompts, i + 1);
     a->total_s = mr_now() - a->began;
@@ -104,6 +132,7 @@ static int begin(struct many *m)
         return 0;
     m->answer[row] = i;
     m->sampling[row] = r->sampling;
+    m->sampling[row].logprobs = a->likely;
     if (!r->prompts)
         m->sampling[row].seed += i;
     m->running++;

@@ -229,6 +229,18 @@ int mr_lm_tokenize(mr_lm *lm, const char *text, size_t size, int special, int32_
     return err;
 }
 
+/* Said once: the id itself tells what kind it is. */
+static void warn_of_no_text(mr_lm *lm, int32_t id)
+{
+    const struct mr_log_sink *before = mr_log_divert(mr_runtime_log(lm->rt));
+    if (!lm->warned)
+        mr_log(MR_LOG_WARNING,
+               "token %d has no text: the tokenizer knows %zu tokens, and the model's vocabulary has %d ids", id,
+               mr_tokenizer_vocab_size(lm->tokenizer), lm->model->cfg.vocab_size);
+    lm->warned = true;
+    mr_log_divert(before);
+}
+
 int mr_lm_token_text(mr_lm *lm, int32_t id, const char **bytes, size_t *size)
 {
     MR_TRY(need_tokenizer(lm));
@@ -236,7 +248,8 @@ int mr_lm_token_text(mr_lm *lm, int32_t id, const char **bytes, size_t *size)
     *size = 0;
     if (id < 0 || id >= lm->model->cfg.vocab_size)
         return mr_fail(MR_EINVAL, "token %d is outside the vocabulary of %d", id, lm->model->cfg.vocab_size);
-    if ((size_t)id >= mr_tokenizer_vocab_size(lm->tokenizer))
-        return 0; /* the model's vocabulary is padded */
-    return mr_tokenizer_decode(lm->tokenizer, (uint32_t)id, bytes, size);
+    if ((size_t)id < mr_tokenizer_vocab_size(lm->tokenizer))
+        return mr_tokenizer_decode(lm->tokenizer, (uint32_t)id, bytes, size);
+    warn_of_no_text(lm, id); /* the model's vocabulary is padded */
+    return 0;
 }

@@ -18,6 +18,7 @@ struct mr_lm {
     size_t planned;      /* bytes of all below but `block`; only known where there is a limit */
     mr_workspace *ws;    /* a chunk of a prompt, or a step of every sequence */
     mr_states *states;   /* a slot for each sequence; NULL: the family has none */
+    bool warned;         /* an id beyond the tokenizer was named */
     bool *taken;         /* [options.sequences] slots */
     mr_workspace *block; /* a whole block, for texts past the learned positions; made when first needed */
     /* [options.sequences] each, for one call */

@@ -17,11 +17,25 @@ void mr_sampler_see(mr_sampler *sampler, int32_t token);
 /* A byte per token of the vocabulary, 1 where it was seen: to be saved and restored. */
 uint8_t *mr_sampler_seen(mr_sampler *sampler);
 
+/* A token that was drawn, and how often: less where the count has faded. */
+struct mr_drawn {
+    int32_t id;
+    float count;
+};
+/* Counts a token that was drawn, after the counts of all before have faded. */
+int mr_sampler_count(mr_sampler *sampler, int32_t token, float decay);
+/* The tokens drawn, to be saved, and restored. */
+const struct mr_drawn *mr_sampler_drawn(const mr_sampler *sampler, size_t *count);
+int mr_sampler_set_drawn(mr_sampler *sampler, const void *drawn, size_t count);
+
 /* Draws a token from logits [vocab_size]. `draw` numbers the draws of a text: the same seed, draw and
- * logits give the same token. */
+ * logits give the same token. MR_EINVAL: all are banned. */
 int32_t mr_sampler_draw(mr_sampler *sampler, const struct mr_sampling *how, const float *logits, uint64_t draw);
 
-/* MR_EINVAL where a value makes no sense. */
-int mr_sampling_check(const struct mr_sampling *how);
+/* list[0] for `id`, then the `count` likeliest by rank. */
+void mr_sampler_logprobs(mr_sampler *sampler, const float *logits, int32_t id, struct mr_logprob *list, int count);
+
+/* MR_EINVAL where a value makes no sense. vocab_size INT_MAX: it is not known yet. */
+int mr_sampling_check(const struct mr_sampling *how, int vocab_size);
 
 #endif

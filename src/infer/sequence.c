@@ -2,6 +2,7 @@
  * Sequences: texts being read and continued. Prompts are read in chunks, then token by token, several texts together,
  * with states of constant size. Models that have no such state (reference mode), or have learned positions and are
  * past the last, read the last block again for every token, as published. */
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,8 +97,17 @@ static void remember(mr_sequence *s, const int32_t *tokens, int count)
     s->count += (size_t)count;
 }
 
+static int copy_sampler(mr_sampler *to, mr_sampler *from, size_t vocab_size)
+{
+    size_t count;
+    const struct mr_drawn *drawn = mr_sampler_drawn(from, &count);
+    memcpy(mr_sampler_seen(to), mr_sampler_seen(from), vocab_size);
+    return mr_sampler_set_drawn(to, drawn, count);
+}
+
 int mr_sequence_copy(mr_sequence *to, const mr_sequence *from)
 {
+    size_t vocab = (size_t)from->lm->model->cfg.vocab_size;
     if (to->lm != from->lm)
         return mr_fail(MR_EINVAL, "a sequence can only be copied to another of the same model");
     if (to == from)
@@ -111,8 +121,8 @@ int mr_sequence_copy(mr_sequence *to, const mr_sequence *from)
         MR_TRY(mr_states_copy(to->lm->states, from->slot, to->slot));
     if (remembers(from))
         memcpy(to->tokens, from->tokens, from->count * sizeof *from->tokens);
-    memcpy(to->logits, from->logits, (size_t)to->lm->model->cfg.vocab_size * sizeof *to->logits);
-    memcpy(mr_sampler_seen(to->sampler), mr_sampler_seen(from->sampler), (size_t)to->lm->model->cfg.vocab_size);
+    memcpy(to->logits, from->logits, vocab * sizeof *to->logits);
+    MR_TRY(copy_sampler(to->sampler, from->sampler, vocab));
     to->count = from->count;
     to->drawn = from->drawn;
     to->lost = false;
@@ -275,12 +285,42 @@ int mr_sequence_logits(const mr_sequence *s, const float **logits)
     return 0;
 }
 
+int mr_sequence_logprobs(const mr_sequence *s, int32_t id, struct mr_logprob *list, int count)
+{
+    int vocab = s->lm->model->cfg.vocab_size;
+    MR_TRY(check_begun(s));
+    if (id < 0 || id >= vocab || count < 0 || count > vocab)
+        return mr_fail(MR_EINVAL, "token %d and the %d likeliest of a vocabulary of %d", id, count, vocab);
+    mr_sampler_logprobs(s->sampler, s->logits, id, list, count);
+    return 0;
+}
+
 /* The i-th of a list whose elements may be of another size than ours. */
-static int take_sampling(struct mr_sampling *how, const struct mr_sampling *list, int i)
+static int take_sampling(struct mr_sampling *how, const struct mr_sampling *list, int i, int vocab_size)
 {
     mr_sampling_defaults(how, sizeof *how);
     MR_TRY(mr_take_options(how, sizeof *how, list ? (const char *)list + (size_t)i * list->size : NULL, "mr_sampling"));
-    return mr_sampling_check(how);
+    return mr_sampling_check(how, vocab_size);
+}
+
+static bool ends_text(const mr_lm *lm, const struct mr_sampling *how, int32_t id)
+{
+    for (int i = 0; i < how->stop_count; i++)
+        if (how->stop_tokens[i] == id)
+            return true;
+    return id == mr_lm_end_token(lm);
+}
+
+/* Draws the next token, which is still to be read. */
+static int draw(mr_sequence *s, const struct mr_sampling *how, int32_t *id, int *more)
+{
+    *id = mr_sampler_draw(s->sampler, how, s->logits, s->drawn);
+    MR_TRY(*id);
+    s->drawn++;
+    if (how->logprobs)
+        mr_sampler_logprobs(s->sampler, s->logits, *id, how->logprobs, how->logprob_count);
+    *more = !ends_text(s->lm, how, *id);
+    return *more ? mr_sampler_count(s->sampler, *id, how->penalty_decay) : 0;
 }
 
 int mr_sequences_next(mr_sequence *const *sequences, const struct mr_sampling *sampling, int32_t *ids, int *more,
@@ -292,7 +332,7 @@ int mr_sequences_next(mr_sequence *const *sequences, const struct mr_sampling *s
         return 0;
     struct mr_feed *feeds = sequences[0]->lm->feeds;
     for (int i = 0; i < count; i++) {
-        MR_TRY(take_sampling(&how, sampling, i));
+        MR_TRY(take_sampling(&how, sampling, i, mr_lm_vocab_size(sequences[i]->lm)));
         MR_TRY(check_begun(sequences[i]));
         MR_TRY(check_together(sequences[i], sequences[0], 1));
         for (int j = 0; j < i; j++)
@@ -300,12 +340,10 @@ int mr_sequences_next(mr_sequence *const *sequences, const struct mr_sampling *s
                 MR_TRY(twice());
     }
     for (int i = 0; i < count; i++) {
-        mr_sequence *s = sequences[i];
-        MR_TRY(take_sampling(&how, sampling, i));
-        ids[i] = mr_sampler_draw(s->sampler, &how, s->logits, s->drawn++);
-        more[i] = ids[i] != mr_lm_end_token(s->lm);
+        MR_TRY(take_sampling(&how, sampling, i, INT_MAX));
+        MR_TRY(draw(sequences[i], &how, &ids[i], &more[i]));
         if (more[i])
-            feeds[feeding++] = (struct mr_feed){s, &ids[i], 1};
+            feeds[feeding++] = (struct mr_feed){sequences[i], &ids[i], 1};
     }
     return mr_sequences_feed(feeds, feeding);
 }

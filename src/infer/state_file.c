@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * The state of a sequence as bytes: head, state of the layers, logits of the last token, the tokens of models that may
- * read them again, and a byte for each token of the vocabulary (seen or not). */
+ * read them again, a byte for each token of the vocabulary (seen or not), and up to the end the tokens drawn with their
+ * counts. */
 #include <limits.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +20,7 @@ struct state_head {
     uint64_t count, drawn, state_size;
 };
 
-/* Sizes of the parts behind the head. */
+/* Sizes of the parts behind the head, and of all but the last, the tokens drawn. */
 struct state_parts {
     size_t state, logits, seen, tokens, total;
 };
@@ -67,7 +69,9 @@ static int check_has_state(const mr_sequence *s)
 
 size_t mr_sequence_state_size(const mr_sequence *s)
 {
-    return s->rereads ? 0 : parts_of(s, s->count).total;
+    size_t drawn;
+    mr_sampler_drawn(s->sampler, &drawn);
+    return s->rereads ? 0 : parts_of(s, s->count).total + drawn * sizeof(struct mr_drawn);
 }
 
 int mr_sequence_state(mr_sequence *s, void *bytes)
@@ -75,6 +79,7 @@ int mr_sequence_state(mr_sequence *s, void *bytes)
     MR_TRY(check_has_state(s));
     if (!s->count)
         return mr_fail(MR_EINVAL, "nothing was read yet: there is no state to save");
+    size_t count;
     struct state_parts parts = parts_of(s, s->count);
     struct state_head head = {.magic = "MRSTATE", .count = s->count, .drawn = s->drawn, .state_size = parts.state};
     char *at = bytes;
@@ -86,9 +91,25 @@ int mr_sequence_state(mr_sequence *s, void *bytes)
     at += parts.logits;
     if (parts.tokens)
         memcpy(at, s->tokens, parts.tokens);
-    memcpy(at + parts.tokens, mr_sampler_seen(s->sampler), parts.seen);
-    head.checksum = checksum_of(bytes, parts.total);
+    memcpy(at += parts.tokens, mr_sampler_seen(s->sampler), parts.seen);
+    const struct mr_drawn *drawn = mr_sampler_drawn(s->sampler, &count);
+    if (count)
+        memcpy(at + parts.seen, drawn, count * sizeof *drawn);
+    head.checksum = checksum_of(bytes, parts.total + count * sizeof *drawn);
     memcpy(bytes, &head, sizeof head);
+    return 0;
+}
+
+/* Whether the bytes are tokens of the vocabulary with possible counts. */
+static int check_drawn(const mr_sequence *s, const char *bytes, size_t size)
+{
+    struct mr_drawn one;
+    for (size_t at = 0; at < size; at += sizeof one) {
+        memcpy(&one, bytes + at, sizeof one);
+        if (one.id < 0 || one.id >= s->lm->model->cfg.vocab_size || !isfinite(one.count) || one.count < 0)
+            return mr_fail(MR_EFILE, "the state is damaged: token %d is said to have been drawn %g times", one.id,
+                           (double)one.count);
+    }
     return 0;
 }
 
@@ -96,6 +117,7 @@ int mr_sequence_state(mr_sequence *s, void *bytes)
 static int check_state(const mr_sequence *s, const void *bytes, size_t size, struct state_head *head)
 {
     uint64_t model;
+    size_t total = 0;
     if (size < sizeof *head || memcmp(bytes, "MRSTATE", 7) != 0)
         return mr_fail(MR_EFILE, "not a saved state");
     memcpy(head, bytes, sizeof *head);
@@ -108,10 +130,11 @@ static int check_state(const mr_sequence *s, const void *bytes, size_t size, str
         return mr_fail(MR_EFILE,
                        "state does not match this model: it was saved with different weights or another configuration");
     if (head->count < 1 || (mr_lm_is_limited(s->lm) && head->count > (uint64_t)s->lm->model->cfg.block_size) ||
-        head->count > INT64_MAX / 2 || size != parts_of(s, (size_t)head->count).total)
+        head->count > INT64_MAX / 2 || size < (total = parts_of(s, (size_t)head->count).total) ||
+        (size - total) % sizeof(struct mr_drawn))
         return mr_fail(MR_EFILE, "state does not match this model: %llu tokens do not fit its %zu bytes",
                        (unsigned long long)head->count, size);
-    return 0;
+    return check_drawn(s, (const char *)bytes + total, size - total);
 }
 
 int mr_sequence_set_state(mr_sequence *s, const void *bytes, size_t size)
@@ -138,6 +161,8 @@ int mr_sequence_set_state(mr_sequence *s, const void *bytes, size_t size)
     MR_TRY(mr_states_write(s->lm->states, s->slot, at, parts.state));
     memcpy(s->logits, at + parts.state, parts.logits);
     memcpy(mr_sampler_seen(s->sampler), at + parts.state + parts.logits + parts.tokens, parts.seen);
+    MR_TRY(mr_sampler_set_drawn(s->sampler, (const char *)bytes + parts.total,
+                                (size - parts.total) / sizeof(struct mr_drawn)));
     s->rereads = false;
     s->lost = false;
     s->count = (size_t)head.count;

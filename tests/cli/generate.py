@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """microrwkv generate: text, sampling, states, stop texts, errors."""
 import json
+import math
 import signal
 import subprocess
 import time
@@ -243,6 +244,150 @@ def test_logits_that_are_not_finite_end_with_their_layer(folder):
             for more in ((), ("--temperature", 0)):
                 run("generate", broken, "--tokenizer", "byte", "--prompt", prompt, *more).expect(1, err="not finite.*" + told)
         run("logits", broken, "--tokens", "1,2", "--out", folder / "l.safetensors").expect(1, err="not finite.*" + told)
+
+
+def bytes_model():
+    """Random weights that speak bytes, with three ids beyond them."""
+    out = tiny.FOLDER / "bytes.mrw"
+    if not out.exists():
+        run("new", "rwkv4", "n_layer=1", "n_embd=16", "vocab_size=259", "--tokenizer", "byte", "--out", out).expect(0)
+    return out
+
+
+def json_of(*arguments, model=None, prompt="The cat", **options):
+    lines = run("generate", model or tiny.model(), "--prompt", prompt, "--json", *arguments, **options).expect(0).json()
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_the_first_of_several_stop_texts_ends_it(folder):
+    how = ("--seed", 4, "--temperature", 1, "--max-tokens", 100)
+    whole = text(*how)
+    early, late = whole[40:46], whole[60:66]
+    assert whole.index(early, 7) < whole.index(late, 7)
+    for stops in ((late, early), (early, late), ("☃", late, early)):
+        out = text(*how, *(word for stop in stops for word in ("--stop", stop)))
+        assert out == whole[:whole.index(early, 7)]
+
+
+def test_stop_tokens_end_it_without_being_shown(folder):
+    whole = json_of("--seed", 5, "--max-tokens", 60)
+    for number in (10, 30):
+        stop = whole["tokens"][number]
+        first = whole["tokens"].index(stop)
+        out = json_of("--seed", 5, "--max-tokens", 60, "--stop-token", stop)
+        assert out["tokens"] == whole["tokens"][:first] and out["text"] == whole["text"][:7 + first]
+    stops = whole["tokens"][10], whole["tokens"][30]
+    out = json_of("--seed", 5, "--max-tokens", 60, "--stop-token", stops[0], f"--stop-token={stops[1]}")
+    assert out["tokens"] == whole["tokens"][:min(whole["tokens"].index(stop) for stop in stops)]
+
+
+def test_penalties_repeat_less(folder):
+    plain = json_of("--temperature", 0, "--max-tokens", 100)["tokens"]
+    for name in ("--presence-penalty", "--frequency-penalty"):
+        penal = json_of("--temperature", 0, "--max-tokens", 100, name, 1.5)["tokens"]
+        assert len(set(penal)) > len(set(plain)), name
+        assert json_of("--temperature", 0, "--max-tokens", 100, name, 0)["tokens"] == plain
+
+
+def test_counts_that_fade_at_once_leave_the_last_token(folder):
+    """With decay 0 only the last token counts; so nothing comes twice in a row, and all else may come back."""
+    out = json_of("--temperature", 0, "--max-tokens", 60, "--frequency-penalty", 100, "--penalty-decay", 0)["tokens"]
+    assert all(a != b for a, b in zip(out, out[1:])) and len(set(out)) < 30
+    kept = json_of("--temperature", 0, "--max-tokens", 60, "--frequency-penalty", 100)["tokens"]
+    assert len(set(kept[:20])) == 20
+
+
+def test_counts_are_part_of_the_state(folder):
+    how = ("--temperature", 0, "--presence-penalty", 0.7, "--frequency-penalty", 0.4, "--penalty-decay", 0.95)
+    whole = text(*how, "--max-tokens", 60)
+    first = text(*how, "--max-tokens", 25, "--state-out", folder / "s")
+    assert first + text(*how, "--max-tokens", 35, "--state-in", folder / "s", prompt="") == whole
+
+
+def test_banned_tokens_never_come(folder):
+    plain = json_of("--seed", 2, "--max-tokens", 100)["tokens"]
+    banned = sorted(set(plain), key=plain.count)[-3:]
+    out = json_of("--seed", 2, "--max-tokens", 100, *(w for t in banned for w in ("--logit-bias", f"{t}=-inf")))["tokens"]
+    assert out and not set(out) & set(banned)
+    wanted = json_of("--seed", 2, "--max-tokens", 10, "--logit-bias", f"{plain[0]}=1000")["tokens"]
+    assert wanted == [plain[0]] * 10
+
+
+def test_min_p_of_one_is_greedy(folder):
+    assert text("--min-p", 1, "--seed", 5) == text("--temperature", 0)
+    assert text("--min-p", 0.001, "--seed", 5) != text("--temperature", 0)
+
+
+def test_logprobs_are_those_of_the_logits(folder):
+    out = json_of("--max-tokens", 5, "--temperature", 0, "--logprobs", 3, "--echo", model=bytes_model())
+    tokens = out["prompt_tokens"] + out["tokens"]
+    assert out["prompt_tokens"] == list(b"The cat") and out["prompt_logprobs"][0] is None
+    run("logits", bytes_model(), "--tokens", ",".join(map(str, tokens)), "--out", folder / "l.safetensors").expect(0)
+    (count, vocab), logits = tiny.read_safetensors(folder / "l.safetensors")["logits"]
+    assert (count, vocab) == (12, 259)
+    for i, said in enumerate((out["prompt_logprobs"] + out["logprobs"])[1:]):
+        row = list(logits[i * vocab:(i + 1) * vocab])
+        norm = math.log(sum(math.exp(x) for x in row))
+        best = sorted(range(vocab), key=lambda v: (-row[v], v))[:3]
+        assert said["id"] == tokens[i + 1] and abs(said["logprob"] - (row[said["id"]] - norm)) < 1e-4, (i, said)
+        assert [t["id"] for t in said["top"]] == best
+        assert all(abs(t["logprob"] - (row[t["id"]] - norm)) < 1e-4 for t in said["top"])
+
+
+def test_logprobs_change_no_token(folder):
+    plain = json_of("--seed", 4, "--max-tokens", 20)
+    assert "logprobs" not in plain and "prompt_tokens" not in plain
+    out = json_of("--seed", 4, "--max-tokens", 20, "--logprobs", 0, "--echo", "--presence-penalty", 0)
+    assert out["tokens"] == plain["tokens"] == [p["id"] for p in out["logprobs"]]
+    assert all(p["top"] == [] for p in out["logprobs"])
+
+
+def test_echo_goes_on_from_a_state(folder):
+    text("--max-tokens", 3, "--state-out", folder / "s")
+    out = json_of("--max-tokens", 2, "--state-in", folder / "s", "--echo", "--logprobs", 1, prompt=" sat")
+    assert len(out["prompt_tokens"]) == 4 and all(out["prompt_logprobs"])
+
+
+def test_echo_without_json_says_that_it_changes_nothing(folder):
+    out = run("generate", tiny.model(), "--prompt", "The cat", "--max-tokens", 5, "--echo").expect(0, err="--echo")
+    assert out.text() == text("--max-tokens", 5) + "\n"
+
+
+def test_json_is_valid_whatever_is_generated(folder):
+    """Bytes of random weights are hardly ever UTF-8."""
+    raw = run("generate", bytes_model(), "--prompt", "é", "--max-tokens", 300, "--temperature", 2).expect(0).out[:-1]
+    out = json_of("--max-tokens", 300, "--temperature", 2, "--logprobs", 2, model=bytes_model(), prompt="é")
+    assert out["text"] == raw.decode(errors="replace") and "\ufffd" in out["text"]
+    assert raw == "é".encode() + bytes(t for t in out["tokens"] if t < 256)
+
+
+def test_incomplete_characters_are_held_back(folder):
+    """No character of the stream comes in two writes."""
+    bias = [w for token in "☃".encode() for w in ("--logit-bias", f"{token}=1000")]
+    process = subprocess.Popen([str(c) for c in (PROGRAM, "generate", bytes_model(), "--prompt", "a", "--max-tokens", 2000, "--top-k", 3,
+                                                 *bias)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0)
+    pieces = list(iter(lambda: process.stdout.read(1 << 16), b""))
+    assert process.wait(timeout=60) == 0 and len(pieces) > 5
+    whole = b"".join(pieces).decode(errors="replace")
+    assert "☃" in whole and "".join(piece.decode(errors="replace") for piece in pieces) == whole
+
+
+def test_an_id_beyond_the_tokenizer_is_named_once(folder):
+    how = ("--prompt", "a", "--max-tokens", 9, "--logit-bias", "257=1000", "--logit-bias", "258=1000", "--temperature", 5)
+    out = run("generate", bytes_model(), *how).expect(0, err="token 25[78] has no text.* 256 tokens.* 259 ids")
+    assert out.err.decode().count("no text") == 1 and out.out == b"a\n"
+    few = run("generate", bytes_model(), *how[:4], "--logit-bias", "98=1000").expect(0)
+    assert b"no text" not in few.err and few.out == b"a" + 9 * b"b" + b"\n"
+
+
+def test_wrong_sampling_words_are_named(folder):
+    for arguments in (("--presence-penalty", "101"), ("--frequency-penalty", "-101"), ("--penalty-decay", "1.1"), ("--min-p", "-0.1"),
+                      ("--min-p", "2"), ("--logit-bias", "5"), ("--logit-bias", "x=1"), ("--logit-bias", "5="), ("--logit-bias", "5=nan"),
+                      ("--logit-bias", "5=1e9"), ("--logit-bias", "5=inf"), ("--logit-bias", "-1=1"), ("--logit-bias", "99999999999=1"),
+                      ("--stop-token", "x"), ("--stop-token", "-1"), ("--stop-token", "100000"), ("--logit-bias", "100000=1"),
+                      ("--logprobs", "1"), ("--logprobs", "100000", "--json")):
+        run("generate", tiny.model(), "--prompt", "a", *arguments).expect(2, out=r"\A\Z", err=arguments[0])
 
 
 main()

@@ -116,4 +116,28 @@ def test_wrong_combinations_are_refused(folder):
         run("generate", tiny.model(), "--prompt", "a", *arguments).expect(2, out=r"\A\Z", err=arguments[0])
 
 
+def test_sampling_options_hold_for_each_alone(folder):
+    (folder / "prompts").write_text("\n".join(PROMPTS))
+    how = ("--presence-penalty", 0.4, "--frequency-penalty", 0.3, "--penalty-decay", 0.9, "--min-p", 0.02, "--logit-bias", "3=-inf",
+           "--logit-bias", "5=1", "--stop-token", 7, "--repetition-penalty", 1.1, "--temperature", 1)
+    for model in (tiny.model(), random_model("rwkv4-169m")):
+        out = generate(model, "--prompts", folder / "prompts", "--batch", 3, *how).out
+        assert out == b"".join(alone(model, "--prompt", p, *how) for p in PROMPTS), model
+        out = generate(model, "--prompt", "The", "--num-samples", 4, "--batch", 3, *how).out
+        assert out == b"".join(alone(model, "--prompt", "The", "--seed", 1337 + i, *how) for i in range(4)), model
+
+
+def test_logprobs_and_echo_are_those_of_each_alone(folder):
+    (folder / "prompts").write_text("\n".join(PROMPTS[:4]))
+    how = ("--logprobs", 2, "--echo", "--json")
+    keys = ("tokens", "logprobs", "prompt_tokens", "prompt_logprobs")
+    for model in (tiny.model(), random_model("gpt2")):
+        lines = generate(model, "--prompts", folder / "prompts", "--batch", 3, *how).json()
+        single = [generate(model, "--prompt", p, *how).json()[0] for p in PROMPTS[:4]]
+        assert [[line[key] for key in keys] for line in lines] == [[line[key] for key in keys] for line in single]
+        lines = generate(model, "--prompt", PROMPTS[0], "--num-samples", 2, *how).json()
+        assert all(line["prompt_logprobs"] == single[0]["prompt_logprobs"] for line in lines)
+        assert lines[0]["logprobs"] == single[0]["logprobs"] != lines[1]["logprobs"]
+
+
 main()

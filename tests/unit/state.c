@@ -2,6 +2,7 @@
  * Saved states that were altered on purpose, with a checksum that is right. */
 #include "model_test.h"
 
+#include <math.h>
 #include <xxhash.h>
 
 #include "base/file.h"
@@ -145,6 +146,61 @@ static void test_a_penalty_does_not_change_the_kept_logits(void **test)
     mr_str_free(&state);
 }
 
+/* Continuing from a state draws what would have been drawn without it. */
+static void test_counts_of_drawn_tokens_are_kept(void **test)
+{
+    (void)test;
+    enum { ALL = 40, FIRST = 17 };
+    struct mr_str state = {0};
+    struct mr_sampling sampling;
+    mr_sequence *s;
+    int32_t whole[ALL], id;
+    mr_sampling_defaults(&sampling, sizeof sampling);
+    sampling.temperature = 0;
+    sampling.presence_penalty = 0.01f;
+    sampling.frequency_penalty = 0.02f;
+    sampling.penalty_decay = 0.9f;
+    open_session(&s, configs[0], &state);
+    for (int i = 0; i < ALL; i++) {
+        if (i == FIRST)
+            assert_ok(mr_sequence_save(s, test_path("state")));
+        assert_int_equal(mr_sequence_next(s, &sampling, &whole[i]), 1);
+    }
+    assert_ok(mr_sequence_rewind(s));
+    assert_ok(mr_sequence_restore(s, test_path("state")));
+    for (int i = FIRST; i < ALL; i++) {
+        assert_int_equal(mr_sequence_next(s, &sampling, &id), 1);
+        assert_int_equal(id, whole[i]);
+    }
+    mr_sequence_close(s);
+    mr_lm_close(lm);
+    mr_str_free(&state);
+}
+
+static void test_impossible_counts_are_refused(void **test)
+{
+    (void)test;
+    static const struct mr_drawn wrong[] = {{7, 1}, {-1, 1}, {0, NAN}, {0, -1}, {0, INFINITY}};
+    struct mr_str state = {0};
+    mr_sequence *s;
+    size_t count;
+    open_session(&s, configs[0], &state);
+    size_t whole = state.size;
+    for (size_t i = 0; i <= COUNT(wrong); i++) {
+        state.size = whole;
+        assert_ok(mr_str_append(&state, i < COUNT(wrong) ? &wrong[i] : &(struct mr_drawn){6, 1}, sizeof *wrong));
+        overwrite_state(&state);
+        if (i < COUNT(wrong))
+            assert_fails(MR_EFILE, "drawn", mr_sequence_restore(s, test_path("altered")));
+        else
+            assert_ok(mr_sequence_restore(s, test_path("altered")));
+    }
+    assert_int_equal(mr_sampler_drawn(s->sampler, &count)->id, 6);
+    mr_sequence_close(s);
+    mr_lm_close(lm);
+    mr_str_free(&state);
+}
+
 static void test_a_state_of_other_weights_is_refused(void **test)
 {
     (void)test;
@@ -168,6 +224,8 @@ int main(void)
         cmocka_unit_test(test_altered_states_are_survived),
         cmocka_unit_test(test_a_position_that_is_not_the_number_of_tokens_is_refused),
         cmocka_unit_test(test_a_penalty_does_not_change_the_kept_logits),
+        cmocka_unit_test(test_counts_of_drawn_tokens_are_kept),
+        cmocka_unit_test(test_impossible_counts_are_refused),
         cmocka_unit_test(test_a_state_of_other_weights_is_refused),
     };
     return cmocka_run_group_tests_name("state", tests, open_device, close_device);
