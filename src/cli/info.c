@@ -17,7 +17,7 @@
 struct request {
     const char *model, *precision;
     int wanted; /* precision: enum mr_element, or as in the file */
-    bool tensors, plan, json, text;
+    bool tensors, plan, json, text, globals;
     int64_t batch;
     json_t *overrides;
 };
@@ -183,8 +183,11 @@ fail:
 static int run(const struct request *r)
 {
     json_t *out = NULL;
+    bool text = r->text || (!r->json && isatty(STDOUT_FILENO));
+    if (r->globals)
+        return mr_info_globals(r->model, text);
     int err = tell(r, &out);
-    if (!err && (r->text || (!r->json && isatty(STDOUT_FILENO))))
+    if (!err && text)
         err = mr_info_print(out);
     else if (!err)
         return mr_print_json(out);
@@ -203,6 +206,9 @@ int mr_command_info(int argc, char **argv)
         {"batch", MR_OPTION_INT, &r.batch, "B", "texts at a time while training, for --plan (1)"},
         {"precision", MR_OPTION_TEXT, &r.precision, "P", MR_PRECISION_HELP},
         {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
+        {"list-globals", MR_OPTION_FLAG, &r.globals, NULL,
+         "instead: the classes and functions that a file of torch or a pickle asks for, and what becomes of each; "
+         "nothing is run"},
         {"json", MR_OPTION_FLAG, &r.json, NULL, "print JSON, as it does anyway where stdout is no terminal"},
         {"text", MR_OPTION_FLAG, &r.text, NULL, "print for people, as it does anyway on a terminal"},
     };

@@ -56,6 +56,10 @@ void mr_pickle_free(struct mr_pickle *pickle)
         }
         free(block);
     }
+    for (struct mr_pickle_text *text = pickle->texts, *next; text; text = next) {
+        next = text->next;
+        free(text);
+    }
     *pickle = (struct mr_pickle){0};
 }
 
@@ -86,8 +90,7 @@ struct mr_pickled *mr_pickle_peek(const struct mr_pickle_machine *m, size_t dept
     return value->kind == MR_PICKLED_MARK ? NULL : value;
 }
 
-/* The number of values above the last mark, or -1. */
-static int64_t above_mark(const struct mr_pickle_machine *m)
+int64_t mr_pickle_above_mark(const struct mr_pickle_machine *m)
 {
     for (size_t i = m->stack.count; i-- > 0;)
         if (m->stack.items[i]->kind == MR_PICKLED_MARK)
@@ -95,8 +98,7 @@ static int64_t above_mark(const struct mr_pickle_machine *m)
     return -1;
 }
 
-/* Moves the topmost n values to the end of a container. */
-static int take(struct mr_pickle_machine *m, struct mr_pickled *into, size_t n)
+int mr_pickle_take(struct mr_pickle_machine *m, struct mr_pickled *into, size_t n)
 {
     if (!n)
         return 0;
@@ -117,7 +119,7 @@ static int take(struct mr_pickle_machine *m, struct mr_pickled *into, size_t n)
     return 0;
 }
 
-static int make_tuple(struct mr_pickle_machine *m, uint64_t n)
+int mr_pickle_tuple(struct mr_pickle_machine *m, uint64_t n)
 {
     if (n == 0)
         return mr_pickle_push(m, m->shared[MR_PICKLE_UNIT]);
@@ -127,26 +129,26 @@ static int make_tuple(struct mr_pickle_machine *m, uint64_t n)
     for (size_t i = 0; i < n; i++)
         if (!mr_pickle_peek(m, i))
             return mr_pickle_fail(m, "a tuple lacks its items");
-    MR_TRY(take(m, tuple, n));
+    MR_TRY(mr_pickle_take(m, tuple, n));
     return mr_pickle_push(m, tuple);
 }
 
 /* A tuple, or items for the list or dictionary below the mark. */
 static int close_mark(struct mr_pickle_machine *m, uint64_t kind)
 {
-    int64_t n = above_mark(m);
+    int64_t n = mr_pickle_above_mark(m);
     if (n < 0)
         return mr_pickle_fail(m, "a mark is missing");
     if (kind == MR_PICKLED_TUPLE) {
         memmove(&m->stack.items[m->stack.count - 1 - (size_t)n], &m->stack.items[m->stack.count - (size_t)n],
                 (size_t)n * sizeof *m->stack.items);
         m->stack.count--;
-        return make_tuple(m, (size_t)n);
+        return mr_pickle_tuple(m, (size_t)n);
     }
     struct mr_pickled *into = mr_pickle_container(m, mr_pickle_peek(m, (size_t)n + 1), kind);
     if (!into || (kind == MR_PICKLED_DICT && n % 2))
         return mr_pickle_fail(m, "items that belong to no list or dictionary");
-    MR_TRY(take(m, into, (size_t)n));
+    MR_TRY(mr_pickle_take(m, into, (size_t)n));
     m->stack.count--;
     return 0;
 }
@@ -158,7 +160,7 @@ static int append_item(struct mr_pickle_machine *m, uint64_t kind)
     struct mr_pickled *into = mr_pickle_container(m, mr_pickle_peek(m, n), kind);
     if (!into || !mr_pickle_peek(m, 0) || !mr_pickle_peek(m, n - 1))
         return mr_pickle_fail(m, "an item that belongs to no list or dictionary");
-    return take(m, into, n);
+    return mr_pickle_take(m, into, n);
 }
 
 static int remember(struct mr_pickle_machine *m, uint64_t index)
@@ -201,7 +203,7 @@ static int read_number(struct mr_pickle_machine *m, int bytes, uint64_t *n)
     return 0;
 }
 
-static int push_int(struct mr_pickle_machine *m, int64_t n)
+int mr_pickle_push_int(struct mr_pickle_machine *m, int64_t n)
 {
     struct mr_pickled *fresh = NULL, **value = n >= 0 && n < 256 ? &m->small[n] : &fresh;
     if (!*value && (*value = mr_pickle_make(m, MR_PICKLED_INT)))
@@ -209,7 +211,7 @@ static int push_int(struct mr_pickle_machine *m, int64_t n)
     return mr_pickle_push(m, *value);
 }
 
-static int push_real(struct mr_pickle_machine *m, double x)
+int mr_pickle_push_real(struct mr_pickle_machine *m, double x)
 {
     struct mr_pickled *value = mr_pickle_make(m, MR_PICKLED_REAL);
     if (value)
@@ -222,7 +224,7 @@ static int push_float(struct mr_pickle_machine *m, uint64_t bits)
     double x;
     bits = __builtin_bswap64(bits);
     memcpy(&x, &bits, 8);
-    return push_real(m, x);
+    return mr_pickle_push_real(m, x);
 }
 
 /* Two's complement of any length. */
@@ -237,12 +239,12 @@ static int push_long(struct mr_pickle_machine *m, uint64_t size)
         uint64_t n = negative ? UINT64_MAX : 0;
         for (uint64_t i = 0; i < size; i++)
             n = (n & ~((uint64_t)0xff << (8 * i))) | (uint64_t)p[i] << (8 * i);
-        return push_int(m, (int64_t)n);
+        return mr_pickle_push_int(m, (int64_t)n);
     }
     double x = negative ? -1 : 0;
     for (uint64_t i = size; i-- > 0;)
         x = x * 256 + p[i];
-    return push_real(m, x);
+    return mr_pickle_push_real(m, x);
 }
 
 static int push_bytes(struct mr_pickle_machine *m, enum mr_pickled_kind kind, uint64_t size)
@@ -270,12 +272,12 @@ static int push_raw(struct mr_pickle_machine *m, uint64_t size)
 
 static int push_int2(struct mr_pickle_machine *m, uint64_t n)
 {
-    return push_int(m, (int64_t)n);
+    return mr_pickle_push_int(m, (int64_t)n);
 }
 
 static int push_int4(struct mr_pickle_machine *m, uint64_t n)
 {
-    return push_int(m, (int32_t)(uint32_t)n);
+    return mr_pickle_push_int(m, (int32_t)(uint32_t)n);
 }
 
 static int check_protocol(struct mr_pickle_machine *m, uint64_t n)
@@ -308,7 +310,7 @@ static int pop(struct mr_pickle_machine *m)
 
 static int pop_mark(struct mr_pickle_machine *m)
 {
-    int64_t n = above_mark(m);
+    int64_t n = mr_pickle_above_mark(m);
     m->stack.count -= n < 0 ? 0 : (size_t)n + 1;
     return n < 0 ? mr_pickle_fail(m, "a mark is missing") : 0;
 }
@@ -331,8 +333,24 @@ static int memoize(struct mr_pickle_machine *m)
     return remember(m, m->memo.count);
 }
 
+/* A new list or dictionary of the items above the mark. */
+static int close_new(struct mr_pickle_machine *m, uint64_t kind)
+{
+    int64_t n = mr_pickle_above_mark(m);
+    if (n < 0 || (kind == MR_PICKLED_DICT && n % 2))
+        return mr_pickle_fail(m, n < 0 ? "a mark is missing" : "items that belong to no list or dictionary");
+    struct mr_pickled *value = mr_pickle_make(m, (enum mr_pickled_kind)kind);
+    if (!value)
+        return MR_ENOMEM;
+    MR_TRY(mr_pickle_take(m, value, (size_t)n));
+    m->stack.count--;
+    return mr_pickle_push(m, value);
+}
+
+enum { LINE = 255 };
+
 /* What each byte asks for: an action on the stack alone, or one with a number, which is in the next `bytes`
- * bytes or else in the table. What is not here is refused. */
+ * bytes (LINE: in decimal, up to the line's end) or else in the table. What is not here is refused. */
 static const struct operation {
     int (*alone)(struct mr_pickle_machine *);
     int (*with)(struct mr_pickle_machine *, uint64_t);
@@ -363,10 +381,10 @@ static const struct operation {
     [0x96] = {NULL, push_raw, 8, 0},                 /* BYTEARRAY8 */
     [']'] = {NULL, push_new, 0, MR_PICKLED_LIST},    /* EMPTY_LIST */
     ['}'] = {NULL, push_new, 0, MR_PICKLED_DICT},    /* EMPTY_DICT */
-    [')'] = {NULL, make_tuple, 0, 0},                /* EMPTY_TUPLE */
-    [0x85] = {NULL, make_tuple, 0, 1},               /* TUPLE1 */
-    [0x86] = {NULL, make_tuple, 0, 2},               /* TUPLE2 */
-    [0x87] = {NULL, make_tuple, 0, 3},               /* TUPLE3 */
+    [')'] = {NULL, mr_pickle_tuple, 0, 0},           /* EMPTY_TUPLE */
+    [0x85] = {NULL, mr_pickle_tuple, 0, 1},          /* TUPLE1 */
+    [0x86] = {NULL, mr_pickle_tuple, 0, 2},          /* TUPLE2 */
+    [0x87] = {NULL, mr_pickle_tuple, 0, 3},          /* TUPLE3 */
     ['t'] = {NULL, close_mark, 0, MR_PICKLED_TUPLE}, /* TUPLE */
     ['a'] = {NULL, append_item, 0, MR_PICKLED_LIST}, /* APPEND */
     ['e'] = {NULL, close_mark, 0, MR_PICKLED_LIST},  /* APPENDS */
@@ -388,13 +406,26 @@ static const struct operation {
     [0x94] = {memoize, NULL, 0, 0},                  /* MEMOIZE */
     ['h'] = {NULL, recall, 1, 0},                    /* BINGET */
     ['j'] = {NULL, recall, 4, 0},                    /* LONG_BINGET */
+    ['p'] = {NULL, remember, LINE, 0},               /* PUT; from here on what protocol 0 writes as text */
+    ['g'] = {NULL, recall, LINE, 0},                 /* GET */
+    ['I'] = {mr_pickle_int_line, NULL, 0, 0},        /* INT */
+    ['L'] = {mr_pickle_long_line, NULL, 0, 0},       /* LONG */
+    ['F'] = {mr_pickle_float_line, NULL, 0, 0},      /* FLOAT */
+    ['S'] = {mr_pickle_string_line, NULL, 0, 0},     /* STRING */
+    ['V'] = {mr_pickle_unicode_line, NULL, 0, 0},    /* UNICODE */
+    ['l'] = {NULL, close_new, 0, MR_PICKLED_LIST},   /* LIST */
+    ['d'] = {NULL, close_new, 0, MR_PICKLED_DICT},   /* DICT */
+    ['i'] = {mr_pickle_instance, NULL, 0, 0},        /* INST */
+    ['o'] = {mr_pickle_object, NULL, 0, 0},          /* OBJ */
 };
 
 static int step(struct mr_pickle_machine *m, uint8_t code)
 {
     const struct operation *op = &operations[code];
     uint64_t number = op->number;
-    if (op->bytes)
+    if (op->bytes == LINE)
+        MR_TRY(mr_pickle_number_line(m, &number));
+    else if (op->bytes)
         MR_TRY(read_number(m, op->bytes, &number));
     if (op->with)
         return op->with(m, number);
@@ -416,6 +447,7 @@ static int run(struct mr_pickle_machine *m)
             if (m->stack.count != 1 || !mr_pickle_peek(m, 0))
                 return mr_pickle_fail(m, "it ends with %zu values instead of one", m->stack.count);
             m->pickle->root = mr_pickle_peek(m, 0);
+            m->pickle->size = (size_t)(m->p - m->start);
             return 0;
         }
         MR_TRY(step(m, code));
@@ -425,14 +457,16 @@ static int run(struct mr_pickle_machine *m)
     return mr_pickle_fail(m, "it is cut short");
 }
 
-int mr_pickle_read(struct mr_pickle *pickle, const uint8_t *bytes, size_t size, const char *what)
+static int read_pickle(struct mr_pickle *pickle, const uint8_t *bytes, size_t size, const char *what,
+                       struct mr_pickle_asked *asked)
 {
     *pickle = (struct mr_pickle){.size = size};
     if (size > MR_PICKLE_LARGEST)
         return mr_fail(MR_EFILE, "%s: a pickle of %zu bytes is larger than any that is known (%d)", what, size,
                        MR_PICKLE_LARGEST);
     bytes = size ? bytes : (const uint8_t *)""; /* of an empty file there are none */
-    struct mr_pickle_machine m = {.pickle = pickle, .p = bytes, .start = bytes, .end = bytes + size, .what = what};
+    struct mr_pickle_machine m = {
+        .pickle = pickle, .p = bytes, .start = bytes, .end = bytes + size, .what = what, .asked = asked};
     int err = run(&m);
     free(m.stack.items);
     free(m.memo.items);
@@ -441,19 +475,16 @@ int mr_pickle_read(struct mr_pickle *pickle, const uint8_t *bytes, size_t size, 
     return err;
 }
 
-const struct mr_pickled *mr_pickled_plain(const struct mr_pickled *value)
+int mr_pickle_read(struct mr_pickle *pickle, const uint8_t *bytes, size_t size, const char *what)
 {
-    return value->kind == MR_PICKLED_OBJECT && value->object->content ? value->object->content : value;
+    return read_pickle(pickle, bytes, size, what, NULL);
 }
 
-const struct mr_pickled *mr_pickled_get(const struct mr_pickled *dict, const char *key)
+int mr_pickle_globals(struct mr_pickle_asked *asked, const uint8_t *bytes, size_t size, size_t *used, const char *what)
 {
-    const struct mr_pickled *found = NULL;
-    dict = mr_pickled_plain(dict);
-    for (uint32_t i = 0; dict->kind == MR_PICKLED_DICT && i + 1 < dict->count; i += 2) {
-        const struct mr_pickled *k = dict->items[i];
-        if (k->kind == MR_PICKLED_TEXT && k->size == strlen(key) && !memcmp(k->text, key, k->size))
-            found = dict->items[i + 1];
-    }
-    return found;
+    struct mr_pickle pickle;
+    MR_TRY(read_pickle(&pickle, bytes, size, what, asked));
+    *used = pickle.size;
+    mr_pickle_free(&pickle);
+    return 0;
 }

@@ -69,8 +69,11 @@ struct mr_pickled_object {
 
 struct mr_pickled_storage {
     enum mr_dtype dtype;
+    size_t width;                 /* bytes of a number; 0: of a type that is not known */
+    bool untyped;                 /* bytes; what sees them says of which type */
     const struct mr_pickled *key; /* a text: the storage's file is data/KEY */
-    int64_t count;
+    int64_t offset, count;        /* offset: where a view of another storage begins in it */
+    struct mr_pickled_storage *next;
 };
 
 /* Elements at offset + sum of index * stride of the storage; all lie inside of its count. */
@@ -82,13 +85,29 @@ struct mr_pickled_tensor {
 
 struct mr_pickle {
     struct mr_pickled *root;
-    size_t size; /* of the pickle: a bound for honest walks */
+    size_t size; /* of the pickle, up to its end; others may follow. A bound for honest walks */
     struct mr_pickle_block *blocks;
+    struct mr_pickle_text *texts;
+    struct mr_pickled_storage *storages; /* all that it names; one may be there many times */
+};
+
+/* A class or function that a pickle asks for, and what becomes of it. */
+enum mr_pickle_use { MR_PICKLE_AS_TENSOR, MR_PICKLE_AS_DATA, MR_PICKLE_LEFT_OUT, MR_PICKLE_REFUSED };
+struct mr_pickle_asked {
+    struct mr_pickle_global {
+        char name[256];
+        enum mr_pickle_use use;
+        size_t count;
+    } * list;
+    size_t count, capacity;
 };
 
 /* bytes must live as long as the result; `what` names them in errors. On failure there is nothing to free. */
 int mr_pickle_read(struct mr_pickle *pickle, const uint8_t *bytes, size_t size, const char *what);
 void mr_pickle_free(struct mr_pickle *pickle); /* {0} is fine */
+
+/* Adds the names that a pickle asks for to the list, refusing none; `used`: its size. The caller frees asked->list. */
+int mr_pickle_globals(struct mr_pickle_asked *asked, const uint8_t *bytes, size_t size, size_t *used, const char *what);
 
 /* What an object holds, if it is known; of others the value itself. */
 const struct mr_pickled *mr_pickled_plain(const struct mr_pickled *value);
@@ -98,6 +117,12 @@ const struct mr_pickled *mr_pickled_get(const struct mr_pickled *dict, const cha
 
 /* "module.name" of a class or function in printable ASCII, cut where it is long. */
 void mr_pickle_full_name(const struct mr_pickled *module, const struct mr_pickled *name, char full[256]);
+
+/* Whether a value is the class or function of that name, or was made by calling it. */
+bool mr_pickled_is(const struct mr_pickled *value, const char *module, const char *name);
+
+/* The format that a torch.dtype stands for, or -1. */
+int mr_pickled_dtype(const struct mr_pickled *value);
 
 /* The storage class of a number format (as in "torch FloatStorage"), or NULL where torch has none. */
 const char *mr_pickle_storage_name(enum mr_dtype dtype);

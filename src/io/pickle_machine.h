@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * Inside of the pickle machine: shared by pickle.c (stack and operations) and pickle_names.c (what names
- * make). */
+ * Inside of the pickle machine: shared by pickle.c (stack and operations), pickle_lines.c (what protocol 0 writes as
+ * text) and pickle_names.c (what names make). */
 #ifndef MR_IO_PICKLE_MACHINE_H
 #define MR_IO_PICKLE_MACHINE_H
 
@@ -9,6 +9,12 @@
 struct mr_pickle_pointers {
     struct mr_pickled **items;
     size_t count, capacity;
+};
+
+/* A text that does not stand in the pickle as it is. */
+struct mr_pickle_text {
+    struct mr_pickle_text *next;
+    char text[];
 };
 
 /* Values that are made once and shared. */
@@ -21,6 +27,7 @@ struct mr_pickle_machine {
     size_t made; /* values */
     struct mr_pickle_pointers stack, memo;
     struct mr_pickled *shared[MR_PICKLE_SHARED], *small[256]; /* small: 0 to 255, once they were needed */
+    struct mr_pickle_asked *asked;                            /* not NULL: names go in here, and none is refused */
 };
 
 /* An error at the present byte. */
@@ -31,6 +38,27 @@ struct mr_pickled *mr_pickle_make(struct mr_pickle_machine *m, enum mr_pickled_k
 int mr_pickle_push(struct mr_pickle_machine *m, struct mr_pickled *value);
 /* The value `depth` below the top, or NULL when there is none (a mark is none). */
 struct mr_pickled *mr_pickle_peek(const struct mr_pickle_machine *m, size_t depth);
+
+/* The number of values above the last mark, or -1. */
+int64_t mr_pickle_above_mark(const struct mr_pickle_machine *m);
+/* Moves the topmost n values to the end of a container. */
+int mr_pickle_take(struct mr_pickle_machine *m, struct mr_pickled *into, size_t n);
+/* Makes a tuple of the topmost n values. */
+int mr_pickle_tuple(struct mr_pickle_machine *m, uint64_t n);
+int mr_pickle_push_int(struct mr_pickle_machine *m, int64_t n);
+int mr_pickle_push_real(struct mr_pickle_machine *m, double x);
+
+/* The text up to the line's end, and behind it. */
+int mr_pickle_line(struct mr_pickle_machine *m, struct mr_pickled **text);
+/* INT, LONG, FLOAT, STRING, UNICODE, INST, OBJ, and the number of PUT and GET. */
+int mr_pickle_int_line(struct mr_pickle_machine *m);
+int mr_pickle_long_line(struct mr_pickle_machine *m);
+int mr_pickle_float_line(struct mr_pickle_machine *m);
+int mr_pickle_string_line(struct mr_pickle_machine *m);
+int mr_pickle_unicode_line(struct mr_pickle_machine *m);
+int mr_pickle_instance(struct mr_pickle_machine *m);
+int mr_pickle_object(struct mr_pickle_machine *m);
+int mr_pickle_number_line(struct mr_pickle_machine *m, uint64_t *n);
 
 /* The list or dictionary (by kind) that takes items: the value, or what an object holds. NULL: none. */
 struct mr_pickled *mr_pickle_container(struct mr_pickle_machine *m, struct mr_pickled *value, uint64_t kind);

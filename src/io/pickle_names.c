@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "io/pickle_machine.h"
 
-enum name_use { NAME_DICT, NAME_SIZE, NAME_TENSOR, NAME_PARAMETER, NAME_STORAGE };
+enum name_use { NAME_DICT, NAME_SIZE, NAME_TENSOR, NAME_TENSOR_V3, NAME_PARAMETER, NAME_STORAGE };
 
 static const struct {
     const char *name; /* module.name */
@@ -17,7 +17,10 @@ static const struct {
     {"collections.OrderedDict", NAME_DICT, 0},
     {"torch.Size", NAME_SIZE, 0},
     {"torch._utils._rebuild_tensor_v2", NAME_TENSOR, 0},
+    {"torch._utils._rebuild_tensor", NAME_TENSOR, 0},
+    {"torch._utils._rebuild_tensor_v3", NAME_TENSOR_V3, 0},
     {"torch._utils._rebuild_parameter", NAME_PARAMETER, 0},
+    {"torch._utils._rebuild_parameter_with_state", NAME_PARAMETER, 0},
     {"torch.FloatStorage", NAME_STORAGE, MR_DTYPE_F32},
     {"torch.HalfStorage", NAME_STORAGE, MR_DTYPE_F16},
     {"torch.BFloat16Storage", NAME_STORAGE, MR_DTYPE_BF16},
@@ -28,6 +31,8 @@ static const struct {
     {"torch.CharStorage", NAME_STORAGE, MR_DTYPE_I8},
     {"torch.ByteStorage", NAME_STORAGE, MR_DTYPE_U8},
     {"torch.BoolStorage", NAME_STORAGE, MR_DTYPE_BOOL},
+    {"torch.storage.UntypedStorage", NAME_STORAGE, MR_DTYPE_U8},
+    {"torch.UntypedStorage", NAME_STORAGE, MR_DTYPE_U8},
 };
 
 enum { NAMES = sizeof names / sizeof *names };
@@ -38,6 +43,31 @@ const char *mr_pickle_storage_name(enum mr_dtype dtype)
         if (names[i].use == NAME_STORAGE && names[i].dtype == dtype)
             return names[i].name + strlen("torch.");
     return NULL;
+}
+
+/* The torch.dtype of this name, or -1: one that is not read. */
+static int torch_dtype(const char *name)
+{
+    static const struct {
+        const char *name;
+        enum mr_dtype dtype;
+    } types[] = {{"float32", MR_DTYPE_F32}, {"float16", MR_DTYPE_F16}, {"bfloat16", MR_DTYPE_BF16},
+                 {"float64", MR_DTYPE_F64}, {"int64", MR_DTYPE_I64},   {"int32", MR_DTYPE_I32},
+                 {"int16", MR_DTYPE_I16},   {"int8", MR_DTYPE_I8},     {"uint16", MR_DTYPE_U16},
+                 {"uint8", MR_DTYPE_U8},    {"bool", MR_DTYPE_BOOL}};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (!strcmp(types[i].name, name))
+            return (int)types[i].dtype;
+    return -1;
+}
+
+int mr_pickled_dtype(const struct mr_pickled *value)
+{
+    char full[256];
+    if (value->kind != MR_PICKLED_OBJECT || value->object->args)
+        return -1;
+    mr_pickle_full_name(value->object->module, value->object->name, full);
+    return strncmp(full, "torch.", 6) ? -1 : torch_dtype(full + 6);
 }
 
 /* Modules and functions that only an attack asks for. */
@@ -71,57 +101,73 @@ static struct mr_pickled *make_object(struct mr_pickle_machine *m, struct mr_pic
     return value;
 }
 
-/* Whether it is the class or function of that name. */
-static bool is_named(const struct mr_pickled *value, const char *module, const char *name)
+/* What becomes of what a name makes, as far as the name alone says it. */
+static enum mr_pickle_use use_of(const char *full, int known)
 {
-    const struct mr_pickled_object *o = value->kind == MR_PICKLED_OBJECT ? value->object : NULL;
-    return o && o->module->size == strlen(module) && !memcmp(o->module->text, module, o->module->size) &&
-           o->name->size == strlen(name) && !memcmp(o->name->text, name, o->name->size);
+    static const char *const data[] = {"numpy.core.multiarray.scalar",
+                                       "numpy._core.multiarray.scalar",
+                                       "numpy.dtype",
+                                       "_codecs.encode",
+                                       "builtins.set",
+                                       "builtins.frozenset",
+                                       "__builtin__.set",
+                                       "__builtin__.frozenset",
+                                       "copyreg._reconstructor",
+                                       "copy_reg._reconstructor",
+                                       "torch.device"};
+    if (!strncmp(full, "torch.", 6) && torch_dtype(full + 6) >= 0)
+        return MR_PICKLE_AS_DATA;
+    if (known >= 0)
+        return names[known].use <= NAME_SIZE ? MR_PICKLE_AS_DATA : MR_PICKLE_AS_TENSOR;
+    if (is_attack(full))
+        return MR_PICKLE_REFUSED;
+    if (!strcmp(full, "torch._tensor._rebuild_from_type_v2"))
+        return MR_PICKLE_AS_TENSOR;
+    for (size_t i = 0; i < sizeof data / sizeof *data; i++)
+        if (!strcmp(full, data[i]))
+            return MR_PICKLE_AS_DATA;
+    return MR_PICKLE_LEFT_OUT;
 }
 
-void mr_pickle_full_name(const struct mr_pickled *module, const struct mr_pickled *name, char full[256])
+static int add_asked(struct mr_pickle_asked *asked, const char *full, int known)
 {
-    int n = snprintf(full, 256, "%.*s.%.*s", (int)(module->size < 120 ? module->size : 120), module->text,
-                     (int)(name->size < 120 ? name->size : 120), name->text);
-    for (int i = 0; i < n; i++)
-        if ((unsigned char)full[i] < 32 || (unsigned char)full[i] > 126)
-            full[i] = '?';
+    for (size_t i = 0; i < asked->count; i++)
+        if (!strcmp(asked->list[i].name, full)) {
+            asked->list[i].count++;
+            return 0;
+        }
+    MR_TRY(mr_grow(&asked->list, &asked->capacity, asked->count + 1, sizeof *asked->list));
+    struct mr_pickle_global *global = &asked->list[asked->count++];
+    *global = (struct mr_pickle_global){.use = use_of(full, known), .count = 1};
+    strcpy(global->name, full);
+    return 0;
 }
 
 static int push_name(struct mr_pickle_machine *m, const struct mr_pickled *module, const struct mr_pickled *name)
 {
     char full[256];
+    int known = NAMES - 1;
     mr_pickle_full_name(module, name, full);
-    for (int i = 0; i < NAMES; i++)
-        if (!strcmp(names[i].name, full)) {
-            struct mr_pickled *value = mr_pickle_make(m, MR_PICKLED_NAME);
-            if (value)
-                value->name = (uint32_t)i;
-            return mr_pickle_push(m, value);
-        }
-    if (is_attack(full))
+    while (known >= 0 && strcmp(names[known].name, full) != 0)
+        known--;
+    if (m->asked)
+        MR_TRY(add_asked(m->asked, full, known));
+    if (known >= 0) {
+        struct mr_pickled *value = mr_pickle_make(m, MR_PICKLED_NAME);
+        if (value)
+            value->name = (uint32_t)known;
+        return mr_pickle_push(m, value);
+    }
+    if (is_attack(full) && !m->asked)
         return mr_pickle_fail(m, "it asks for '%s', which no model needs; refused, nothing was run", full);
     return mr_pickle_push(m, make_object(m, (struct mr_pickled_object){.module = module, .name = name}));
-}
-
-static int read_line(struct mr_pickle_machine *m, struct mr_pickled **text)
-{
-    const uint8_t *line = m->p, *end = memchr(line, '\n', (size_t)(m->end - line));
-    if (!end)
-        return mr_pickle_fail(m, "it ends within a name");
-    if (!(*text = mr_pickle_make(m, MR_PICKLED_TEXT)))
-        return MR_ENOMEM;
-    (*text)->text = (const char *)line;
-    (*text)->size = (size_t)(end - line);
-    m->p = end + 1;
-    return 0;
 }
 
 int mr_pickle_global(struct mr_pickle_machine *m)
 {
     struct mr_pickled *module = NULL, *name = NULL;
-    MR_TRY(read_line(m, &module));
-    MR_TRY(read_line(m, &name));
+    MR_TRY(mr_pickle_line(m, &module));
+    MR_TRY(mr_pickle_line(m, &name));
     return push_name(m, module, name);
 }
 
@@ -134,25 +180,58 @@ int mr_pickle_stack_global(struct mr_pickle_machine *m)
     return push_name(m, module, name);
 }
 
-/* ('storage', class, key, location, count) */
+/* Bytes of the numbers of a storage that no tensor here is made of; 0: not known. */
+static size_t unread_width(const struct mr_pickled *class)
+{
+    static const struct {
+        const char *name;
+        size_t width;
+    } classes[] = {{"ComplexFloatStorage", 8}, {"ComplexDoubleStorage", 16}, {"QInt8Storage", 1},
+                   {"QUInt8Storage", 1},       {"QInt32Storage", 4},         {"QUInt4x2Storage", 1},
+                   {"QUInt2x4Storage", 1}};
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (mr_pickled_is(class, "torch", classes[i].name))
+            return classes[i].width;
+    return 0;
+}
+
+/* ('storage', class, key, location, count), and before torch 1.6 None or (key, offset, count) of a view of it. */
 int mr_pickle_persistent(struct mr_pickle_machine *m)
 {
     const struct mr_pickled *id = mr_pickle_peek(m, 0);
     if (!id || id->kind != MR_PICKLED_TUPLE || id->count < 5)
         return mr_pickle_fail(m, "a storage is not described as torch does it");
-    struct mr_pickled **it = id->items, *value;
+    struct mr_pickled **it = id->items, *value, *view = id->count > 5 ? it[5] : NULL;
+    bool known = it[1]->kind == MR_PICKLED_NAME && names[it[1]->name].use == NAME_STORAGE;
     if (it[0]->kind != MR_PICKLED_TEXT || it[0]->size != 7 || memcmp(it[0]->text, "storage", 7) ||
-        it[1]->kind != MR_PICKLED_NAME || names[it[1]->name].use != NAME_STORAGE || it[2]->kind != MR_PICKLED_TEXT ||
+        (!known && it[1]->kind != MR_PICKLED_OBJECT) || it[2]->kind != MR_PICKLED_TEXT ||
         it[4]->kind != MR_PICKLED_INT || it[4]->integer < 0)
         return mr_pickle_fail(m, "a storage is not described as torch does it");
+    m->stack.count--;
     struct mr_pickled_storage *storage = mr_alloc(1, sizeof *storage);
     if (!storage || !(value = mr_pickle_make(m, MR_PICKLED_STORAGE))) {
         free(storage);
         return MR_ENOMEM;
     }
-    *storage = (struct mr_pickled_storage){names[it[1]->name].dtype, it[2], it[4]->integer};
     value->storage = storage;
-    m->stack.count--;
+    enum mr_dtype dtype = known ? names[it[1]->name].dtype : MR_DTYPE_U8;
+    *storage = (struct mr_pickled_storage){.dtype = dtype,
+                                           .width = known ? mr_dtype_block_bytes(dtype) : unread_width(it[1]),
+                                           .untyped = known && strstr(names[it[1]->name].name, "Untyped"),
+                                           .key = it[2],
+                                           .count = it[4]->integer,
+                                           .next = m->pickle->storages};
+    m->pickle->storages = storage;
+    if (!known)
+        return mr_pickle_push(m, it[1]);
+    if (view && view->kind == MR_PICKLED_TUPLE) {
+        if (view->count != 3 || view->items[1]->kind != MR_PICKLED_INT || view->items[2]->kind != MR_PICKLED_INT ||
+            view->items[1]->integer < 0 || view->items[2]->integer < 0 ||
+            view->items[1]->integer > storage->count - view->items[2]->integer)
+            return mr_pickle_fail(m, "the view of a storage is not described as torch does it");
+        storage->offset = view->items[1]->integer;
+        storage->count = view->items[2]->integer;
+    }
     return mr_pickle_push(m, value);
 }
 
@@ -166,17 +245,36 @@ static int read_dims(struct mr_pickle_machine *m, const struct mr_pickled *tuple
     return 0;
 }
 
-/* (storage, offset, size, stride, requires_grad, hooks) */
-static int rebuild_tensor(struct mr_pickle_machine *m, const struct mr_pickled *args)
+/* The storage of a tensor: one of bytes becomes one of the type. */
+static int typed_storage(struct mr_pickle_machine *m, struct mr_pickled_storage *bytes, int dtype,
+                         const struct mr_pickled_storage **typed)
+{
+    *typed = bytes;
+    if (!bytes->untyped || dtype < 0)
+        return 0;
+    struct mr_pickled *value = mr_pickle_make(m, MR_PICKLED_STORAGE);
+    if (!value || !(value->storage = mr_alloc(1, sizeof *bytes)))
+        return MR_ENOMEM;
+    *value->storage = *bytes; /* not in the list of storages: the bytes are */
+    value->storage->dtype = (enum mr_dtype)dtype;
+    value->storage->count /= (int64_t)mr_dtype_block_bytes((enum mr_dtype)dtype);
+    value->storage->next = NULL;
+    *typed = value->storage;
+    return 0;
+}
+
+/* (storage, offset, size, stride, requires_grad, hooks); dtype: of the numbers in a storage of bytes, or -1 */
+static int rebuild_tensor(struct mr_pickle_machine *m, const struct mr_pickled *args, int dtype)
 {
     struct mr_pickled **it = args->items, *value;
-    if (args->count < 6 || it[0]->kind != MR_PICKLED_STORAGE || it[1]->kind != MR_PICKLED_INT ||
+    if (args->count < 4 || it[0]->kind != MR_PICKLED_STORAGE || it[1]->kind != MR_PICKLED_INT ||
         it[2]->kind != MR_PICKLED_TUPLE || it[3]->kind != MR_PICKLED_TUPLE || it[2]->count != it[3]->count)
         return mr_pickle_fail(m, "a tensor is not described as torch does it");
     if (it[2]->count > MR_PICKLED_DIMS)
         return mr_pickle_fail(m, "a tensor has %u dimensions, where at most %d are possible", it[2]->count,
                               MR_PICKLED_DIMS);
-    struct mr_pickled_tensor t = {.storage = it[0]->storage, .ndim = (int)it[2]->count, .offset = it[1]->integer};
+    struct mr_pickled_tensor t = {.ndim = (int)it[2]->count, .offset = it[1]->integer};
+    MR_TRY(typed_storage(m, it[0]->storage, dtype, &t.storage));
     MR_TRY(read_dims(m, it[2], t.shape));
     MR_TRY(read_dims(m, it[3], t.stride));
     int64_t last = t.offset, step;
@@ -188,6 +286,7 @@ static int rebuild_tensor(struct mr_pickle_machine *m, const struct mr_pickled *
     }
     if (wrong || (!empty && last >= t.storage->count))
         return mr_pickle_fail(m, "a tensor reaches beyond its storage of %lld numbers", (long long)t.storage->count);
+    t.offset += t.storage->offset;
     if (!(value = mr_pickle_make(m, MR_PICKLED_TENSOR)))
         return MR_ENOMEM;
     if (!(value->tensor = mr_alloc(1, sizeof t)))
@@ -206,7 +305,7 @@ static size_t bytes_of(const struct mr_pickled *v, uint8_t *out, size_t room)
         memcpy(out, v->text, v->size < room ? v->size : room);
         return v->size;
     }
-    if (!is_named(v, "_codecs", "encode") || !v->object->args || !v->object->args->count ||
+    if (!mr_pickled_is(v, "_codecs", "encode") || !v->object->args || !v->object->args->count ||
         v->object->args->items[0]->kind != MR_PICKLED_TEXT)
         return 0;
     const uint8_t *p = (const uint8_t *)v->object->args->items[0]->text, *end = p + v->object->args->items[0]->size;
@@ -230,7 +329,7 @@ static struct mr_pickled *numpy_scalar(struct mr_pickle_machine *m, const struct
                  {"u2", MR_DTYPE_U16}, {"b1", MR_DTYPE_BOOL}};
     const struct mr_pickled *type = args->count == 2 ? args->items[0] : NULL;
     const struct mr_pickled *name =
-        type && is_named(type, "numpy", "dtype") && type->object->args && type->object->args->count
+        type && mr_pickled_is(type, "numpy", "dtype") && type->object->args && type->object->args->count
             ? type->object->args->items[0]
             : NULL;
     uint8_t raw[8] = {0};
@@ -258,21 +357,43 @@ static struct mr_pickled *numpy_scalar(struct mr_pickle_machine *m, const struct
     return NULL;
 }
 
+/* OrderedDict of Python 2: one list of pairs. NULL: no such list. */
+static struct mr_pickled *dict_of_pairs(struct mr_pickle_machine *m, const struct mr_pickled *pairs)
+{
+    struct mr_pickled *dict = mr_pickle_make(m, MR_PICKLED_DICT);
+    bool fits = dict && pairs->kind == MR_PICKLED_LIST && pairs->count < UINT32_MAX / 4;
+    if (fits && !(dict->items = mr_alloc(2 * (size_t)pairs->count + 1, sizeof *dict->items)))
+        return NULL;
+    for (uint32_t i = 0; fits && i < pairs->count; i++) {
+        const struct mr_pickled *pair = pairs->items[i];
+        fits = (pair->kind == MR_PICKLED_LIST || pair->kind == MR_PICKLED_TUPLE) && pair->count == 2;
+        if (fits) {
+            memcpy(dict->items + 2 * i, pair->items, 2 * sizeof *pair->items);
+            dict->count = dict->capacity = 2 * i + 2;
+        }
+    }
+    return fits ? dict : NULL;
+}
+
 /* What calling an object with a name makes. */
 static int call(struct mr_pickle_machine *m, const struct mr_pickled *what, const struct mr_pickled *args)
 {
     struct mr_pickled *value = NULL;
     struct mr_pickled_object object = *what->object;
-    if (is_named(what, "numpy.core.multiarray", "scalar") || is_named(what, "numpy._core.multiarray", "scalar"))
+    if (mr_pickled_is(what, "numpy.core.multiarray", "scalar") ||
+        mr_pickled_is(what, "numpy._core.multiarray", "scalar"))
         value = numpy_scalar(m, args);
-    if (is_named(what, "torch._tensor", "_rebuild_from_type_v2") && args->count >= 3 &&
+    if (mr_pickled_is(what, "torch._tensor", "_rebuild_from_type_v2") && args->count >= 3 &&
         args->items[0]->kind == MR_PICKLED_NAME && names[args->items[0]->name].use == NAME_TENSOR &&
         args->items[2]->kind == MR_PICKLED_TUPLE)
-        return rebuild_tensor(m, args->items[2]); /* of a class that is a tensor with something more */
-    if ((is_named(what, "builtins", "set") || is_named(what, "__builtin__", "set") ||
-         is_named(what, "builtins", "frozenset") || is_named(what, "__builtin__", "frozenset")) &&
+        return rebuild_tensor(m, args->items[2], -1); /* of a class that is a tensor with something more */
+    if ((mr_pickled_is(what, "builtins", "set") || mr_pickled_is(what, "__builtin__", "set") ||
+         mr_pickled_is(what, "builtins", "frozenset") || mr_pickled_is(what, "__builtin__", "frozenset")) &&
         args->count == 1)
         value = args->items[0];
+    if ((mr_pickled_is(what, "copyreg", "_reconstructor") || mr_pickled_is(what, "copy_reg", "_reconstructor")) &&
+        args->count && args->items[0]->kind == MR_PICKLED_OBJECT)
+        object = *args->items[0]->object; /* an object of this class, whose members come next */
     if (value)
         return mr_pickle_push(m, value);
     object.args = args;
@@ -289,14 +410,25 @@ int mr_pickle_reduce(struct mr_pickle_machine *m)
     m->stack.count -= 2;
     if (name->kind == MR_PICKLED_OBJECT)
         return call(m, name, args);
+    struct mr_pickled *value;
     enum name_use use = names[name->name].use;
     if (use == NAME_DICT && args->count == 0)
         return mr_pickle_push(m, mr_pickle_make(m, MR_PICKLED_DICT));
+    if (use == NAME_DICT && args->count == 1 && (value = dict_of_pairs(m, args->items[0])))
+        return mr_pickle_push(m, value);
     if (use == NAME_SIZE && args->count == 1 && args->items[0]->kind == MR_PICKLED_TUPLE)
         return mr_pickle_push(m, args->items[0]);
-    if (use == NAME_TENSOR)
-        return rebuild_tensor(m, args);
-    if (use == NAME_PARAMETER && args->count >= 1 && args->items[0]->kind == MR_PICKLED_TENSOR)
+    if (use == NAME_TENSOR || use == NAME_TENSOR_V3) {
+        int dtype = use == NAME_TENSOR_V3 && args->count >= 7 ? mr_pickled_dtype(args->items[6]) : -1;
+        if (args->count &&
+            args->items[0]->kind == MR_PICKLED_OBJECT) /* of numbers that are not read: their type's name */
+            return mr_pickle_push(m, args->items[0]);
+        if (use == NAME_TENSOR_V3 && args->count >= 7 && dtype < 0 && args->items[6]->kind == MR_PICKLED_OBJECT)
+            return mr_pickle_push(m, args->items[6]);
+        return rebuild_tensor(m, args, dtype);
+    }
+    if (use == NAME_PARAMETER && args->count >= 1 &&
+        (args->items[0]->kind == MR_PICKLED_TENSOR || args->items[0]->kind == MR_PICKLED_OBJECT))
         return mr_pickle_push(m, args->items[0]);
     return mr_pickle_fail(m, "it calls '%s' in a way that torch does not", names[name->name].name);
 }

@@ -14,9 +14,6 @@
 #include "io/shards.h"
 #include "io/torch_file.h"
 
-/* torch.save before version 1.6 wrote a row of pickles, of which the first is this number. */
-#define OLD_TORCH "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
-
 static int read_head(const char *path, uint8_t head[MR_FILE_HEAD], size_t *got)
 {
     mr_reader *in;
@@ -43,10 +40,10 @@ static int open_one(mr_tensor_file **file, const char *path)
         return mr_safetensors_open(file, path);
     if (memcmp(head, "PK\3\4", 4) == 0 || memcmp(head, "PK\5\6", 4) == 0)
         return mr_torch_open(file, path);
+    if (mr_torch_is_old(head, size))
+        return mr_torch_old_open(file, path);
     if (head[0] == 0x80 && head[1] <= 5)
-        return mr_fail(MR_EFILE,
-                       "%s is a bare pickle%s; load it with a newer torch and save it again, which makes a zip file",
-                       path, memcmp(head + 2, OLD_TORCH, 12) ? "" : ", as torch wrote before version 1.6");
+        return mr_fail(MR_EFILE, "%s is a bare pickle; load it in Python and save it with torch.save", path);
     const char *kind = mr_file_kind(head, size);
     if (!kind)
         kind = mr_text_kind(head, size);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Files of torch.save (.pt, .pth, pytorch_model.bin): a zip archive with a pickle, data.pkl, and one stored
- * file per storage.
+ * file per storage; or what torch wrote before version 1.6.
  *
  * Names are the keys on the way to a tensor, joined by dots: "model.transformer.wte.weight",
  * "optimizer.state.0.exp_avg", and for a plain state dictionary "blocks.0.att.key.weight". The metadata is
@@ -10,9 +10,20 @@
 #ifndef MR_IO_TORCH_FILE_H
 #define MR_IO_TORCH_FILE_H
 
+#include "io/pickle.h"
 #include "io/tensor_file.h"
 
 int mr_torch_open(mr_tensor_file **file, const char *path);
+
+/* The format before version 1.6: pickles of a number, a version, of what machine wrote it, of the object and of the
+ * storages' keys; then each storage as its count of 8 bytes and its numbers. */
+bool mr_torch_is_old(const uint8_t *head, size_t size);
+int mr_torch_old_open(mr_tensor_file **file, const char *path);
+
+/* Adds the names that a file's pickles ask for, of whichever format it is, or those of a bare pickle. The caller frees
+ * asked->list. */
+int mr_torch_globals(struct mr_pickle_asked *asked, const char *path);
+int mr_torch_zip_globals(struct mr_pickle_asked *asked, const char *path);
 
 /* With metadata NULL or empty: one dictionary of all tensors. Otherwise as training scripts save it: the
  * outermost dictionary holds "model" (the tensors "model.*", by their remaining names), "optimizer" ("state":

@@ -24,11 +24,9 @@ struct walk {
 
 static int visit(struct walk *w, const struct mr_pickled *v, json_t **json);
 
-int mr_torch_tree_allocate(struct mr_torch_tree *tree, size_t size, size_t entries)
+int mr_torch_tree_entries(struct mr_torch_tree *tree, size_t entries)
 {
-    tree->bytes = mr_realloc(NULL, size, 1);
-    tree->first_of_entry = mr_alloc(entries, sizeof *tree->first_of_entry);
-    if (!tree->bytes || !tree->first_of_entry)
+    if (!(tree->first_of_entry = mr_alloc(entries, sizeof *tree->first_of_entry)))
         return MR_ENOMEM;
     for (size_t i = 0; i < entries; i++)
         tree->first_of_entry[i] = -1;
@@ -42,7 +40,6 @@ void mr_torch_tree_free(struct mr_torch_tree *tree)
     free(tree->views);
     free(tree->first_of_entry);
     mr_pickle_free(&tree->pickle);
-    free(tree->bytes);
 }
 
 static int spend(struct walk *w, size_t values, size_t text)
@@ -177,6 +174,35 @@ static int visit_items(struct walk *w, const struct mr_pickled *v, bool object, 
     return 0;
 }
 
+/* torch.float16 and torch.device("cuda", 0) as texts. */
+static json_t *torch_word(const struct mr_pickled *v)
+{
+    const struct mr_pickled *args = v->object->args;
+    if (mr_pickled_dtype(v) >= 0)
+        return json_sprintf("torch.%.*s", (int)v->object->name->size, v->object->name->text);
+    if (!args || !args->count || args->items[0]->kind != MR_PICKLED_TEXT || !mr_pickled_is(v, "torch", "device"))
+        return NULL;
+    json_t *kind = mr_json_repaired(args->items[0]->text, args->items[0]->size);
+    if (!kind || args->count < 2 || args->items[1]->kind != MR_PICKLED_INT)
+        return kind;
+    json_t *word = json_sprintf("%s:%lld", json_string_value(kind), (long long)args->items[1]->integer);
+    json_decref(kind);
+    return word;
+}
+
+/* An object without members. A tensor that is left out would only be missed later. */
+static int visit_object(struct walk *w, const struct mr_pickled *v, json_t **json)
+{
+    if (v->object->args && mr_pickled_is(v, "torch._utils", "_rebuild_sparse_tensor"))
+        return mr_fail(MR_EFILE, "%s: tensor \"%s\" is sparse; save it again as .to_dense()", w->path,
+                       w->name.text ? w->name.text : "");
+    if (!(*json = torch_word(v))) {
+        note(w, v->object);
+        *json = json_null();
+    }
+    return *json ? 0 : mr_fail(MR_ENOMEM, "%s: out of memory", w->path);
+}
+
 /* The value's JSON, or NULL where only tensors are. */
 static int visit(struct walk *w, const struct mr_pickled *v, json_t **json)
 {
@@ -213,9 +239,7 @@ static int visit(struct walk *w, const struct mr_pickled *v, json_t **json)
         *json = json_null(); /* its place among the others; the reader sets the number */
         break;
     case MR_PICKLED_OBJECT:
-        note(w, v->object);
-        *json = json_null();
-        break;
+        return visit_object(w, v, json);
     case MR_PICKLED_NAME:
     case MR_PICKLED_STORAGE:
         *json = json_null();
@@ -232,10 +256,11 @@ static struct walk begin(struct mr_torch_tree *tree, const struct mr_pickle *pic
     return (struct walk){.tree = tree, .path = path, .steps = pickle->size + 1000, .text = 4 * pickle->size + 65536};
 }
 
-int mr_torch_tree_read(struct mr_torch_tree *tree, size_t size, const char *path, json_t *metadata)
+int mr_torch_tree_read(struct mr_torch_tree *tree, const uint8_t *bytes, size_t size, const char *path,
+                       json_t *metadata)
 {
     json_t *json = NULL;
-    MR_TRY(mr_pickle_read(&tree->pickle, tree->bytes, size, path));
+    MR_TRY(mr_pickle_read(&tree->pickle, bytes, size, path));
     bool object = tree->pickle.root->kind == MR_PICKLED_OBJECT; /* a whole model: what it says is not ours */
     if (mr_pickled_plain(tree->pickle.root)->kind != MR_PICKLED_DICT)
         return mr_fail(MR_EFILE, "%s does not hold a dictionary, as checkpoints do", path);

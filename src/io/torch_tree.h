@@ -12,21 +12,21 @@ struct mr_torch_view {
     char *name;
     const struct mr_pickled_tensor *tensor;
     int depth;     /* 1: directly in the outermost dictionary */
-    int64_t entry; /* of the archive; the reader's own */
+    int64_t entry; /* of the archive, or the number of the storage; the reader's own */
 };
 
 struct mr_torch_tree {
-    uint8_t *bytes; /* the pickle */
     struct mr_pickle pickle;
     struct mr_torch_view *views;
     size_t count, capacity;
-    int64_t *first_of_entry; /* per file of the archive, -1; the reader's own */
+    int64_t *first_of_entry; /* per entry, -1; the reader's own */
 };
 
-/* Room for a pickle of `size` bytes, in an archive of `entries` files. */
-int mr_torch_tree_allocate(struct mr_torch_tree *tree, size_t size, size_t entries);
-/* Takes tree->bytes apart. */
-int mr_torch_tree_read(struct mr_torch_tree *tree, size_t size, const char *path, json_t *metadata);
+/* Takes a pickle apart; the bytes must live as long as the tree. */
+int mr_torch_tree_read(struct mr_torch_tree *tree, const uint8_t *bytes, size_t size, const char *path,
+                       json_t *metadata);
+/* Room for the first tensors of so many entries. */
+int mr_torch_tree_entries(struct mr_torch_tree *tree, size_t entries);
 void mr_torch_tree_free(struct mr_torch_tree *tree); /* {0} is fine */
 
 /* A value without tensors as JSON: for pickles of plain data. NULL with the error set on failure. */

@@ -354,4 +354,15 @@ def test_an_unreadable_folder_is_not_an_empty_one(folder):
         (folder / "hf").chmod(0o755)
 
 
+def test_what_a_pickle_asks_for_is_listed(folder):
+    from harness import SOURCE
+    listed = {g["name"]: (g["use"], g["count"]) for g in
+              run("info", "--list-globals", SOURCE / "tests/golden/old.pt").expect(0).json()[0]["globals"]}
+    assert listed["torch._utils._rebuild_tensor_v2"][0] == "tensor" and listed["argparse.Namespace"] == ("left out", 1)
+    assert listed["collections.OrderedDict"][0] == "data", listed
+    (folder / "bad.pkl").write_bytes(b"cposix\nsystem\n(Vtouch pwned\ntR.")
+    run("info", "--list-globals", folder / "bad.pkl", "--text", folder=folder).expect(0, out=r"^refused +posix\.system$")
+    assert not (folder / "pwned").exists()
+
+
 main()

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes the fuzzers' seeds that are no plain text. usage: make_seeds.py PROGRAM (build/microrwkv)"""
+import collections
 import gzip
 import io
 import json
@@ -147,6 +148,18 @@ def archive(content, storage, **more):
     return out.getvalue()
 
 
+def old_torch(protocol):
+    """As torch wrote before version 1.6; the first storage is also seen through a part of it."""
+    torch_names()
+    whole, part, other = Storage("FloatStorage", 24), Storage("FloatStorage", 24), Storage("HalfStorage", 5)
+    whole.id += (None,)
+    part.id += (("9", 2, 6),)
+    other.id = (*other.id[:2], "1", *other.id[3:])
+    tree = {"emb.weight": Tensor(whole, 0, (4, 6), (6, 1)), "part": Tensor(part, 1, (2, 2), (1, 2)), "h": Tensor(other, 0, (5,), (1,))}
+    head = [0x1950a86a20f9469cfc6c, 1001, {"protocol_version": 1001, "little_endian": True, "type_sizes": {"int": 4}}, tree, ["0", "1"]]
+    return b"".join(pickled(o, protocol) for o in head) + struct.pack("<q", 24) + bytes(range(96)) + struct.pack("<q", 5) + bytes(10)
+
+
 def make_containers():
     some = [("a.weight", "f32", [3, 5]), ("b", "bf16", [7]), ("c", "f16", [2, 1, 3])]
     every = [(f"t.{d}", d, [2, 32] if d[0] == "q" else [3]) for d in WIDTHS]
@@ -170,8 +183,12 @@ def make_containers():
         save("torch", f"ok-{name}", archive(content, noise(96)))
     save("torch", "ok-byteorder", archive(pickled({"a": 1}), b"", **{"a/byteorder": b"little"}))
     save("torch", "byteorder-big", archive(pickled({"a": 1}), b"", **{"a/byteorder": b"big"}))
+    for protocol in (1, 2, 4):
+        save("torch_old", f"ok-protocol{protocol}", old_torch(protocol))
+    save("torch_old", "cut", old_torch(2)[:-3])
+    save("torch_old", "ok-plain", pickled({"a": collections.OrderedDict(b=1)}))
     plain = {"a": [1, 300, 70000, -1, 1 << 40, 1 << 70, 0.5, True, None], "t": (1, "\xe9"), "same": ["x"] * 3, 7: {}}
-    for protocol in (2, 3, 4, 5):
+    for protocol in (0, 1, 2, 3, 4, 5):
         save("pickle", f"ok-protocol{protocol}", pickle.dumps(plain | ({"b": b"raw"} if protocol > 2 else {}), protocol))
     for name, text in (("posix", b"cposix\nsystem\n"), ("nt", b"cnt\nsystem\n"), ("eval", b"c__builtin__\neval\n"),
                        ("popen", b"csubprocess\nPopen\n")):

@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes strides.pt: what torch.save writes for views, shared storages, parameters and every number format.
-Needs PyTorch; the file is kept beside this script, so that the tests do not."""
+"""Makes strides.pt: what torch.save writes for views, shared storages, parameters and every number format; and
+old.pt, in the format before version 1.6, with what training scripts leave beside the weights. Needs PyTorch and numpy;
+the files are kept beside this script, so that the tests do not."""
+import argparse
 import collections
 import os
+import pathlib
 
+import numpy
 import torch
 
 base = torch.arange(60, dtype=torch.float32).reshape(5, 12)
@@ -34,4 +38,18 @@ content = {
     "huge": 2 ** 70,
     "infinite": float("inf"),
 }
-torch.save(content, os.path.join(os.path.dirname(os.path.abspath(__file__)), "strides.pt"))
+folder = os.path.dirname(os.path.abspath(__file__))
+torch.save(content, os.path.join(folder, "strides.pt"))
+
+counted = torch.nn.Parameter(torch.arange(3.0))
+counted.steps = 7
+old = {
+    "model": collections.OrderedDict(whole=base, same=base, transposed=base.t(), columns=base[:, 3:7], parameter=counted,
+                                     half=torch.arange(7).half()),
+    "complex": torch.complex(torch.ones(2), torch.ones(2)),
+    "args": argparse.Namespace(lr=0.5, data=pathlib.PurePosixPath("/data"), dtype=torch.float16, device=torch.device("cuda", 1)),
+    "curve": numpy.arange(5.0),
+    "best": numpy.float32(1.5),
+    "groups": collections.defaultdict(list, a=[1]),
+}
+torch.save(old, os.path.join(folder, "old.pt"), _use_new_zipfile_serialization=False)

@@ -181,9 +181,11 @@ static void test_names_are_used_as_torch_uses_them(void **state)
     (void)state;
     assert_ok(PARSE("\x80\x02"
                     "ccollections\nOrderedDict\n)R."));
+    assert_ok(PARSE("\x80\x02"
+                    "ccollections\nOrderedDict\n]\x85R."));
     assert_fails(MR_EFILE, "'collections.OrderedDict' in a way",
                  PARSE("\x80\x02"
-                       "ccollections\nOrderedDict\n]\x85R."));
+                       "ccollections\nOrderedDict\n]]a\x85R."));
     assert_fails(MR_EFILE, "not a name",
                  PARSE("\x80\x02]"
                        ")R."));
@@ -197,13 +199,94 @@ static void test_names_are_used_as_torch_uses_them(void **state)
                        "ctorch\nFloatStorage\n)R."));
     assert_fails(MR_EFILE, "no object", PARSE("\x80\x02]}b."));
     assert_ok(PARSE("\x80\x02}}b."));
-    /* operations that import or need extensions: INST, OBJ, EXT1, PERSID, NEXT_BUFFER, and the reading of text by
-     * Python's rules */
-    static const uint8_t others[] = {'i', 'o', 0x82, 0x83, 0x84, 'P', 0x97, 0x98, 'S', 'V', 'I'};
+    /* operations that need extensions or other buffers: EXT1 to 4, PERSID, NEXT_BUFFER, READONLY_BUFFER */
+    static const uint8_t others[] = {0x82, 0x83, 0x84, 'P', 0x97, 0x98};
     for (size_t i = 0; i < sizeof others; i++) {
         uint8_t bytes[] = {0x80, 2, '(', ')', others[i], '.'};
         assert_fails(MR_EFILE, "is not one that plain data", parse(bytes, sizeof bytes, NULL));
     }
+}
+
+static void expect_json(const char *bytes, size_t size, const char *text)
+{
+    json_t *got = NULL, *want = json_loads(text, JSON_DECODE_ANY, NULL);
+    assert_non_null(want);
+    assert_ok(parse(bytes, size, &got));
+    char *shown = json_dumps(got, JSON_ENCODE_ANY);
+    if (!json_equal(got, want))
+        fail_msg("%s instead of %s", shown, text);
+    free(shown);
+    json_decref(got);
+    json_decref(want);
+}
+
+#define EXPECT(bytes, text) expect_json(bytes, sizeof(bytes) - 1, text)
+
+/* pickle.dumps of Python 2 and 3 in protocols 0 and 1. */
+static void test_lines_of_protocol_0(void **state)
+{
+    (void)state;
+    EXPECT("(dp0\nVa\np1\nI1\nsVl\np2\n(lp3\nI-3\naF0.5\naL5L\naL1180591620717411303424L\naFinf\naI01\naI00\naNas.",
+           "{\"a\": 1, \"l\": [-3, 0.5, 5, 1180591620717411303424.0, \"inf\", true, false, null]}");
+    EXPECT("Vcaf\xe9 \\u20ac \\U0001f600 \\ud83d\\ude00 \\u005cu\n.",
+           "\"caf\u00e9 \u20ac \\ud83d\\ude00 \\ud83d\\ude00 \\\\u\"");
+    EXPECT("(S'it\\'s\\n\\x41'\nS\"'\"\nlp0\n.", "[\"it's\\nA\", \"'\"]");
+    EXPECT("(lp0\nVx\np12\nag12\na.", "[\"x\", \"x\"]");
+    EXPECT("ccopy_reg\n_reconstructor\n(cargparse\nNamespace\nc__builtin__\nobject\nNtR(dVlr\nI2\nsb.", "{\"lr\": 2}");
+    EXPECT("(I7\nicfg\nOld\n(dVlr\nI2\nsb.", "{\"lr\": 2}");
+    EXPECT("(ccfg\nOld\nI7\no(dVlr\nI2\nsb.", "{\"lr\": 2}");
+    EXPECT("ccollections\nOrderedDict\n((lp0\n(lp1\nVa\naI1\naatR.", "{\"a\": 1}");
+    assert_fails(MR_EFILE, "'posix.system'", PARSE("(Vtrue\niposix\nsystem\n."));
+    assert_fails(MR_EFILE, "where a number belongs", PARSE("I0x7\n."));
+    assert_fails(MR_EFILE, "where a number belongs", PARSE("I\n."));
+    assert_fails(MR_EFILE, "where a number belongs", PARSE("Lnan\n."));
+    assert_fails(MR_EFILE, "where a number belongs", PARSE("F1,5\n."));
+    assert_fails(MR_EFILE, "where a number belongs", PARSE("Np-1\n."));
+    assert_fails(MR_EFILE, "without its quotes", PARSE("Sx\n."));
+    assert_fails(MR_EFILE, "within an escape", PARSE("S'\\'\n."));
+    assert_fails(MR_EFILE, "Python does not write", PARSE("S'\\xg0'\n."));
+    assert_fails(MR_EFILE, "Python does not write", PARSE("V\\u12\n."));
+    assert_fails(MR_EFILE, "ends within a line", PARSE("Vabc"));
+    assert_fails(MR_EFILE, "a mark is missing", PARSE("iposix\nx\n."));
+    assert_fails(MR_EFILE, "not made as Python does it", PARSE("(o."));
+}
+
+static void test_plain_objects_of_torch_are_data(void **state)
+{
+    (void)state;
+    EXPECT("\x80\x02"
+           "ctorch\nbfloat16\n.",
+           "\"torch.bfloat16\"");
+    EXPECT("\x80\x02"
+           "ctorch\ndevice\nX\x04\0\0\0cudaK\1\x86R.",
+           "\"cuda:1\"");
+    EXPECT("\x80\x02"
+           "ctorch\nSize\nK\2K\3\x86\x85R.",
+           "[2, 3]");
+}
+
+/* What is asked for is listed, attacks too, and none of it stops the list. */
+static void test_names_are_listed(void **state)
+{
+    (void)state;
+    static const char bytes[] = "\x80\x02]("
+                                "cposix\nsystem\nX\x04\0\0\0true\x85R"
+                                "ccollections\nOrderedDict\n)R"
+                                "ccollections\nOrderedDict\n)R"
+                                "cargparse\nNamespace\n)\x81"
+                                "e.rest";
+    struct mr_pickle_asked asked = {0};
+    size_t used;
+    assert_ok(mr_pickle_globals(&asked, (const uint8_t *)bytes, sizeof bytes - 1, &used, "test.pkl"));
+    assert_int_equal(used, sizeof bytes - 5);
+    assert_int_equal(asked.count, 3);
+    assert_string_equal(asked.list[0].name, "posix.system");
+    assert_int_equal(asked.list[0].use, MR_PICKLE_REFUSED);
+    assert_string_equal(asked.list[1].name, "collections.OrderedDict");
+    assert_int_equal(asked.list[1].use, MR_PICKLE_AS_DATA);
+    assert_int_equal(asked.list[1].count, 2);
+    assert_int_equal(asked.list[2].use, MR_PICKLE_LEFT_OUT);
+    free(asked.list);
 }
 
 static void test_wrong_stacks_and_memos_are_refused(void **state)
@@ -380,6 +463,9 @@ int main(void)
         cmocka_unit_test(test_altered_pickles_are_survived),
         cmocka_unit_test(test_names_that_only_an_attack_asks_for_are_refused),
         cmocka_unit_test(test_names_are_used_as_torch_uses_them),
+        cmocka_unit_test(test_lines_of_protocol_0),
+        cmocka_unit_test(test_plain_objects_of_torch_are_data),
+        cmocka_unit_test(test_names_are_listed),
         cmocka_unit_test(test_wrong_stacks_and_memos_are_refused),
         cmocka_unit_test(test_endless_values_are_refused),
         cmocka_unit_test(test_numbers_of_every_length),
