@@ -85,6 +85,7 @@ struct mr_lm_options {
     int (*progress)(void *context, double part);
     void *context;
     int special; /* not 0: names of special tokens in prompts (<|endoftext|>) mean those tokens, not their letters */
+    const char *const *lora; /* adapters to merge into the weights, FILE or FILE:scale, the last one NULL; or NULL */
 };
 
 /* Sets all fields to what their comments name. */
@@ -274,6 +275,7 @@ struct mr_evaluate_options {
     /* Called with the part that is done; not 0 stops with MR_EINTERRUPTED. Or NULL. */
     int (*progress)(void *context, double part);
     void *context;
+    const char *const *lora; /* as mr_lm_options */
 };
 MR_API void mr_evaluate_defaults(struct mr_evaluate_options *options, size_t size);
 
@@ -301,6 +303,7 @@ struct mr_convert_options {
     /* Called with the part that is done; not 0 stops with MR_EINTERRUPTED, nothing is left. Or NULL. */
     int (*progress)(void *context, double part);
     void *context;
+    const char *const *lora; /* as mr_lm_options */
 };
 MR_API void mr_convert_defaults(struct mr_convert_options *options, size_t size);
 

@@ -3,6 +3,7 @@
 #include "api/exporting.h"
 #include "base/options.h"
 #include "base/file.h"
+#include "formats/adapter.h"
 
 void mr_convert_defaults(struct mr_convert_options *options, size_t size)
 {
@@ -34,6 +35,7 @@ int mr_exporting_convert(const char *in, const char *out, const json_t *override
     options.saturate = how->saturate;
     MR_TRY(check_paths(in, out, options.target));
     MR_GO(mr_model_open_file(&source, in, overrides, &cfg, &naming, &file));
+    MR_GO(mr_adapters_merge(&source, &naming, how->lora));
     MR_GO(mr_exporting_tokenizer(how->tokenizer, in, &file, &cfg, &tokenizer));
     options.tokenizer = tokenizer;
     if ((err = mr_export_plan(&e, source, &naming, &cfg, &options)) < 0) {

@@ -50,10 +50,11 @@ static int evaluate(mr_runtime *rt, const char *path, const json_t *overrides, c
     mr_model *model = NULL;
     mr_token_data *data = NULL;
     struct mr_model_file file = {0};
-    int err, precision;
-    MR_GO(mr_precision_by_name(o->precision, &precision));
+    struct mr_opening opening = {.lora = o->lora};
+    int err;
+    MR_GO(mr_precision_by_name(o->precision, &opening.precision));
     MR_GO(mr_token_data_open(&data, folder));
-    MR_GO(mr_model_open(&model, rt, path, overrides, precision, &file));
+    MR_GO(mr_model_open_as(&model, rt, path, overrides, &opening, &file));
     MR_GO(check_tokenizer(data, &file, folder));
     MR_GO(mr_token_data_find_bytes(data, file.tokenizer));
     struct mr_evaluation how = {.split = strcmp(o->split, "train") == 0 ? MR_SPLIT_TRAIN : MR_SPLIT_VAL,

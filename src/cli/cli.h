@@ -29,6 +29,7 @@ struct mr_common {
         "profile", MR_OPTION_FLAG, &(common)->profile, NULL, "print the time spent in each kernel at the end" \
     }
 #define MR_PRECISION_HELP "hold weights as f32, f16, bf16, q8_0, q5_1, q5_0, q4_1 or q4_0 (as in the file)"
+#define MR_LORA_HELP "merges an adapter: .pth of RWKV-PEFT or folder of Hugging Face PEFT; S scales it (1)"
 #define MR_COMMON_OPTIONS(common) MR_DEVICE_OPTION(common), MR_JSON_OPTION(common), MR_PROFILE_OPTION(common)
 
 /* Opens the device that --device names, with the profile started if asked for. */

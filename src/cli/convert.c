@@ -6,6 +6,7 @@
 struct request {
     const char *in, *out, *dtype, *to, *tokenizer;
     bool json, saturate;
+    const struct mr_words *lora;
     json_t *overrides;
 };
 
@@ -18,6 +19,7 @@ static int run(const struct request *r)
     how.dtype = r->dtype;
     how.tokenizer = r->tokenizer;
     how.saturate = r->saturate;
+    how.lora = r->lora->word;
     mr_exporting_listen(&view, &how);
     int err = mr_exporting_convert(r->in, r->out, r->overrides, &how, mr_exporting_say);
     mr_progress_end(&view.bar);
@@ -27,12 +29,13 @@ static int run(const struct request *r)
 int mr_command_convert(int argc, char **argv)
 {
     struct request r = {0};
-    struct mr_words words = {0}, config = {0};
+    struct mr_words words = {0}, config = {0}, lora = {0};
     const struct mr_option options[] = {
         {"dtype", MR_OPTION_TEXT, &r.dtype, "D", "f32, f16, bf16, q8_0, q5_1, q5_0, q4_1 or q4_0 (as it is)"},
         {"saturate", MR_OPTION_FLAG, &r.saturate, NULL, "numbers too large for D become its largest, not errors"},
         {"to", MR_OPTION_TEXT, &r.to, "LAYOUT", "mrw, safetensors, hf, rwkv, nanogpt, bin or st (OUT's ending)"},
         {"tokenizer", MR_OPTION_TEXT, &r.tokenizer, "T", "the tokenizer that OUT shall carry (the one of IN)"},
+        {"lora", MR_OPTION_LIST, &lora, "F[:S]", MR_LORA_HELP},
         {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
         MR_JSON_OPTION(&r),
     };
@@ -52,6 +55,7 @@ int mr_command_convert(int argc, char **argv)
     if (!err)
         err = mr_overrides(&config, &r.overrides);
     if (!err) {
+        r.lora = &lora;
         r.in = words.word[0];
         r.out = words.word[1];
         err = run(&r);
@@ -59,5 +63,6 @@ int mr_command_convert(int argc, char **argv)
     json_decref(r.overrides);
     mr_words_free(&words);
     mr_words_free(&config);
+    mr_words_free(&lora);
     return err;
 }

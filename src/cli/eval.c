@@ -41,7 +41,7 @@ static int print_result(const struct request *r, const struct mr_evaluate_result
     return 0;
 }
 
-static int run(struct request *r, const char *path, const struct mr_words *config)
+static int run(struct request *r, const char *path, const struct mr_words *config, const struct mr_words *lora)
 {
     mr_runtime *rt = NULL;
     struct mr_evaluate_options options;
@@ -55,6 +55,7 @@ static int run(struct request *r, const char *path, const struct mr_words *confi
     options.seed = r->seed;
     options.precision = r->precision;
     options.config = config->word;
+    options.lora = lora->word;
     options.progress = on_progress;
     options.context = r;
     r->stopped = mr_catch_signals();
@@ -74,7 +75,7 @@ static int run(struct request *r, const char *path, const struct mr_words *confi
 int mr_command_eval(int argc, char **argv)
 {
     struct request r = {.split = "val", .batch = 1, .seed = 1337};
-    struct mr_words words = {0}, config = {0};
+    struct mr_words words = {0}, config = {0}, lora = {0};
     const struct mr_option options[] = {
         {"data", MR_OPTION_TEXT, &r.data, "DIR", "a folder that prepare wrote"},
         {"split", MR_OPTION_TEXT, &r.split, "S", "train or val (val)"},
@@ -84,6 +85,7 @@ int mr_command_eval(int argc, char **argv)
         {"stream", MR_OPTION_FLAG, &r.stream, NULL, "read the split as one text, carrying the state along"},
         {"seed", MR_OPTION_SEED, &r.seed, "S", "seed of the random batches of --iters (1337)"},
         {"precision", MR_OPTION_TEXT, &r.precision, "P", MR_PRECISION_HELP},
+        {"lora", MR_OPTION_LIST, &lora, "F[:S]", MR_LORA_HELP},
         {"config", MR_OPTION_LIST, &config, "K=V", "override a configuration key of the model"},
         MR_COMMON_OPTIONS(&r.common),
     };
@@ -101,8 +103,9 @@ int mr_command_eval(int argc, char **argv)
     if (!err && (r.iters < 0 || r.batch < 1 || r.batch > INT_MAX || r.block < 0 || r.block > INT_MAX))
         err = mr_fail(MR_EINVAL, "--iters, --batch and --block must be positive");
     if (!err)
-        err = run(&r, words.word[0], &config);
+        err = run(&r, words.word[0], &config, &lora);
     mr_words_free(&words);
     mr_words_free(&config);
+    mr_words_free(&lora);
     return err;
 }

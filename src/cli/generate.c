@@ -107,7 +107,7 @@ fail:
     return err;
 }
 
-static int run(struct mr_generate *r, const struct mr_words *config)
+static int run(struct mr_generate *r, const struct mr_words *config, const struct mr_words *lora)
 {
     mr_runtime *rt = NULL;
     mr_lm *lm = NULL;
@@ -130,6 +130,7 @@ static int run(struct mr_generate *r, const struct mr_words *config)
     options.context = r;
     options.sequences = many ? mr_generate_many_sequences(r, &prompts) : 1 + mr_echo_scores(r);
     options.config = config->word;
+    options.lora = lora->word;
     MR_GO(mr_lm_open(&lm, rt, path, &options));
     MR_GO(mr_sampling_check(&r->sampling, mr_lm_vocab_size(lm)));
     err = many ? mr_generate_many(r, lm, &prompts) : generate_one(r, lm, &prompts);
@@ -163,7 +164,7 @@ int mr_command_generate(int argc, char **argv)
 {
     struct mr_generate r = {
         .prompt = "\n", .max_tokens = 200, .samples = 1, .batch = 8, .logprobs = -1, .stopped = mr_catch_signals()};
-    struct mr_words words = {0}, config = {0};
+    struct mr_words words = {0}, config = {0}, lora = {0};
     struct mr_sampling_words sampling;
     mr_sampling_defaults(&r.sampling, sizeof r.sampling);
     mr_sampling_words_init(&sampling);
@@ -180,12 +181,14 @@ int mr_command_generate(int argc, char **argv)
         {"stop", MR_OPTION_LIST, &r.stops, "TEXT", "stop before this text; may be repeated"},
         {"logprobs", MR_OPTION_INT, &r.logprobs, "N", "with --json: how likely each token was, and the N likeliest"},
         {"echo", MR_OPTION_FLAG, &r.echo, NULL, "with --json: the prompt's tokens too"},
-        {"state-in", MR_OPTION_TEXT, &r.state_in, "F", "continues from a saved state"},
+        {"state-in", MR_OPTION_TEXT, &r.state_in, "F",
+         "continue from a saved state, or begin with a trained one (time_state)"},
         {"state-out", MR_OPTION_TEXT, &r.state_out, "F", "save the state at the end"},
         {"model-name", MR_OPTION_TEXT, &r.model_name, "NAME", "use out/NAME.mrw, .pt or .pth instead of MODEL"},
         {"tokenizer", MR_OPTION_TEXT, &r.tokenizer, "T", "tokenizer, for models that carry none"},
         {"special", MR_OPTION_FLAG, &r.special, NULL, "<|endoftext|> in a prompt is the token, not text"},
         {"precision", MR_OPTION_TEXT, &r.precision, "P", MR_PRECISION_HELP},
+        {"lora", MR_OPTION_LIST, &lora, "F[:S]", MR_LORA_HELP},
         {"config", MR_OPTION_LIST, &config, "K=V", "override a configuration key of the model"},
         MR_COMMON_OPTIONS(&r.common),
     };
@@ -201,12 +204,13 @@ int mr_command_generate(int argc, char **argv)
     if (!err)
         err = check(&r, &sampling, &words);
     if (!err)
-        err = run(&r, &config);
+        err = run(&r, &config, &lora);
     mr_words_free(&words);
     mr_words_free(&config);
     mr_words_free(&r.stops);
     mr_sampling_words_free(&sampling);
     free(r.stop_tokens);
     free(r.biases);
+    mr_words_free(&lora);
     return err;
 }

@@ -20,6 +20,7 @@ struct request {
     struct mr_common common;
     const char *model, *tokens, *batch, *out, *precision;
     bool step;
+    struct mr_words lora;
     json_t *overrides;
 };
 
@@ -125,11 +126,12 @@ static int run_logits(const struct request *r)
     mr_model *model = NULL;
     mr_tensor_writer *writer = NULL;
     int32_t *tokens = NULL;
-    int count, precision, err;
-    MR_GO(mr_precision_by_name(r->precision, &precision));
+    struct mr_opening opening = {.lora = r->lora.word};
+    int count, err;
+    MR_GO(mr_precision_by_name(r->precision, &opening.precision));
     MR_GO(parse_tokens(r->tokens, &tokens, &count));
     MR_GO(mr_common_open(&r->common, &rt));
-    MR_GO(mr_model_open(&model, rt, r->model, r->overrides, precision, NULL));
+    MR_GO(mr_model_open_as(&model, rt, r->model, r->overrides, &opening, NULL));
     MR_GO(check_request(&model->cfg, tokens, count, r->step));
     struct mr_file_tensor out = {
         .name = "logits", .dtype = MR_DTYPE_F32, .ndim = 2, .shape = {count, model->cfg.vocab_size}, .shares = -1};
@@ -295,6 +297,7 @@ static int parse_and_run(const struct mr_syntax *syntax, struct request *r, stru
     json_decref(r->overrides);
     mr_words_free(&words);
     mr_words_free(config);
+    mr_words_free(&r->lora);
     return err;
 }
 
@@ -307,6 +310,7 @@ int mr_command_logits(int argc, char **argv)
         {"out", MR_OPTION_TEXT, &r.out, "F", ".safetensors file to write: logits (T,V)"},
         {"step", MR_OPTION_FLAG, &r.step, NULL, "feed one token at a time through the recurrent form"},
         {"precision", MR_OPTION_TEXT, &r.precision, "P", MR_PRECISION_HELP},
+        {"lora", MR_OPTION_LIST, &r.lora, "F[:S]", MR_LORA_HELP},
         {"config", MR_OPTION_LIST, &config, "K=V", "override a configuration key of the model"},
         MR_COMMON_OPTIONS(&r.common),
     };

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "io/tensor_source.h"
+#include "formats/adapter.h"
+#include "formats/initial_state.h"
 #include "formats/names.h"
 #include "formats/recipe.h"
 #include "formats/training.h"
@@ -167,6 +169,7 @@ int mr_model_open_as(mr_model **out, mr_runtime *rt, const char *path, const jso
     struct mr_naming naming;
     int err;
     MR_TRY(mr_model_open_file(&source, path, overrides, &cfg, &naming, file));
+    MR_GO(mr_adapters_merge(&source, &naming, how->lora));
     struct mr_precision precision = {source, &naming, how->precision};
     if (how->planned)
         MR_GO(how->planned(how->context, &cfg, mr_precision_choose, &precision));
@@ -175,6 +178,7 @@ int mr_model_open_as(mr_model **out, mr_runtime *rt, const char *path, const jso
         err = mr_fail_in(err, "%s", path);
         goto fail;
     }
+    MR_GO(mr_initial_state_read(source, naming.prefix, &cfg, &model->initial));
     mr_tensor_file_close(source);
     *out = model;
     return 0;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "formats/initial_state.h"
 #include "model/layer.h"
 
 #define LISTED 10 /* so many names are told, of more only how many */
@@ -169,12 +170,14 @@ static const char *more(const struct listing *l, char text[32])
     return text;
 }
 
-/* Buffers that programs keep beside the parameters: a causal mask, and the head that is the embedding again. */
+/* What programs keep beside the parameters: a causal mask, the head that is the embedding again, an initial state. */
 static bool is_buffer(const struct mr_config *cfg, const char *name)
 {
     size_t size = strlen(name);
     if (strcmp(name, "lm_head.weight") == 0)
         return !mr_family(cfg)->rwkv;
+    if (mr_is_initial_state(name))
+        return mr_family(cfg)->rwkv >= 5;
     return mr_is_gpt2(cfg) && ((size > 10 && !strcmp(name + size - 10, ".attn.bias")) ||
                                (size > 17 && !strcmp(name + size - 17, ".attn.masked_bias")));
 }

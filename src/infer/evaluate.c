@@ -9,7 +9,7 @@
 
 struct run {
     mr_workspace *ws;
-    mr_states *states; /* of a stream; or NULL */
+    mr_states *states; /* of a stream, or of texts that begin with a state; or NULL */
     struct mr_piece *pieces;
     mr_token_data *data;
     const struct mr_evaluation *how;
@@ -18,15 +18,27 @@ struct run {
     uint64_t tokens_done;
 };
 
-/* A batch of windows [batch, time]; window b starts at `at[b]`. */
-static int run_batch(struct run *r, const uint64_t *at, int batch, int time)
+/* Windows one by one, each from the state that the model gives its texts. */
+static int run_from_initial(struct run *r, int batch, int time)
 {
     float loss, aux;
     for (int b = 0; b < batch; b++) {
-        size_t row = (size_t)b * (size_t)time;
-        MR_TRY(mr_token_data_read(r->data, r->how->split, at[b], (size_t)time, r->tokens + row));
-        MR_TRY(mr_token_data_read(r->data, r->how->split, at[b] + 1, (size_t)time, r->targets + row));
+        const size_t row = (size_t)b * (size_t)time;
+        const struct mr_piece piece = {.slot = 0, .tokens = r->tokens + row, .count = time};
+        MR_TRY(mr_states_zero(r->states, 0));
+        MR_TRY(mr_run(r->ws, r->states, &piece, 1));
+        MR_TRY(mr_loss(r->ws, r->targets + row, NULL));
+        MR_TRY(mr_read_loss(r->ws, &loss, &aux));
+        r->sum += (double)loss * time;
     }
+    return 0;
+}
+
+static int run_pieces(struct run *r, int batch, int time)
+{
+    float loss, aux;
+    if (r->states && !r->how->stream)
+        return run_from_initial(r, batch, time);
     for (int b = 0; b < batch; b++)
         r->pieces[b] = (struct mr_piece){
             .slot = r->states ? 0 : -1, .tokens = r->tokens + (size_t)b * (size_t)time, .count = time};
@@ -34,6 +46,18 @@ static int run_batch(struct run *r, const uint64_t *at, int batch, int time)
     MR_TRY(mr_loss(r->ws, r->targets, NULL));
     MR_TRY(mr_read_loss(r->ws, &loss, &aux));
     r->sum += (double)loss * batch * time;
+    return 0;
+}
+
+/* A batch of windows [batch, time]; window b starts at `at[b]`. */
+static int run_batch(struct run *r, const uint64_t *at, int batch, int time)
+{
+    for (int b = 0; b < batch; b++) {
+        size_t row = (size_t)b * (size_t)time;
+        MR_TRY(mr_token_data_read(r->data, r->how->split, at[b], (size_t)time, r->tokens + row));
+        MR_TRY(mr_token_data_read(r->data, r->how->split, at[b] + 1, (size_t)time, r->targets + row));
+    }
+    MR_TRY(run_pieces(r, batch, time));
     r->tokens_done += (uint64_t)batch * (uint64_t)time;
     if (r->how->stop && *r->how->stop)
         return mr_fail(MR_EINTERRUPTED, "stopped after %llu tokens", (unsigned long long)r->tokens_done);
@@ -95,7 +119,7 @@ int mr_evaluate(mr_model *model, mr_token_data *data, const struct mr_evaluation
                        (unsigned long long)count);
     mr_token_data_limit(data, (uint64_t)model->cfg.vocab_size);
     MR_GO(mr_workspace_create(&r.ws, model, &options));
-    if (how->stream)
+    if (how->stream || model->initial)
         MR_GO(mr_states_create(&r.states, model, 1, false));
     rows = (size_t)how->batch * (size_t)how->block;
     err = MR_ENOMEM;

@@ -127,6 +127,7 @@ int mr_lm_open(mr_lm **out, mr_runtime *rt, const char *path, const struct mr_lm
     MR_GO(copy_options(&lm->options, options));
     MR_GO(mr_precision_by_name(lm->options.precision, &how.precision));
     MR_GO(mr_config_words(lm->options.config, &overrides));
+    how.lora = lm->options.lora;
     MR_GO(mr_model_open_as(&lm->model, rt, path, overrides, &how, &file));
     MR_GO(open_tokenizer(lm, path, &file));
     MR_GO(open_memory(lm));

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "formats/initial_state.h"
 #include "infer/lm.h"
 
 struct state_head {
@@ -184,11 +185,35 @@ int mr_sequence_save(mr_sequence *s, const char *path)
     return err;
 }
 
+/* A text that begins with a state that was trained. */
+static int begin_with(mr_sequence *s, const char *path)
+{
+    float *state = NULL;
+    if (!s->lm->states)
+        return no_state();
+    MR_TRY(mr_initial_state_open(path, &s->lm->model->cfg, &state));
+    size_t size = mr_states_size(s->lm->states);
+    char *bytes = mr_alloc(size, 1); /* with its position, 0 */
+    int err = bytes ? mr_sequence_rewind(s) : MR_ENOMEM;
+    if (!err) {
+        memcpy(bytes + sizeof(int64_t), state, size - sizeof(int64_t));
+        s->lost = true;
+        err = mr_states_write(s->lm->states, s->slot, bytes, size);
+        s->lost = err != 0;
+    }
+    free(bytes);
+    free(state);
+    return err;
+}
+
 int mr_sequence_restore(mr_sequence *s, const char *path)
 {
     struct mr_map map;
     MR_TRY(mr_map_open(&map, path));
-    int err = mr_sequence_set_state(s, map.data, map.size);
+    bool trained = map.size >= 8 && memcmp(map.data, "MRSTATE", 7) != 0;
+    int err = trained ? 0 : mr_sequence_set_state(s, map.data, map.size);
     mr_map_close(&map);
+    if (trained)
+        return begin_with(s, path);
     return err < 0 ? mr_fail_in(err, "%s", path) : 0;
 }

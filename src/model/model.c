@@ -124,6 +124,7 @@ void mr_model_free(mr_model *model)
         return;
     mr_arena_free(model->rt, model->arena);
     mr_params_free(&model->params);
+    free(model->initial);
     free(model);
 }
 

@@ -16,6 +16,7 @@ typedef struct mr_model {
     int references;
     uint64_t states_made;
     uint64_t digest; /* of the weights as they were read; 0: not read from a file */
+    float *initial;  /* the state that every text begins with, as in mr_states_read without the position; NULL: zeros */
 } mr_model;
 
 /* Declares all parameters of cfg's family into params, in the order of files. Works without a device. */

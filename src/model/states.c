@@ -79,6 +79,8 @@ int mr_states_create(mr_states **out, mr_model *model, int slots, bool force)
     MR_GO(mr_plan_create(&plan, mr_runtime_info(model->rt)));
     MR_GO(mr_states_plan(states, plan, &model->cfg, mr_runtime_info(model->rt)));
     MR_GO(mr_plan_allocate(plan, model->rt, force, &states->arena));
+    for (int slot = 0; model->initial && slot < slots; slot++)
+        MR_GO(mr_states_zero(states, slot));
     mr_plan_free(plan);
     *out = states;
     return 0;
@@ -123,12 +125,18 @@ int mr_states_view(mr_states *states, int i, int slot, const mr_tensor **view)
 
 int mr_states_zero(mr_states *states, int slot)
 {
+    const float *initial = states->model->initial;
     MR_TRY(check_slot(states, slot));
     states->position[slot] = -1;
     for (int i = 0; i < states->count; i++) {
+        const struct mr_state_tensor *t = &states->list[i];
         const mr_tensor *view;
         MR_TRY(mr_states_view(states, i, slot, &view));
-        MR_TRY(mr_zero(states->model->rt, view));
+        if (initial)
+            MR_TRY(mr_write(states->model->rt, &t->whole, (size_t)slot * t->stride, t->size, initial));
+        else
+            MR_TRY(mr_zero(states->model->rt, view));
+        initial += initial ? t->size : 0;
     }
     states->position[slot] = 0;
     return 0;

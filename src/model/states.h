@@ -28,12 +28,12 @@ bool mr_states_possible(const struct mr_config *cfg);
 
 /* Plans the states; list and position are allocated (mr_states_free). */
 int mr_states_plan(mr_states *states, mr_plan *plan, const struct mr_config *cfg, const struct mr_device_info *info);
-/* `slots` empty slots. force: see mr_plan_allocate. MR_EINVAL where the family has no state. */
+/* `slots` slots as mr_states_zero leaves them. force: see mr_plan_allocate. MR_EINVAL where the family has no state. */
 int mr_states_create(mr_states **states, mr_model *model, int slots, bool force);
 /* NULL is fine. */
 void mr_states_free(mr_states *states);
 
-/* Empties a slot: the next token stands at position 0. Also mends a slot that a failed call left undefined. */
+/* Empties a slot, or gives it the model's initial state: the next token stands at position 0. Also mends a slot that a failed call left undefined. */
 int mr_states_zero(mr_states *states, int slot);
 /* One slot becomes like another. */
 int mr_states_copy(mr_states *states, int from, int to);
