@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "formats/export.h"
+#include "formats/initial_state.h"
 #include "model/model.h"
 #include "formats/training.h"
 #include "model/layer.h"
@@ -387,7 +388,8 @@ static int note_others(struct planner *pl)
         const char *name = pl->source->tensors[i].name;
         bool ours = strncmp(name, "adamw.", 6) == 0 || strncmp(name, "optimizer.", 10) == 0 ||
                     strcmp(name, "best_val_loss") == 0;
-        bool part = strncmp(name, pl->naming->prefix, prefix) == 0 && mr_is_model_name(pl->naming, name + prefix);
+        bool part = strncmp(name, pl->naming->prefix, prefix) == 0 && mr_is_model_name(pl->naming, name + prefix) &&
+                    !mr_is_initial_state(name + prefix);
         if (ours || part)
             continue;
         if (count++ < 4)
