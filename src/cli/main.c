@@ -25,6 +25,7 @@ static const struct {
     {"grad", "write the loss and gradients of a batch", mr_command_grad},
     {"new", "write random weights of any family and size", mr_command_new},
     {"convert", "convert a model to another file format", mr_command_convert},
+    {"bench", "measure models and kernels on any devices", mr_command_bench},
     {"info", "show what a model file holds and the memory it needs", mr_command_info},
 };
 

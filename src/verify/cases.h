@@ -52,4 +52,7 @@ void mr_case_mixture_step(struct mr_trial *t);
 void mr_case_place(struct mr_trial *t);
 void mr_case_top(struct mr_trial *t);
 
+/* limits.c */
+void mr_case_limits(struct mr_trial *t);
+
 #endif

@@ -47,6 +47,7 @@ static const struct {
     {"mixture_step", mr_case_mixture_step, 1e-5},
     {"place", mr_case_place, 1e-6},
     {"top", mr_case_top, 0},
+    {"limits", mr_case_limits, 1e-4},
 };
 enum { FAMILIES = sizeof cases / sizeof cases[0] };
 

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * bench: measuring. This file finds the part and holds what the parts share. */
+#include "cli/bench.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/json.h"
+#include "base/nearest.h"
+#include "base/str.h"
+#include "bench/facts.h"
+
+static const struct {
+    const char *name, *about;
+    mr_command *run;
+} parts[] = {
+    {"limits", "what a device can do at most: multiply-adds and bytes read in a second", mr_bench_limits},
+};
+
+static void print_help(void)
+{
+    puts("usage: microrwkv bench PART [options]\n\nMeasures models and kernels on any devices, and shows what came of "
+         "it.\n\nparts:");
+    for (size_t i = 0; i < MR_COUNT(parts); i++)
+        printf("  %-10s %s\n", parts[i].name, parts[i].about);
+    puts("\nSee `microrwkv bench PART --help` for each of them.\n\nexample:\n  microrwkv bench limits --devices all");
+}
+
+int mr_command_bench(int argc, char **argv)
+{
+    const char *names[MR_COUNT(parts)], *name = argc > 1 ? argv[1] : "";
+    char label[64];
+    if (!strcmp(name, "--help") || !strcmp(name, "-h")) {
+        print_help();
+        return MR_HELP_SHOWN;
+    }
+    for (size_t i = 0; i < MR_COUNT(parts); i++) {
+        names[i] = parts[i].name;
+        if (strcmp(name, names[i]))
+            continue;
+        snprintf(label, sizeof label, "bench %s", name);
+        argv[1] = label;
+        return parts[i].run(argc - 1, argv + 1);
+    }
+    if (!*name)
+        return mr_fail(MR_EINVAL, "bench: what shall be measured? See `microrwkv bench --help`");
+    return mr_fail(MR_EINVAL, "bench: there is no part \"%s\": did you mean %s? See `microrwkv bench --help`", name,
+                   mr_nearest(name, names, MR_COUNT(parts)));
+}
+
+/* ---- where results go ---------------------------------------------------------------------------------------- */
+
+int mr_bench_begin(struct mr_bench *b, int argc, char **argv)
+{
+    struct mr_str command = {0};
+    char buffer[4100];
+    MR_TRY(mr_str_printf(&command, "microrwkv"));
+    for (int i = 0; i < argc; i++)
+        MR_TRY(mr_str_printf(&command, " %s", i ? mr_shell_word(argv[i], buffer, sizeof buffer) : argv[i]));
+    b->command = command.text;
+    if (b->patience < 0)
+        return mr_fail(MR_EINVAL, "--timeout must not be negative");
+    if (b->out && !(b->file = fopen(b->out, "ae")))
+        return mr_fail(MR_EFILE, "%s: %s", b->out, strerror(errno));
+    b->json = b->json || (!b->text && !isatty(STDOUT_FILENO));
+    b->stopped = mr_catch_signals();
+    return 0;
+}
+
+int mr_bench_end(struct mr_bench *b, int err)
+{
+    if (b->file && fclose(b->file) && err >= 0)
+        err = mr_fail(MR_EFILE, "%s: %s", b->out, strerror(errno));
+    free(b->command);
+    if (err < 0)
+        return err;
+    if (*b->stopped)
+        return mr_fail(MR_EINTERRUPTED, "stopped; what was measured until then is kept");
+    return b->failures ? mr_fail(MR_EDEVICE, "%d measurement%s failed", b->failures, b->failures > 1 ? "s" : "") : 0;
+}
+
+int mr_bench_put(void *bench, json_t *line)
+{
+    struct mr_bench *b = bench;
+    char *text = line ? mr_json_text(line) : NULL;
+    int err = text ? 0 : mr_fail(MR_ENOMEM, "out of memory for a line of results");
+    if (!err && b->file && (fprintf(b->file, "%s\n", text) < 0 || fflush(b->file)))
+        err = mr_fail(MR_EFILE, "%s: %s", b->out, strerror(errno));
+    if (!err && b->json)
+        err = printf("%s\n", text) < 0 || fflush(stdout) ? mr_fail(MR_EFILE, "cannot write to standard output") : 0;
+    else if (!err)
+        b->show(line);
+    free(text);
+    json_decref(line);
+    return err;
+}
+
+/* ---- devices ------------------------------------------------------------------------------------------------- */
+
+static int work(void *context, int (*put)(void *to, json_t *line), void *to)
+{
+    const struct mr_bench_job *job = context;
+    mr_runtime *rt = NULL;
+    char index[16];
+    snprintf(index, sizeof index, "%d", job->index);
+    MR_TRY(mr_runtime_open(&rt, index));
+    int err = job->measure(rt, job, put, to);
+    mr_runtime_close(rt);
+    return err;
+}
+
+/* What stands in the results where a measurement failed. */
+static int put_failure(struct mr_bench *b, const char *kind, const json_t *device)
+{
+    b->failures++;
+    fprintf(stderr, "microrwkv: %s on %s: %s\n", kind, json_string_value(json_object_get(device, "name")),
+            mr_error_text());
+    return mr_bench_put(b, json_pack("{ss sO sO ss}", "bench", kind, "device", json_object_get(device, "name"),
+                                     "platform", json_object_get(device, "platform"), "reason", mr_error_text()));
+}
+
+int mr_bench_on_devices(struct mr_bench *b, const char *kind, struct mr_bench_job *job)
+{
+    json_t *devices = NULL, *device;
+    size_t i;
+    job->bench = b;
+    MR_TRY(mr_child_devices(b->devices, &devices));
+    int err = 0;
+    json_array_foreach(devices, i, device) {
+        job->index = (int)json_integer_value(json_object_get(device, "index"));
+        struct mr_child child = {work, job, mr_bench_put, b, b->patience, b->stopped};
+        if (*b->stopped || err < 0)
+            break;
+        if (mr_child_run(&child) < 0 && !*b->stopped)
+            err = put_failure(b, kind, device);
+    }
+    json_decref(devices);
+    return err;
+}
