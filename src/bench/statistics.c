@@ -48,3 +48,23 @@ double mr_slope(const double *x, const double *y, size_t n)
     }
     return below > 0 ? above / below : 0;
 }
+
+double mr_noise(const double *y, size_t n)
+{
+    enum { PARTS = 16 };
+    double medians[PARTS], steps[PARTS];
+    double *sorted = n < 2 * PARTS ? NULL : mr_alloc(n / PARTS + 1, sizeof *sorted);
+    if (!sorted)
+        return 0;
+    for (size_t i = 0; i < PARTS; i++) {
+        size_t from = n * i / PARTS, count = n * (i + 1) / PARTS - from;
+        for (size_t j = 0; j < count; j++)
+            sorted[j] = y[from + j];
+        medians[i] = mr_quantile(sorted, count, 0.5);
+    }
+    free(sorted);
+    for (int i = 0; i + 1 < PARTS; i++)
+        steps[i] = medians[i + 1] > medians[i] ? medians[i + 1] - medians[i] : medians[i] - medians[i + 1];
+    double step = mr_quantile(steps, PARTS - 1, 0.5), middle = mr_quantile(medians, PARTS, 0.5);
+    return middle > 0 ? step / middle : 0;
+}

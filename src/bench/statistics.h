@@ -12,4 +12,8 @@ double mr_quantile(double *values, size_t n, double part);
  * not tilt it. x rises. 0 where there are fewer than two different places. */
 double mr_slope(const double *x, const double *y, size_t n);
 
+/* How much the medians of neighbouring sixteenths of the numbers differ, as a part of their median: the noise of a
+ * series, whatever its slope. 0 where there are fewer than 32. */
+double mr_noise(const double *y, size_t n);
+
 #endif

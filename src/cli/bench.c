@@ -18,6 +18,7 @@ static const struct {
     mr_command *run;
 } parts[] = {
     {"limits", "what a device can do at most: multiply-adds and bytes read in a second", mr_bench_limits},
+    {"latency", "how long a token takes, and how that goes on while a text grows", mr_bench_latency},
 };
 
 static void print_help(void)
@@ -61,12 +62,12 @@ int mr_bench_begin(struct mr_bench *b, int argc, char **argv)
     for (int i = 0; i < argc; i++)
         MR_TRY(mr_str_printf(&command, " %s", i ? mr_shell_word(argv[i], buffer, sizeof buffer) : argv[i]));
     b->command = command.text;
+    b->stopped = mr_catch_signals();
     if (b->patience < 0)
         return mr_fail(MR_EINVAL, "--timeout must not be negative");
     if (b->out && !(b->file = fopen(b->out, "ae")))
         return mr_fail(MR_EFILE, "%s: %s", b->out, strerror(errno));
     b->json = b->json || (!b->text && !isatty(STDOUT_FILENO));
-    b->stopped = mr_catch_signals();
     return 0;
 }
 
@@ -113,30 +114,56 @@ static int work(void *context, int (*put)(void *to, json_t *line), void *to)
 }
 
 /* What stands in the results where a measurement failed. */
-static int put_failure(struct mr_bench *b, const char *kind, const json_t *device)
+static int put_failure(const struct mr_bench_job *job, const json_t *device)
 {
-    b->failures++;
-    fprintf(stderr, "microrwkv: %s on %s: %s\n", kind, json_string_value(json_object_get(device, "name")),
-            mr_error_text());
-    return mr_bench_put(b, json_pack("{ss sO sO ss}", "bench", kind, "device", json_object_get(device, "name"),
-                                     "platform", json_object_get(device, "platform"), "reason", mr_error_text()));
+    struct mr_error_kept why;
+    mr_error_keep(&why);
+    job->bench->failures++;
+    fprintf(stderr, "microrwkv: %s on %s: %s\n", job->kind, json_string_value(json_object_get(device, "name")),
+            why.text);
+    json_t *line = json_pack("{ss sO sO}", "bench", job->kind, "device", json_object_get(device, "name"), "platform",
+                             json_object_get(device, "platform"));
+    int err = job->describe ? job->describe(job, line) : 0;
+    if (!err)
+        err = mr_json_set(line, "reason", json_string(why.text));
+    if (!err)
+        return mr_bench_put(job->bench, line);
+    json_decref(line);
+    return err;
 }
 
-int mr_bench_on_devices(struct mr_bench *b, const char *kind, struct mr_bench_job *job)
+static int on_device(struct mr_bench_job *job, const json_t *device)
+{
+    const struct mr_bench *b = job->bench;
+    const struct mr_child child = {.work = work,
+                                   .context = job,
+                                   .line = job->line ? job->line : mr_bench_put,
+                                   .listener = job->line ? job->listener : job->bench,
+                                   .patience = b->patience,
+                                   .stop = b->stopped};
+    job->index = (int)json_integer_value(json_object_get(device, "index"));
+    if (job->begin && !b->json)
+        job->begin(job, device);
+    for (job->item = 0; job->item < (job->items ? job->items : 1) && !*b->stopped; job->item++) {
+        int err = mr_child_run(&child);
+        if (err == MR_EINVAL)
+            return err; /* of the command line: the same everywhere */
+        if (err < 0 && !*b->stopped)
+            MR_TRY(put_failure(job, device));
+    }
+    return 0;
+}
+
+int mr_bench_on_devices(struct mr_bench *b, struct mr_bench_job *job)
 {
     json_t *devices = NULL, *device;
     size_t i;
+    int err = 0;
     job->bench = b;
     MR_TRY(mr_child_devices(b->devices, &devices));
-    int err = 0;
-    json_array_foreach(devices, i, device) {
-        job->index = (int)json_integer_value(json_object_get(device, "index"));
-        struct mr_child child = {work, job, mr_bench_put, b, b->patience, b->stopped};
-        if (*b->stopped || err < 0)
-            break;
-        if (mr_child_run(&child) < 0 && !*b->stopped)
-            err = put_failure(b, kind, device);
-    }
+    json_array_foreach(devices, i, device)
+        if (!err)
+            err = on_device(job, device);
     json_decref(devices);
     return err;
 }

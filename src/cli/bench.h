@@ -36,15 +36,23 @@ int mr_bench_end(struct mr_bench *b, int err);
 /* Prints and keeps a line of results; takes it over. For struct mr_child. */
 int mr_bench_put(void *bench, json_t *line);
 
-/* One measurement on one device: runs in a process of its own. */
+/* What is measured on every device, item after item, each in a process of its own. */
 struct mr_bench_job {
     struct mr_bench *bench;
-    int index; /* of the device */
+    const char *kind; /* "limits" */
+    const void *what; /* the caller's */
+    int items;        /* 0 counts as 1 */
+    int item;         /* of the present one */
+    int index;        /* of the device */
     int (*measure)(mr_runtime *rt, const struct mr_bench_job *job, int (*put)(void *to, json_t *line), void *to);
-    const void *what;
+    int (*line)(void *listener, json_t *line); /* NULL: mr_bench_put */
+    void *listener;
+    /* Adds to the line of an item that failed what it was; or NULL. */
+    int (*describe)(const struct mr_bench_job *job, json_t *line);
+    void (*begin)(const struct mr_bench_job *job, const json_t *device); /* before the first item; or NULL */
 };
-/* The job on every device of the list; what fails on one is said and counted, and the others get their turn. */
-int mr_bench_on_devices(struct mr_bench *b, const char *kind, struct mr_bench_job *job);
+/* The job on every device of the list; what fails is said and counted, and the others get their turn. */
+int mr_bench_on_devices(struct mr_bench *b, struct mr_bench_job *job);
 
 /* The parts. argv[0] is "bench latency" and so on. */
 mr_command mr_bench_latency, mr_bench_train, mr_bench_gemm, mr_bench_kernels, mr_bench_limits, mr_bench_plot,

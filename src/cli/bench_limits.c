@@ -65,17 +65,16 @@ int mr_bench_limits(int argc, char **argv)
         .options = options,
         .option_count = MR_COUNT(options),
     };
-    struct mr_bench_job job = {.measure = measure, .what = &seconds};
+    struct mr_bench_job job = {.kind = "limits", .measure = measure, .what = &seconds};
     int err = mr_options_parse(&syntax, argc, argv, &words);
     if (err)
         goto end;
     if (seconds < 0 || seconds > 60)
         err = mr_fail(MR_EINVAL, "bench limits: --seconds must be between 0 and 60");
-    if (!err)
+    if (!err) {
         err = mr_bench_begin(&b, argc, argv);
-    if (!err)
-        err = mr_bench_on_devices(&b, "limits", &job);
-    err = b.stopped ? mr_bench_end(&b, err) : err;
+        err = mr_bench_end(&b, err ? err : mr_bench_on_devices(&b, &job));
+    }
 end:
     mr_words_free(&words);
     return err;

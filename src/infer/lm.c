@@ -8,7 +8,6 @@
 #include "base/file.h"
 #include "base/options.h"
 #include "formats/load.h"
-#include "model/memory.h"
 #include "text/folder.h"
 
 enum { PIECE = 1 << 16 }; /* bytes of a prompt that are tokenized at a time */
@@ -83,18 +82,23 @@ static int plan(mr_lm *lm, const struct mr_config *cfg, const struct mr_memory_n
     return 0;
 }
 
+void mr_lm_need(struct mr_memory_need *need, const struct mr_config *cfg, int sequences)
+{
+    if (mr_states_possible(cfg)) {
+        need->slots = sequences;
+        mr_decoding_options(&need->workspace, cfg, sequences);
+    } else {
+        need->workspace = block_options(cfg);
+    }
+}
+
 static int planned(void *context, const struct mr_config *cfg, mr_format_choice *choose, void *chooser)
 {
     mr_lm *lm = context;
     struct mr_memory_need need = {.choose = choose, .context = chooser};
     if (!lm->options.memory_limit)
         return 0;
-    if (mr_states_possible(cfg)) {
-        need.slots = lm->options.sequences;
-        mr_decoding_options(&need.workspace, cfg, need.slots);
-    } else {
-        need.workspace = block_options(cfg);
-    }
+    mr_lm_need(&need, cfg, lm->options.sequences);
     return plan(lm, cfg, &need);
 }
 
@@ -111,6 +115,35 @@ int mr_lm_block(mr_lm *lm)
 static int reading(void *context, double part)
 {
     return mr_lm_progress(context, part, "reading the weights");
+}
+
+/* States, workspace and lists for a model that is there. */
+static int open_lists(mr_lm *lm)
+{
+    MR_TRY(open_memory(lm));
+    lm->taken = mr_alloc((size_t)lm->options.sequences, sizeof *lm->taken);
+    lm->pieces = mr_alloc((size_t)lm->options.sequences, sizeof *lm->pieces);
+    lm->feeds = mr_alloc((size_t)lm->options.sequences, sizeof *lm->feeds);
+    lm->ended = mr_alloc((size_t)lm->options.sequences, sizeof(mr_sequence *));
+    lm->rows = mr_alloc((size_t)lm->options.sequences, sizeof *lm->rows);
+    return lm->taken && lm->pieces && lm->feeds && lm->ended && lm->rows ? 0 : MR_ENOMEM;
+}
+
+int mr_lm_open_model(mr_lm **out, mr_model *model, int sequences)
+{
+    mr_lm *lm = mr_alloc(1, sizeof *lm);
+    if (!lm)
+        return MR_ENOMEM;
+    lm->rt = model->rt;
+    lm->model = mr_model_share(model);
+    mr_lm_defaults(&lm->options, sizeof lm->options);
+    lm->options.sequences = sequences;
+    int err = open_lists(lm);
+    if (err < 0)
+        mr_lm_close(lm);
+    else
+        *out = lm;
+    return err;
 }
 
 int mr_lm_open(mr_lm **out, mr_runtime *rt, const char *path, const struct mr_lm_options *options)
@@ -130,18 +163,9 @@ int mr_lm_open(mr_lm **out, mr_runtime *rt, const char *path, const struct mr_lm
     how.lora = lm->options.lora;
     MR_GO(mr_model_open_as(&lm->model, rt, path, overrides, &how, &file));
     MR_GO(open_tokenizer(lm, path, &file));
-    MR_GO(open_memory(lm));
-    err = MR_ENOMEM;
-    lm->taken = mr_alloc((size_t)lm->options.sequences, sizeof *lm->taken);
-    lm->pieces = mr_alloc((size_t)lm->options.sequences, sizeof *lm->pieces);
-    lm->feeds = mr_alloc((size_t)lm->options.sequences, sizeof *lm->feeds);
-    lm->ended = mr_alloc((size_t)lm->options.sequences, sizeof(mr_sequence *));
-    lm->rows = mr_alloc((size_t)lm->options.sequences, sizeof *lm->rows);
-    if (!lm->taken || !lm->pieces || !lm->feeds || !lm->ended || !lm->rows)
-        goto fail;
+    MR_GO(open_lists(lm));
     *out = lm;
     lm = NULL;
-    err = 0;
 fail:
     json_decref(overrides);
     mr_model_file_free(&file);

@@ -7,7 +7,7 @@
 
 #include "infer/sampler.h"
 #include "microrwkv/microrwkv.h"
-#include "model/workspace.h"
+#include "model/memory.h"
 #include "text/tokenizer.h"
 
 struct mr_lm {
@@ -40,6 +40,12 @@ struct mr_sequence {
     uint64_t drawn;
 };
 
+/* A model that is on the device already, which is shared; without a tokenizer. */
+int mr_lm_open_model(mr_lm **lm, mr_model *model, int sequences);
+/* The memory that so many sequences of a model take: need->slots and need->workspace. */
+void mr_lm_need(struct mr_memory_need *need, const struct mr_config *cfg, int sequences);
+/* For measuring: the sequence becomes one that has read `position` tokens, all 0, and its states hold small numbers. */
+int mr_sequence_pretend(mr_sequence *s, int64_t position);
 /* The ids of a text; the caller frees them (mr_ids_free). */
 int mr_lm_encode(mr_lm *lm, const char *text, size_t size, bool special, struct mr_ids *ids);
 /* Tells how far the work under way is; MR_EINTERRUPTED ("stopped while WHAT") where the caller wants no more. */

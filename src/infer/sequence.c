@@ -270,6 +270,44 @@ int mr_sequence_prompt(mr_sequence *s, const char *text, size_t size)
     return err;
 }
 
+/* Small positive numbers, which no recurrence makes infinite and no divisor 0, in all of a tensor. */
+static int fill(mr_runtime *rt, const mr_tensor *t)
+{
+    enum { PIECE = 4096 };
+    float piece[PIECE];
+    size_t done = t->count < PIECE ? t->count : PIECE;
+    for (size_t i = 0; i < done; i++)
+        piece[i] = 0.01f + 1e-4f * (float)(i * 37 % 101);
+    MR_TRY(mr_write(rt, t, 0, done, piece));
+    for (size_t n; done < t->count; done += n) {
+        n = t->count - done < done ? t->count - done : done;
+        MR_TRY(mr_copy(rt, t, 0, t, done, n));
+    }
+    return 0;
+}
+
+int mr_sequence_pretend(mr_sequence *s, int64_t position)
+{
+    mr_lm *lm = s->lm;
+    MR_TRY(mr_sequence_rewind(s));
+    if (position < 0 || position > INT32_MAX)
+        return mr_fail(MR_EINVAL, "a text of %lld tokens cannot be pretended", (long long)position);
+    s->rereads = s->rereads || (mr_lm_is_limited(lm) && position > lm->model->cfg.block_size);
+    MR_TRY(make_room(s, (size_t)position));
+    if (remembers(s))
+        memset(s->tokens, 0, (size_t)position * sizeof *s->tokens);
+    s->count = (size_t)position;
+    if (!lm->states || s->rereads || !position)
+        return 0;
+    for (int i = 0; i < lm->states->count; i++) {
+        const mr_tensor *view;
+        MR_TRY(mr_states_view(lm->states, i, s->slot, &view));
+        MR_TRY(fill(lm->rt, view));
+    }
+    lm->states->position[s->slot] = position;
+    return 0;
+}
+
 /* ---- continuing ------------------------------------------------------------------------------------------------- */
 
 static int check_begun(const mr_sequence *s)

@@ -6,11 +6,11 @@
 
 #include "base/alloc.h"
 #include "rt/internal.h"
+#include "rt/span.h"
 
-int mr_profile_start(mr_runtime *rt)
+/* A queue that keeps times in place of the present one. */
+static int time_queue(mr_runtime *rt)
 {
-    if (rt->profiling)
-        return 0;
     cl_int status;
     cl_command_queue queue = clCreateCommandQueue(rt->context, rt->device, CL_QUEUE_PROFILING_ENABLE, &status);
     if (!queue)
@@ -18,6 +18,19 @@ int mr_profile_start(mr_runtime *rt)
     clFinish(rt->queue);
     clReleaseCommandQueue(rt->queue);
     rt->queue = queue;
+    return 0;
+}
+
+int mr_span_start(mr_runtime *rt)
+{
+    return rt->profiling ? 0 : time_queue(rt);
+}
+
+int mr_profile_start(mr_runtime *rt)
+{
+    if (rt->profiling)
+        return 0;
+    MR_TRY(time_queue(rt));
     rt->profiling = true;
     return 0;
 }
