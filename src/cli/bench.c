@@ -148,7 +148,7 @@ static int on_device(struct mr_bench_job *job, const json_t *device)
         int err = mr_child_run(&child);
         if (err == MR_EINVAL)
             return err; /* of the command line: the same everywhere */
-        if (err < 0 && !*b->stopped)
+        if (err < 0)
             MR_TRY(put_failure(job, device));
     }
     return 0;
