@@ -1,14 +1,26 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * convert: a model from one kind of file to another; works without a device. */
-#include "cli/cli.h"
+#include "cli/comparing.h"
 #include "cli/exporting.h"
 
 struct request {
     const char *in, *out, *dtype, *to, *tokenizer;
-    bool json, saturate;
+    bool json, saturate, verify;
+    const char *device;
     const struct mr_words *lora;
     json_t *overrides;
 };
+
+/* The same tokens through both files. */
+static int verify(const struct request *r)
+{
+    const struct mr_comparing how = {.path = {r->in, r->out},
+                                     .overrides = {r->overrides, r->overrides},
+                                     .lora = r->lora->word,
+                                     .common = {.device = r->device, .json = r->json},
+                                     .tolerance = -1};
+    return mr_compare_models(&how);
+}
 
 static int run(const struct request *r)
 {
@@ -23,7 +35,7 @@ static int run(const struct request *r)
     mr_exporting_listen(&view, &how);
     int err = mr_exporting_convert(r->in, r->out, r->overrides, &how, mr_exporting_say);
     mr_progress_end(&view.bar);
-    return err;
+    return !err && r->verify ? verify(r) : err;
 }
 
 int mr_command_convert(int argc, char **argv)
@@ -33,10 +45,12 @@ int mr_command_convert(int argc, char **argv)
     const struct mr_option options[] = {
         {"dtype", MR_OPTION_TEXT, &r.dtype, "D", "f32, f16, bf16, q8_0, q5_1, q5_0, q4_1 or q4_0 (as it is)"},
         {"saturate", MR_OPTION_FLAG, &r.saturate, NULL, "numbers too large for D become its largest, not errors"},
+        {"verify", MR_OPTION_FLAG, &r.verify, NULL, "then run the same tokens through both; exit 1 where they differ"},
         {"to", MR_OPTION_TEXT, &r.to, "LAYOUT", "mrw, safetensors, hf, rwkv, nanogpt, bin or st (OUT's ending)"},
         {"tokenizer", MR_OPTION_TEXT, &r.tokenizer, "T", "the tokenizer that OUT shall carry (the one of IN)"},
         {"lora", MR_OPTION_LIST, &lora, "F[:S]", MR_LORA_HELP},
         {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
+        MR_DEVICE_OPTION(&r),
         MR_JSON_OPTION(&r),
     };
     const struct mr_syntax syntax = {

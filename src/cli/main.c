@@ -25,8 +25,9 @@ static const struct {
     {"grad", "write the loss and gradients of a batch", mr_command_grad},
     {"new", "write random weights of any family and size", mr_command_new},
     {"convert", "convert a model to another file format", mr_command_convert},
-    {"bench", "measure models and kernels on any devices", mr_command_bench},
+    {"compare", "say how far two models are apart", mr_command_compare},
     {"info", "show what a model file holds and the memory it needs", mr_command_info},
+    {"bench", "measure models and kernels on any devices", mr_command_bench},
 };
 
 static void print_log(void *verbose, enum mr_log_level level, const char *line)
