@@ -15,6 +15,7 @@ import tempfile
 import arrows
 import faults
 import fuzz
+import gpu
 import kernels
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -157,6 +158,11 @@ def check_faults():
 def check_kernel_variants():
     """Every kernel test passes with every number of lanes, vector width and GEMM provider (hours)."""
     yield from kernels.variants()
+
+
+def check_gpus():
+    """Compiled for AMD, Intel and NVIDIA, no kernel spills more, or takes more registers or local memory, than before."""
+    yield from gpu.complaints()
 
 
 def check_races():
