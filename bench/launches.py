@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 
 BUDGETS = {"rwkv4": 8, "gpt2": 8, "rwkv5": 10, "rwkv6": 10, "rwkv7": 10, "nanorwkv": None, "microrwkv": 22,
-           "microrwkv moe=topk num_active_experts=2": 22}
+           "microrwkv moe=topk num_active_experts=2": 22, "microrwkv moe=topk num_active_experts=2 branch_norm=rms": 22}
 SMALL = ["n_embd=64", "vocab_size=256", "block_size=64"]
 TOKENS = 20
 
@@ -35,12 +35,12 @@ def main():
     parser.add_argument("--program", default="build/microrwkv")
     options = parser.parse_args()
     program = pathlib.Path(options.program).resolve()
-    print(f"{'family':40} {'a layer':>8} {'the rest':>9} {'budget a layer':>15}")
+    print(f"{'family':55} {'a layer':>8} {'the rest':>9} {'budget a layer':>15}")
     with tempfile.TemporaryDirectory() as folder:
         for family, budget in BUDGETS.items():
             one, three = (launches(program, pathlib.Path(folder), family, n) for n in (1, 3))
             layer = (three - one) / 2
-            print(f"{family:40} {layer:8.1f} {one - layer:9.1f} {budget or '-':>15}", flush=True)
+            print(f"{family:55} {layer:8.1f} {one - layer:9.1f} {budget or '-':>15}", flush=True)
 
 
 main()

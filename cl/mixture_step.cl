@@ -29,47 +29,44 @@ static void softmax_of(global const float *from, int E, local float *scores)
 #endif
 }
 
-/* logits [R,E] -> weights [R,E]: of the A largest scores, ties to the lower index, scaled to sum 1; 0 of the others. */
-kernel void topk_step_weights(global const float *restrict logits, global float *restrict weights, int R, int E, int A)
+/* Of E scores the A largest, ties to the lower index, scaled to sum 1; 0 of the others. All lanes call it. */
+static void keep_largest(local float *scores, int E, int A)
 {
-    local float scores[EXPERTS];
-    FOR_ROWS(row, R) {
-        softmax_of(logits + row * E, E, scores);
-        if (LANE == 0) {
-            global float *to = weights + row * E;
-            ulong chosen = 0;
-            float sum = 0.0f;
-            for (int a = 0; a < A; a++) {
-                int best = -1;
-                for (int e = 0; e < E; e++)
-                    if (!(chosen >> e & 1) && (best < 0 || scores[e] > scores[best]))
-                        best = e;
-                chosen |= 1UL << best;
-                sum += scores[best];
-            }
+    if (LANE == 0) {
+        ulong chosen = 0;
+        float sum = 0.0f;
+        for (int a = 0; a < A; a++) {
+            int best = -1;
             for (int e = 0; e < E; e++)
-                to[e] = chosen >> e & 1 && sum > 0.0f ? scores[e] / sum : 0.0f;
+                if (!(chosen >> e & 1) && (best < 0 || scores[e] > scores[best]))
+                    best = e;
+            chosen |= 1UL << best;
+            sum += scores[best];
         }
+        for (int e = 0; e < E; e++)
+            scores[e] = chosen >> e & 1 && sum > 0.0f ? scores[e] / sum : 0.0f;
     }
+#if LANES > 1
+    barrier(CLK_LOCAL_MEM_FENCE);
+#endif
 }
 
-/* h[r] = sum over e of weight[r,e] o[r,e]: with `dense` logits are given and the weights are the first `count` scores
- * of their softmax; else weights are given, and what weighs 0 is not read. o [R,count,D], h [R,D]. */
-kernel void mixture_step(global const float *restrict weights, global const float *restrict o, global float *restrict h,
-                         int R, int E, int count, int D, int dense)
+/* h[r] = sum over e < count of weight[r,e] o[r,e]. The weights are the softmax of logits [R,E], or with `active` above
+ * 0 those of its largest scores; what weighs 0 is not read. o [R,count,D], h [R,D]. */
+kernel void mixture_step(global const float *restrict logits, global const float *restrict o, global float *restrict h,
+                         int R, int E, int count, int D, int active)
 {
     local float scores[EXPERTS];
     FOR_ROWS(row, R) {
-        global const float *own = weights + row * E, *from = o + row * count * D;
-        if (dense)
-            softmax_of(own, E, scores);
+        global const float *from = o + row * count * D;
+        softmax_of(logits + row * E, E, scores);
+        if (active > 0)
+            keep_largest(scores, E, active);
         FOR_LANE_VECTORS(i, D) {
             floatv sum = 0.0f;
-            for (int e = 0; e < count; e++) {
-                float weight = dense ? scores[e] : own[e];
-                if (weight != 0.0f)
-                    sum += weight * load_some(from + e * D + i, D - i);
-            }
+            for (int e = 0; e < count; e++)
+                if (scores[e] != 0.0f)
+                    sum += scores[e] * load_some(from + e * D + i, D - i);
             store_some(sum, h + row * D + i, D - i);
         }
     }

@@ -49,12 +49,10 @@ static void check_topk(uint64_t seed, int rows, int experts, int active, int dim
     mr_ref_mixture_step(weights, o, want, rows, experts, dim);
     for (size_t i = 0; i < R * E * D; i++)
         o[i] = weights[i / D] > 0 ? o[i] : NAN;
-    mr_tensor scores = upload(logits, R * E), outs = upload(o, R * E * D), h = empty(R * D), chosen = empty(R * E);
-    must(mr_topk_step_weights(test_runtime(), &scores, &chosen, rows, experts, active));
-    expect_near("weights", &chosen, weights, R * E, 1e-5);
-    must(mr_topk_step(test_runtime(), &chosen, &outs, &h, rows, experts, dim));
+    mr_tensor scores = upload(logits, R * E), outs = upload(o, R * E * D), h = empty(R * D);
+    must(mr_topk_step(test_runtime(), &scores, &outs, &h, rows, experts, active, dim));
     expect_near("h", &h, want, R * D, 1e-5);
-    release(&scores), release(&outs), release(&h), release(&chosen);
+    release(&scores), release(&outs), release(&h);
     free(logits), free(weights), free(o), free(want);
 }
 
@@ -73,13 +71,15 @@ static void test_ties_go_to_the_lower_index(void **state)
 {
     (void)state;
     enum { E = 5 };
-    double logits[E] = {1, 2, 1, 2, 1}, want[E] = {0};
+    double logits[E] = {1, 2, 1, 2, 1}, want[E] = {0}, each[E * E] = {0}; /* expert e gives 1 at place e */
     want[0] = exp(-1) / (2 + exp(-1));
     want[1] = want[3] = 1 / (2 + exp(-1));
-    mr_tensor in = upload(logits, E), out = empty(E);
-    must(mr_topk_step_weights(test_runtime(), &in, &out, 1, E, 3));
+    for (size_t e = 0; e < E; e++)
+        each[e * E + e] = 1;
+    mr_tensor in = upload(logits, E), o = upload(each, E * E), out = empty(E);
+    must(mr_topk_step(test_runtime(), &in, &o, &out, 1, E, 3, E));
     expect_near("weights", &out, want, E, 1e-6);
-    release(&in), release(&out);
+    release(&in), release(&o), release(&out);
 }
 
 static void test_a_row_alone_has_the_same_bits(void **state)
@@ -109,9 +109,9 @@ static void test_wrong_sizes_are_refused(void **state)
     mr_tensor a = zeroed(24);
     assert_int_equal(mr_mixture_step(rt, &a, &a, &a, 2, 4, 5, 2), MR_EINVAL);
     assert_int_equal(mr_mixture_step(rt, &a, &a, &a, 2, 4, 4, 4), MR_EINVAL); /* o has 32 */
-    assert_int_equal(mr_topk_step_weights(rt, &a, &a, 1, 65, 1), MR_EINVAL);
-    assert_int_equal(mr_topk_step_weights(rt, &a, &a, 2, 4, 0), MR_EINVAL);
-    assert_int_equal(mr_topk_step(rt, &a, &a, NULL, 2, 4, 2), MR_EINVAL);
+    assert_int_equal(mr_topk_step(rt, &a, &a, &a, 1, 65, 1, 1), MR_EINVAL);
+    assert_int_equal(mr_topk_step(rt, &a, &a, &a, 2, 4, 0, 2), MR_EINVAL);
+    assert_int_equal(mr_topk_step(rt, &a, &a, NULL, 2, 4, 2, 2), MR_EINVAL);
     release(&a);
 }
 

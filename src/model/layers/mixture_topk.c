@@ -19,7 +19,7 @@ struct mixture_topk {
     mr_tensor dscores, dweights; /* scratch [R,E], [R,A] */
     mr_tensor d_o, dh;           /* scratch [R,A,D], [R,D] */
     mr_tensor route_scratch, linear_scratch;
-    mr_tensor step_weights, step_o; /* scratch [S,E], [S,E,D] */
+    mr_tensor step_o; /* scratch [S,E,D] */
 };
 
 static struct mr_expert_linear experts_of(const struct mr_config *cfg, int rows)
@@ -47,7 +47,6 @@ static int plan(struct mr_node *node, struct mr_planner *p)
     MR_TRY(mr_keep(p, &own->h, rows * D));
     MR_TRY(mr_scratch(p, &own->route_scratch, mr_topk_scratch(&experts.topk)));
     MR_TRY(mr_scratch(p, &own->linear_scratch, p->training && backward > forward ? backward : forward));
-    MR_TRY(mr_scratch(p, &own->step_weights, p->steps * E));
     MR_TRY(mr_scratch(p, &own->step_o, p->steps * E * D));
     if (!p->training)
         return 0;
@@ -126,8 +125,7 @@ static int step(struct mr_node *node, mr_workspace *ws, const struct mr_norm *no
     int E = ws->cfg->num_experts, A = ws->cfg->num_active_experts, D = mr_expert_width(ws->cfg);
     MR_TRY(mr_step_norm(ws, norm, x, &in));
     MR_TRY(mr_experts_step(ws, &own->gate, own->expert, E, in, &own->scores, &own->step_o));
-    MR_TRY(mr_topk_step_weights(ws->rt, &own->scores, &own->step_weights, ws->rows, E, A));
-    MR_TRY(mr_topk_step(ws->rt, &own->step_weights, &own->step_o, &own->h, ws->rows, E, D));
+    MR_TRY(mr_topk_step(ws->rt, &own->scores, &own->step_o, &own->h, ws->rows, E, A, D));
     struct mr_product out = mr_linear_product(&own->fc, &own->h, 0, y);
     out.add = add;
     return mr_products(ws->rt, &out, 1, ws->rows);
