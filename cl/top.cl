@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * The k largest of n numbers with their places, for R rows, a group each. A number's key is an integer that orders as
- * the numbers do. Numbers fall into SETS sets by their place; at least k of them reach the k-th largest of the sets'
- * largest keys, and few more than k: these are sorted. Where too many do, as among equal numbers, the k-th largest key
- * itself is searched for. */
+ * the numbers do; what is no number comes before all others. Numbers fall into SETS sets by their place; at least k of
+ * them reach the k-th largest of the sets' largest keys, and few more than k: these are sorted. Where too many do, as
+ * among equal numbers, the k-th largest key itself is searched for. */
 #define SETS 2048 /* at least the largest k */
 #define ENTRIES 2048
 
 static inline intv keys_of(floatv x)
 {
     intv bits = as_intv(x + 0.0f); /* -0 becomes 0 */
-    return bits ^ (bits >> 31 & INT_MAX);
+    return select(bits ^ (bits >> 31 & INT_MAX), (intv)INT_MAX, (bits & INT_MAX) > 0x7f800000);
 }
 
 static inline int key_of(float x)
 {
     int bits = as_int(x + 0.0f);
-    return bits ^ (bits >> 31 & INT_MAX);
+    return (bits & INT_MAX) > 0x7f800000 ? INT_MAX : bits ^ (bits >> 31 & INT_MAX);
 }
 
 /* Larger for a larger key, and of equal keys for the lower place. */

@@ -126,7 +126,9 @@ static int open_lists(mr_lm *lm)
     lm->feeds = mr_alloc((size_t)lm->options.sequences, sizeof *lm->feeds);
     lm->ended = mr_alloc((size_t)lm->options.sequences, sizeof(mr_sequence *));
     lm->rows = mr_alloc((size_t)lm->options.sequences, sizeof *lm->rows);
-    return lm->taken && lm->pieces && lm->feeds && lm->ended && lm->rows ? 0 : MR_ENOMEM;
+    if (!lm->taken || !lm->pieces || !lm->feeds || !lm->ended || !lm->rows)
+        return MR_ENOMEM;
+    return mr_waiting_open(lm);
 }
 
 int mr_lm_open_model(mr_lm **out, mr_model *model, int sequences)
@@ -183,6 +185,7 @@ void mr_lm_close(mr_lm *lm)
     free(lm->feeds);
     free(lm->ended);
     free(lm->rows);
+    mr_waiting_close(lm);
     mr_workspace_free(lm->block);
     mr_workspace_free(lm->ws);
     mr_states_free(lm->states);

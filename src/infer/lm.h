@@ -26,6 +26,15 @@ struct mr_lm {
     struct mr_feed *feeds;
     mr_sequence **ended; /* whose last token is read */
     float **rows;        /* their logits */
+    struct {
+        mr_sequence **owner; /* [options.sequences] whose each row of ws's logits is; NULL: nobody's */
+        int rows;
+        mr_tensor values, ids; /* the k largest of each row */
+        float *value;          /* [rows,k] the same on the host */
+        int32_t *id;
+        size_t capacity; /* of these four */
+        int k;           /* 0: they hold nothing of these rows */
+    } waiting;           /* logits of the last step that stay on the device until they are needed */
 };
 
 struct mr_sequence {
@@ -34,7 +43,8 @@ struct mr_sequence {
     bool rereads; /* the last block is read again for every token */
     bool lost;    /* a call failed in its middle: what stands here is of no use until it is replaced as a whole */
     mr_sampler *sampler;
-    float *logits;   /* [V] after the last token read */
+    float *logits;   /* [V] after the last token read, unless they wait */
+    int row;         /* of the logits that wait on the device; negative: none */
     int32_t *tokens; /* all read so far, when they may be read again */
     size_t count, capacity;
     uint64_t drawn;
@@ -54,6 +64,26 @@ int mr_lm_progress(mr_lm *lm, double part, const char *what);
 bool mr_lm_is_limited(const mr_lm *lm);
 /* The workspace of a whole block. */
 int mr_lm_block(mr_lm *lm);
+
+/* ---- logits that wait ------------------------------------------------------------------------------------------- */
+
+int mr_waiting_open(mr_lm *lm);
+void mr_waiting_close(mr_lm *lm);
+/* The i-th row of the step that runs now is the sequence's: it stays on the device. */
+void mr_waiting_keep(mr_sequence *s, int row);
+/* The sequence needs its row no more. */
+void mr_waiting_drop(mr_sequence *s);
+/* Reads all rows that wait. After an error their sequences are lost; MR_ENUMERIC: not all numbers are finite. */
+int mr_waiting_fetch(mr_lm *lm);
+/* The k largest of all rows, for mr_waiting_draw; the same errors. */
+int mr_waiting_top(mr_lm *lm, int k);
+/* How many of the largest logits such a draw needs; 0: the whole row, or that is quicker. */
+int mr_waiting_needs(const mr_lm *lm, const struct mr_sampling *how);
+/* Draws from them. */
+int32_t mr_waiting_draw(mr_sequence *s, const struct mr_sampling *how);
+
+/* MR_ENUMERIC with the first layer that is to blame, unless all numbers of the sequence are finite. */
+int mr_sequence_check_numbers(const mr_sequence *s, const float *numbers, int count);
 /* MR_EINVAL for a sequence that lost its text. */
 int mr_sequence_check(const mr_sequence *s);
 

@@ -300,6 +300,16 @@ int32_t mr_sampler_draw(mr_sampler *s, const struct mr_sampling *how, const floa
     return draw_among(s, how, n, draw);
 }
 
+int32_t mr_sampler_draw_ranked(mr_sampler *s, const struct mr_sampling *how, const float *logits, const int32_t *ids,
+                               int k, uint64_t draw)
+{
+    if (how->temperature == 0)
+        return ids[0];
+    for (int i = 0; i < k; i++)
+        s->candidates[i] = (struct candidate){logits[i], ids[i]};
+    return draw_among(s, how, k, draw);
+}
+
 void mr_sampler_logprobs(mr_sampler *s, const float *logits, int32_t id, struct mr_logprob *list, int count)
 {
     struct candidate *c = s->candidates;

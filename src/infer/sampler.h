@@ -32,6 +32,11 @@ int mr_sampler_set_drawn(mr_sampler *sampler, const void *drawn, size_t count);
  * logits give the same token. MR_EINVAL: all are banned. */
 int32_t mr_sampler_draw(mr_sampler *sampler, const struct mr_sampling *how, const float *logits, uint64_t draw);
 
+/* The same from the k largest logits and their ids, by rank, with nothing but temperature (0: k is 1), top_k (which is
+ * k), top_p and min_p. */
+int32_t mr_sampler_draw_ranked(mr_sampler *sampler, const struct mr_sampling *how, const float *logits,
+                               const int32_t *ids, int k, uint64_t draw);
+
 /* list[0] for `id`, then the `count` likeliest by rank. */
 void mr_sampler_logprobs(mr_sampler *sampler, const float *logits, int32_t id, struct mr_logprob *list, int count);
 

@@ -23,7 +23,7 @@ int mr_sequence_open(mr_sequence **out, mr_lm *lm)
     if (!s)
         return err;
     s->lm = lm;
-    s->slot = -1;
+    s->slot = s->row = -1;
     MR_GO(mr_sampler_create(&s->sampler, lm->model->cfg.vocab_size));
     if (!(s->logits = mr_alloc((size_t)lm->model->cfg.vocab_size, sizeof *s->logits))) {
         err = MR_ENOMEM;
@@ -44,6 +44,7 @@ void mr_sequence_close(mr_sequence *s)
         return;
     if (s->slot >= 0)
         s->lm->taken[s->slot] = false;
+    mr_waiting_drop(s);
     free(s->tokens);
     free(s->logits);
     mr_sampler_free(s->sampler);
@@ -53,6 +54,7 @@ void mr_sequence_close(mr_sequence *s)
 int mr_sequence_rewind(mr_sequence *s)
 {
     s->lost = true;
+    mr_waiting_drop(s);
     s->count = 0;
     s->drawn = 0;
     mr_sampler_reset(s->sampler);
@@ -113,6 +115,7 @@ int mr_sequence_copy(mr_sequence *to, const mr_sequence *from)
     if (to == from)
         return 0;
     MR_TRY(mr_sequence_check(from));
+    MR_TRY(mr_waiting_fetch(from->lm));
     to->lost = true;
     to->count = 0;
     to->rereads = from->rereads;
@@ -131,10 +134,10 @@ int mr_sequence_copy(mr_sequence *to, const mr_sequence *from)
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
 
-static int check_logits(mr_sequence *s)
+int mr_sequence_check_numbers(const mr_sequence *s, const float *numbers, int count)
 {
-    for (int i = 0; i < s->lm->model->cfg.vocab_size; i++) {
-        if (isfinite(s->logits[i]))
+    for (int i = 0; i < count; i++) {
+        if (isfinite(numbers[i]))
             continue;
         char where[MR_NAME];
         mr_workspace *ws = s->rereads ? s->lm->block : s->lm->ws;
@@ -143,6 +146,11 @@ static int check_logits(mr_sequence *s)
                        (long long)s->count, where);
     }
     return 0;
+}
+
+static int check_logits(const mr_sequence *s)
+{
+    return mr_sequence_check_numbers(s, s->logits, s->lm->model->cfg.vocab_size);
 }
 
 /* The last block of the text from the start, logits of its last token. */
@@ -188,8 +196,9 @@ static int check_feeds(const struct mr_feed *feeds, int count)
     return 0;
 }
 
-/* Reads the next chunk of every feed that has tokens from `done` on, together; *left tells whether there are more. */
-static int read_chunk(mr_lm *lm, const struct mr_feed *feeds, int count, int done, bool *left)
+/* Reads the next chunk of every feed that has tokens from `done` on, together; *left tells whether there are more.
+ * keep: the logits stay on the device. */
+static int read_chunk(mr_lm *lm, const struct mr_feed *feeds, int count, int done, bool keep, bool *left)
 {
     int chunk = lm->ws->options.time, pieces = 0, rows = 0;
     *left = false;
@@ -206,19 +215,27 @@ static int read_chunk(mr_lm *lm, const struct mr_feed *feeds, int count, int don
     if (!pieces)
         return 0;
     MR_TRY(mr_run(lm->ws, lm->states, lm->pieces, pieces));
+    for (int i = 0; i < rows && keep; i++)
+        mr_waiting_keep(lm->ended[i], i);
+    if (!rows || keep)
+        return 0;
     for (int i = 0; i < rows; i++)
         lm->rows[i] = lm->ended[i]->logits;
-    if (rows)
-        MR_TRY(mr_workspace_all_logits(lm->ws, lm->rows));
+    MR_TRY(mr_workspace_all_logits(lm->ws, lm->rows));
     for (int i = 0; i < rows; i++)
         MR_TRY(check_logits(lm->ended[i]));
     return 0;
 }
 
-static int read_feeds(mr_lm *lm, const struct mr_feed *feeds, int count)
+/* keep: each feed is one token, and its logits may stay on the device. */
+static int read_feeds(mr_lm *lm, const struct mr_feed *feeds, int count, bool keep)
 {
     bool left = true;
     int most = 0;
+    for (int i = 0; i < count; i++)
+        if (feeds[i].count > 0)
+            mr_waiting_drop(feeds[i].sequence);
+    MR_TRY(mr_waiting_fetch(lm)); /* what others have there is overwritten */
     for (int i = 0; i < count; i++) {
         mr_sequence *s = feeds[i].sequence;
         if (feeds[i].count < 1)
@@ -229,7 +246,7 @@ static int read_feeds(mr_lm *lm, const struct mr_feed *feeds, int count)
         remember(s, feeds[i].tokens, feeds[i].count);
     }
     for (int done = 0; left && lm->ws; done += lm->ws->options.time) {
-        MR_TRY(read_chunk(lm, feeds, count, done, &left));
+        MR_TRY(read_chunk(lm, feeds, count, done, keep, &left));
         if (left)
             MR_TRY(mr_lm_progress(lm, (double)(done + lm->ws->options.time) / most, "reading the prompt"));
     }
@@ -239,19 +256,24 @@ static int read_feeds(mr_lm *lm, const struct mr_feed *feeds, int count)
     return 0;
 }
 
-int mr_sequences_feed(const struct mr_feed *feeds, int count)
+static int feed(const struct mr_feed *feeds, int count, bool keep)
 {
     if (count < 1)
         return 0;
     MR_TRY(check_feeds(feeds, count));
     mr_lm *lm = feeds[0].sequence->lm;
     const struct mr_log_sink *before = mr_log_divert(mr_runtime_log(lm->rt));
-    int err = read_feeds(lm, feeds, count);
+    int err = read_feeds(lm, feeds, count, keep);
     mr_log_divert(before);
     for (int i = 0; err && i < count; i++)
         if (feeds[i].count > 0)
             feeds[i].sequence->lost = true;
     return err;
+}
+
+int mr_sequences_feed(const struct mr_feed *feeds, int count)
+{
+    return feed(feeds, count, false);
 }
 
 int mr_sequence_feed(mr_sequence *s, const int32_t *tokens, int count)
@@ -319,6 +341,7 @@ static int check_begun(const mr_sequence *s)
 int mr_sequence_logits(const mr_sequence *s, const float **logits)
 {
     MR_TRY(check_begun(s));
+    MR_TRY(mr_waiting_fetch(s->lm));
     *logits = s->logits;
     return 0;
 }
@@ -329,6 +352,7 @@ int mr_sequence_logprobs(const mr_sequence *s, int32_t id, struct mr_logprob *li
     MR_TRY(check_begun(s));
     if (id < 0 || id >= vocab || count < 0 || count > vocab)
         return mr_fail(MR_EINVAL, "token %d and the %d likeliest of a vocabulary of %d", id, count, vocab);
+    MR_TRY(mr_waiting_fetch(s->lm));
     mr_sampler_logprobs(s->sampler, s->logits, id, list, count);
     return 0;
 }
@@ -349,16 +373,32 @@ static bool ends_text(const mr_lm *lm, const struct mr_sampling *how, int32_t id
     return id == mr_lm_end_token(lm);
 }
 
-/* Draws the next token, which is still to be read. */
+/* Draws the next token; nothing changes yet. */
 static int draw(mr_sequence *s, const struct mr_sampling *how, int32_t *id, int *more)
 {
-    *id = mr_sampler_draw(s->sampler, how, s->logits, s->drawn);
+    *id = s->row < 0 ? mr_sampler_draw(s->sampler, how, s->logits, s->drawn) : mr_waiting_draw(s, how);
     MR_TRY(*id);
-    s->drawn++;
     if (how->logprobs)
         mr_sampler_logprobs(s->sampler, s->logits, *id, how->logprobs, how->logprob_count);
     *more = !ends_text(s->lm, how, *id);
-    return *more ? mr_sampler_count(s->sampler, *id, how->penalty_decay) : 0;
+    return 0;
+}
+
+/* Reads what the draws need of the logits that wait. */
+static int read_waiting(mr_sequence *const *sequences, const struct mr_sampling *sampling, int count)
+{
+    struct mr_sampling how;
+    int most = 0;
+    for (int i = 0; i < count; i++) {
+        if (sequences[i]->row < 0)
+            continue;
+        MR_TRY(take_sampling(&how, sampling, i, INT_MAX));
+        int k = mr_waiting_needs(sequences[i]->lm, &how);
+        if (!k)
+            return mr_waiting_fetch(sequences[i]->lm);
+        most = k > most ? k : most;
+    }
+    return mr_waiting_top(sequences[0]->lm, most);
 }
 
 int mr_sequences_next(mr_sequence *const *sequences, const struct mr_sampling *sampling, int32_t *ids, int *more,
@@ -377,13 +417,20 @@ int mr_sequences_next(mr_sequence *const *sequences, const struct mr_sampling *s
             if (sequences[i] == sequences[j])
                 MR_TRY(twice());
     }
+    MR_TRY(read_waiting(sequences, sampling, count));
     for (int i = 0; i < count; i++) {
         MR_TRY(take_sampling(&how, sampling, i, INT_MAX));
         MR_TRY(draw(sequences[i], &how, &ids[i], &more[i]));
+    }
+    for (int i = 0; i < count; i++) {
+        MR_TRY(take_sampling(&how, sampling, i, INT_MAX));
+        sequences[i]->drawn++;
+        if (more[i])
+            MR_TRY(mr_sampler_count(sequences[i]->sampler, ids[i], how.penalty_decay));
         if (more[i])
             feeds[feeding++] = (struct mr_feed){sequences[i], &ids[i], 1};
     }
-    return mr_sequences_feed(feeds, feeding);
+    return feed(feeds, feeding, true);
 }
 
 int mr_sequence_next(mr_sequence *s, const struct mr_sampling *sampling, int32_t *id)

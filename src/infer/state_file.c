@@ -78,6 +78,7 @@ size_t mr_sequence_state_size(const mr_sequence *s)
 int mr_sequence_state(mr_sequence *s, void *bytes)
 {
     MR_TRY(check_has_state(s));
+    MR_TRY(mr_waiting_fetch(s->lm));
     if (!s->count)
         return mr_fail(MR_EINVAL, "nothing was read yet: there is no state to save");
     size_t count;
@@ -159,6 +160,7 @@ int mr_sequence_set_state(mr_sequence *s, const void *bytes, size_t size)
         s->capacity = (size_t)head.count;
     }
     s->lost = true;
+    mr_waiting_drop(s);
     MR_TRY(mr_states_write(s->lm->states, s->slot, at, parts.state));
     memcpy(s->logits, at + parts.state, parts.logits);
     memcpy(mr_sampler_seen(s->sampler), at + parts.state + parts.logits + parts.tokens, parts.seen);

@@ -7,7 +7,8 @@
 
 enum { MR_TOP = 1024 }; /* k at most */
 
-/* logits [rows,n] -> values [rows,k], ids i32 [rows,k], by falling value, equal ones by id; k <= n. */
+/* logits [rows,n] -> values [rows,k], ids i32 [rows,k], by falling value, equal ones by id; k <= n. A NaN comes before
+ * all numbers. */
 int mr_top(mr_runtime *rt, const mr_tensor *logits, int rows, int n, int k, const mr_tensor *values,
            const mr_tensor *ids);
 

@@ -260,6 +260,21 @@ def json_of(*arguments, model=None, prompt="The cat", **options):
     return lines[0]
 
 
+def test_one_logit_that_is_no_number_ends_it(folder):
+    """Also where only the largest of many are looked at; of either sign."""
+    model, broken = folder / "m.safetensors", folder / "broken.safetensors"
+    run("new", "rwkv4", "n_layer=1", "n_embd=16", "vocab_size=5000", "--out", model).expect(0)
+    data = bytearray(model.read_bytes())
+    size = int.from_bytes(data[:8], "little")
+    start = json.loads(data[8:8 + size])["head.weight"]["data_offsets"][0] + 8 + size
+    place = start + 4 * 16 * 4321
+    for bits in (b"\0\0\xc0\x7f", b"\0\0\xc0\xff"):
+        data[place:place + 4] = bits
+        broken.write_bytes(data)
+        for more in (("--top-k", 0), ("--temperature", 0), ("--top-k", 50)):
+            run("generate", broken, "--tokenizer", "byte", "--prompt", "a", *more).expect(1, err=r"not finite.*head")
+
+
 def test_the_first_of_several_stop_texts_ends_it(folder):
     how = ("--seed", 4, "--temperature", 1, "--max-tokens", 100)
     whole = text(*how)

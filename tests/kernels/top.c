@@ -73,6 +73,28 @@ static void test_the_largest_in_one_set(void **state)
     free(x);
 }
 
+/* Whatever their sign, so that a row with one of them is known for it. */
+static void test_what_is_no_number_comes_first(void **state)
+{
+    (void)state;
+    enum { N = 5000, K = 40, AT = 1234 };
+    double *x = random_array(11 * test_seed(), N, 5);
+    for (int k = 1; k <= K; k += K - 1)
+        for (int negative = 0; negative < 2; negative++) {
+            test_case("top: %s NaN, k %d", negative ? "a negative" : "a", k);
+            x[AT] = negative ? -(double)NAN : (double)NAN;
+            mr_tensor logits = upload(x, N), values = empty((size_t)k), ids = empty_i32((size_t)k);
+            must(mr_top(test_runtime(), &logits, 1, N, k, &values, &ids));
+            int32_t *got = download_i32(&ids, (size_t)k);
+            double *value = download(&values, (size_t)k);
+            assert_int_equal(got[0], AT);
+            assert_true(isnan(value[0]));
+            release(&logits), release(&values), release(&ids);
+            free(got), free(value);
+        }
+    free(x);
+}
+
 static void test_rows_of_no_numbers_end(void **state)
 {
     (void)state;
@@ -109,6 +131,7 @@ int main(void)
         cmocka_unit_test(test_random_rows),
         cmocka_unit_test(test_equal_numbers_go_by_place),
         cmocka_unit_test(test_the_largest_in_one_set),
+        cmocka_unit_test(test_what_is_no_number_comes_first),
         cmocka_unit_test(test_rows_of_no_numbers_end),
         cmocka_unit_test(test_wrong_sizes_are_refused),
     };
