@@ -272,7 +272,8 @@ class Campaign:
         self.damaged_cache()
         self.unwritable("read-only cache")
         self.unwritable("read-only out_dir")
-        self.train_in("a clock that jumps", FAULT_CLOCK="1", **self.preload("", 0, 0))
+        for how in ("jump", "stand"):
+            self.train_in(f"clocks that {how}", FAULT_CLOCK=how, **self.preload("", 0, 0))
         self.train_in("no home", HOME="", XDG_CACHE_HOME="", MICRORWKV_CACHE_DIR="")
         self.train_in("a home that is no folder", HOME="/dev/null", XDG_CACHE_HOME="", MICRORWKV_CACHE_DIR="/dev/null/x")
 

@@ -51,8 +51,9 @@ static void on_iteration(void *context, int64_t iter, float loss, double lr, flo
     mr_progress_update(&v->bar, (uint64_t)iter + 1, "loss %.4f, %.0f tokens/s, %s left", (double)loss, tokens_per_s,
                        mr_format_seconds(left, seconds_left));
     if (v->common->json)
-        print(v, json_pack("{sI so sf so sf sf}", "iter", (json_int_t)iter, "loss", mr_json_finite((double)loss), "lr",
-                           lr, "grad_norm", mr_json_finite((double)grad_norm), "ms", ms, "tokens_per_s", tokens_per_s));
+        print(v, json_pack("{sI so sf so so so}", "iter", (json_int_t)iter, "loss", mr_json_finite((double)loss), "lr",
+                           lr, "grad_norm", mr_json_finite((double)grad_norm), "ms", mr_json_finite(ms), "tokens_per_s",
+                           mr_json_finite(tokens_per_s)));
     else if (!v->bar.shown && iter % 100 == 0)
         fprintf(stderr, "iteration %lld: loss %.4f, %.1f ms, %.0f tokens/s, %s left\n", (long long)iter, (double)loss,
                 ms, tokens_per_s, left);

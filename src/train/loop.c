@@ -147,9 +147,10 @@ static int iterate_and_log(mr_trainer *t, const struct mr_train_events *events, 
         return 0;
     struct mr_error_kept kept;
     mr_error_keep(&kept);
-    int log_err = mr_trainer_log(
-        t, json_pack("{sI so sf so sf sf}", "iter", (json_int_t)t->iter, "loss", mr_json_finite((double)loss), "lr", lr,
-                     "grad_norm", mr_json_finite((double)grad_norm), "ms", ms, "tokens_per_s", tokens_per_s));
+    int log_err = mr_trainer_log(t, json_pack("{sI so sf so so so}", "iter", (json_int_t)t->iter, "loss",
+                                              mr_json_finite((double)loss), "lr", lr, "grad_norm",
+                                              mr_json_finite((double)grad_norm), "ms", mr_json_finite(ms),
+                                              "tokens_per_s", mr_json_finite(tokens_per_s)));
     if (log_err && !err)
         return log_err;
     if (log_err)

@@ -5,7 +5,7 @@ import functools
 import shutil
 
 from harness import SOURCE, Skip, execute, main, run
-from tiny import FOLDER, digest, model, train
+from tiny import FOLDER, digest, log_lines, model, train
 
 OUT_OF_RESOURCES = -5
 
@@ -87,6 +87,14 @@ def test_a_cached_kernel_is_not_called_damaged_when_memory_runs_out(folder):
     for nth in range(1, int(count.read_text()) + 1, 7):
         result = speak(environment=failing("realloc", errno.ENOMEM, nth, False, MICRORWKV_CACHE_DIR=folder))
         assert result.status in (0, 1) and b"is damaged" not in result.err, result.err
+
+
+def test_a_clock_that_stands_or_jumps_changes_nothing(folder):
+    train(folder / "whole").expect(0)
+    for how in ("stand", "jump"):
+        train(folder / how, environment=failing("", 0, 0, FAULT_CLOCK=how)).expect(0)
+        assert digest(folder / how / "ckpt.mrw") == digest(folder / "whole" / "ckpt.mrw")
+    assert any(line.get("tokens_per_s", 0) is None for line in log_lines(folder / "stand"))
 
 
 main()
