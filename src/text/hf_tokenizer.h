@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * The tokenizer "json:FILE" taken apart: what json_read.c makes of a tokenizer.json, and json_encode.c encodes with.
- *     text → added tokens that are looked for in raw text → NFC → added tokens that are looked for in normalised text
- *          → the steps of the pre-tokenizer → byte-pair encoding */
+ *     text → added tokens that are looked for in raw text → the normal form → added tokens that are looked for in
+ * normalised text → the steps of the pre-tokenizer → byte-pair encoding */
 #ifndef MR_TEXT_HF_TOKENIZER_H
 #define MR_TEXT_HF_TOKENIZER_H
 
 #include "text/bpe.h"
+#include "text/nfc.h"
 #include "text/split.h"
 #include "text/tokenizer_kind.h"
 
@@ -18,7 +19,7 @@ struct mr_json_step {
 
 struct mr_hf_tokenizer {
     struct mr_bpe bpe;
-    bool nfc;
+    struct mr_normal normal;
     struct mr_trie raw, normalised; /* added tokens that are not special */
     struct mr_json_step step[MR_JSON_STEPS];
     int step_count;

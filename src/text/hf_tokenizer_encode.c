@@ -159,11 +159,13 @@ static int normalise(void *context, const char *bytes, size_t size, bool more, s
 {
     struct scratch *x = context;
     size_t certain = size;
-    if (x->tokenizer->nfc && more)
-        certain = mr_nfc_certain(bytes, size);
-    if (!x->text.size && (!x->tokenizer->nfc || mr_nfc_is_plain(bytes, certain)))
+    const struct mr_normal *normal = &x->tokenizer->normal;
+    bool changes = normal->compose || normal->lower;
+    if (changes && more)
+        certain = mr_normal_certain(normal, bytes, size);
+    if (!x->text.size && (!changes || mr_normal_is_plain(normal, bytes, certain)))
         return cut_normalised(x, bytes, certain, more, ids, used);
-    MR_TRY(mr_nfc(bytes, certain, &x->text));
+    MR_TRY(mr_normalise(normal, bytes, certain, &x->text));
     *used = certain;
     if (more && x->text.size < x->wait)
         return 0;

@@ -31,8 +31,16 @@ static int read_normalizer(struct mr_hf_tokenizer *j, const json_t *n, int depth
     const json_t *list = json_object_get(n, "normalizers");
     if (!n || json_is_null(n))
         return 0;
-    if (is(n, "type", "NFC")) {
-        j->nfc = true;
+    if (is(n, "type", "NFC") || is(n, "type", "NFKC")) {
+        if (j->normal.lower)
+            return mr_fail(MR_EFILE, "a normalizer %s after Lowercase is not supported",
+                           json_string_value(json_object_get(n, "type")));
+        j->normal.compose = true;
+        j->normal.compat = j->normal.compat || is(n, "type", "NFKC");
+        return 0;
+    }
+    if (is(n, "type", "Lowercase")) {
+        j->normal.lower = true;
         return 0;
     }
     if (!is(n, "type", "Sequence") || !json_is_array(list) || depth)
@@ -141,8 +149,8 @@ static int add_ordinary(const struct mr_hf_tokenizer *j, const struct added *a, 
                         size_t *count, struct mr_str *form)
 {
     list[*count] = (struct mr_trie_entry){a->content, a->size, (uint32_t)a->id};
-    if (a->normalised && j->nfc) {
-        MR_TRY(mr_nfc(a->content, a->size, form));
+    if (a->normalised && (j->normal.compose || j->normal.lower)) {
+        MR_TRY(mr_normalise(&j->normal, a->content, a->size, form));
         list[*count].bytes = form->text;
         list[*count].size = form->size;
     }

@@ -15,23 +15,40 @@ enum {
     FIRST_COMBINING_BYTE = 0xCC, /* the lead byte of U+0300 */
     LONGEST_DECOMPOSITION = 32,
     CLASSES = 256,
+    CAPITAL_I_WITH_DOT = 0x130,
 };
 
-static const utf8proc_option_t options = UTF8PROC_STABLE | UTF8PROC_COMPOSE;
-
-bool mr_nfc_is_plain(const char *bytes, size_t size)
+static utf8proc_option_t options_of(const struct mr_normal *n)
 {
+    return UTF8PROC_STABLE | UTF8PROC_COMPOSE | (n->compat ? UTF8PROC_COMPAT : 0);
+}
+
+bool mr_normal_is_plain(const struct mr_normal *n, const char *bytes, size_t size)
+{
+    unsigned char least = n->lower || n->compat ? 0x80 : FIRST_COMBINING_BYTE;
     unsigned above = 0;
     for (size_t i = 0; i < size; i++)
-        above |= (unsigned char)bytes[i] >= FIRST_COMBINING_BYTE;
+        above |= (unsigned char)bytes[i] >= least || (n->lower && bytes[i] >= 'A' && bytes[i] <= 'Z');
     return !above;
 }
 
-bool mr_nfc_boundary(uint32_t c)
+/* The first character of what c is made of. */
+static utf8proc_int32_t first_of(const struct mr_normal *n, uint32_t c)
 {
-    if (c < FIRST_COMBINING)
+    utf8proc_int32_t parts[LONGEST_DECOMPOSITION];
+    int boundclass = 0;
+    if (!n->compat)
+        return (utf8proc_int32_t)c;
+    return utf8proc_decompose_char((utf8proc_int32_t)c, parts, LONGEST_DECOMPOSITION, options_of(n), &boundclass) > 0
+               ? parts[0]
+               : (utf8proc_int32_t)c;
+}
+
+bool mr_normal_boundary(const struct mr_normal *n, uint32_t c)
+{
+    if (c < FIRST_COMBINING || !n->compose)
         return true;
-    switch (utf8proc_get_property((utf8proc_int32_t)c)->boundclass) {
+    switch (utf8proc_get_property(first_of(n, c))->boundclass) {
     case UTF8PROC_BOUNDCLASS_EXTEND:
     case UTF8PROC_BOUNDCLASS_SPACINGMARK:
     case UTF8PROC_BOUNDCLASS_V:
@@ -42,18 +59,19 @@ bool mr_nfc_boundary(uint32_t c)
     }
 }
 
-size_t mr_nfc_certain(const char *bytes, size_t size)
+size_t mr_normal_certain(const struct mr_normal *n, const char *bytes, size_t size)
 {
     uint32_t c;
     for (size_t at = size; at-- > 0;)
         if (((unsigned char)bytes[at] & 0xC0) != 0x80 && mr_utf8_decode(bytes + at, size - at, &c) > 0 &&
-            mr_nfc_boundary(c))
+            mr_normal_boundary(n, c))
             return at;
     return 0;
 }
 
 /* The characters since the last boundary, decomposed. */
 struct cluster {
+    const struct mr_normal *normal;
     utf8proc_int32_t *c;
     size_t count, capacity;
 };
@@ -61,7 +79,12 @@ struct cluster {
 static int add(struct cluster *k, uint32_t c)
 {
     int boundclass = 0;
+    utf8proc_option_t options = options_of(k->normal);
     MR_TRY(mr_grow(&k->c, &k->capacity, k->count + LONGEST_DECOMPOSITION, sizeof *k->c));
+    if (!k->normal->compose) {
+        k->c[k->count++] = (utf8proc_int32_t)c;
+        return 0;
+    }
     utf8proc_ssize_t n =
         utf8proc_decompose_char((utf8proc_int32_t)c, k->c + k->count, LONGEST_DECOMPOSITION, options, &boundclass);
     if (n < 0 || n > LONGEST_DECOMPOSITION)
@@ -109,30 +132,41 @@ static int order(struct cluster *k)
     return 0;
 }
 
+static int append(const struct mr_normal *n, uint32_t c, struct mr_str *out)
+{
+    char text[4];
+    uint32_t lower = n->lower ? (uint32_t)utf8proc_tolower((utf8proc_int32_t)c) : c;
+    if (n->lower && c == CAPITAL_I_WITH_DOT) /* the only one whose lower case is two characters */
+        return mr_str_append(out, "i\xCC\x87", 3);
+    return mr_str_append(out, text, (size_t)mr_utf8_encode(lower, text));
+}
+
 /* Composes the cluster and appends it. */
 static int flush(struct cluster *k, struct mr_str *out)
 {
-    char text[4];
+    utf8proc_ssize_t n = (utf8proc_ssize_t)k->count;
     if (!k->count)
         return 0;
-    MR_TRY(order(k));
-    utf8proc_ssize_t n = utf8proc_normalize_utf32(k->c, (utf8proc_ssize_t)k->count, options);
+    if (k->normal->compose) {
+        MR_TRY(order(k));
+        n = utf8proc_normalize_utf32(k->c, n, options_of(k->normal));
+    }
     if (n < 0)
         return mr_fail(MR_ENOMEM, "cannot normalise text: %s", utf8proc_errmsg(n));
     for (utf8proc_ssize_t i = 0; i < n; i++)
-        MR_TRY(mr_str_append(out, text, (size_t)mr_utf8_encode((uint32_t)k->c[i], text)));
+        MR_TRY(append(k->normal, (uint32_t)k->c[i], out));
     k->count = 0;
     return 0;
 }
 
-int mr_nfc(const char *bytes, size_t size, struct mr_str *out)
+int mr_normalise(const struct mr_normal *n, const char *bytes, size_t size, struct mr_str *out)
 {
-    struct cluster k = {0};
+    struct cluster k = {.normal = n};
     int err = 0;
     for (size_t at = 0; at < size && !err;) {
         uint32_t c;
         int length = mr_utf8_decode(bytes + at, size - at, &c);
-        if (length <= 0 || mr_nfc_boundary(c))
+        if (length <= 0 || mr_normal_boundary(n, c))
             err = flush(&k, out);
         if (!err)
             err = length > 0 ? add(&k, c) : mr_str_append(out, bytes + at, 1);

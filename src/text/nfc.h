@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * Unicode's normal form C (é as one character), for texts that may be cut anywhere and hold invalid UTF-8. */
+ * Unicode's normal forms C and KC (é as one character; in KC, ﬁ as fi) and lower case, for texts that may be cut
+ * anywhere and hold invalid UTF-8. */
 #ifndef MR_TEXT_NFC_H
 #define MR_TEXT_NFC_H
 
@@ -9,16 +10,24 @@
 
 #include "base/str.h"
 
-/* True when the bytes are certainly in form C already: no character from U+0300 on. */
-bool mr_nfc_is_plain(const char *bytes, size_t size);
+/* What is done to a text: its form, then lower case. All false: nothing. */
+struct mr_normal {
+    bool compose; /* form C, or with `compat` form KC */
+    bool compat, lower;
+};
+
+/* True when the bytes are certainly as they are to be: in form C, where no character is from U+0300 on; else, where
+ * none is beyond ASCII or in upper case. */
+bool mr_normal_is_plain(const struct mr_normal *n, const char *bytes, size_t size);
 
 /* Whether no character before c changes with it, so that a text may be normalised in two parts there. */
-bool mr_nfc_boundary(uint32_t c);
+bool mr_normal_boundary(const struct mr_normal *n, uint32_t c);
 
 /* How many of the bytes, from the start, can be normalised before what follows them is known. */
-size_t mr_nfc_certain(const char *bytes, size_t size);
+size_t mr_normal_certain(const struct mr_normal *n, const char *bytes, size_t size);
 
-/* Appends the form C of the bytes. Invalid bytes stay as they are; nothing changes across them. O(n) for any text. */
-int mr_nfc(const char *bytes, size_t size, struct mr_str *out);
+/* Appends the bytes as they are to be. Invalid bytes stay as they are; nothing changes across them. O(n) for any
+ * text. */
+int mr_normalise(const struct mr_normal *n, const char *bytes, size_t size, struct mr_str *out);
 
 #endif

@@ -8,10 +8,12 @@
 #include "text/split.h"
 #include "base/utf8.h"
 
+static const struct mr_normal form_c = {.compose = true};
+
 static void expect_nfc(const char *text, size_t size, const char *want)
 {
     struct mr_str out = {0};
-    assert_ok(mr_nfc(text, size, &out));
+    assert_ok(mr_normalise(&form_c, text, size, &out));
     assert_int_equal(out.size, strlen(want));
     assert_string_equal(out.text ? out.text : "", want);
     mr_str_free(&out);
@@ -49,9 +51,9 @@ static void test_nothing_composes_across_a_boundary(void **state)
         utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)c, parts, 32, UTF8PROC_DECOMPOSE, &boundclass);
         assert_true(n >= 1 && n <= 32);
         for (utf8proc_ssize_t i = 1; i < n; i++)
-            if (mr_nfc_boundary((uint32_t)parts[i]))
+            if (mr_normal_boundary(&form_c, (uint32_t)parts[i]))
                 fail_msg("U+%04X: its part U+%04X is a boundary", c, (unsigned)parts[i]);
-        if (mr_nfc_boundary(c) && utf8proc_get_property((utf8proc_int32_t)c)->combining_class)
+        if (mr_normal_boundary(&form_c, c) && utf8proc_get_property((utf8proc_int32_t)c)->combining_class)
             fail_msg("the mark U+%04X is a boundary", c);
     }
 }
@@ -61,13 +63,13 @@ static void test_text_normalised_in_two_parts(void **state)
     (void)state;
     static const char text[] = "ae\xCC\x81\xCC\x96 \xE1\x84\x92\xE1\x85\xA1\xE1\x86\xAB\xFF\xCC\x81z\xE2\x84";
     struct mr_str whole = {0}, parts = {0};
-    assert_ok(mr_nfc(text, sizeof text - 1, &whole));
+    assert_ok(mr_normalise(&form_c, text, sizeof text - 1, &whole));
     for (size_t size = 0; size < sizeof text; size++) {
-        size_t certain = mr_nfc_certain(text, size);
+        size_t certain = mr_normal_certain(&form_c, text, size);
         assert_true(certain <= size);
         parts.size = 0;
-        assert_ok(mr_nfc(text, certain, &parts));
-        assert_ok(mr_nfc(text + certain, sizeof text - 1 - certain, &parts));
+        assert_ok(mr_normalise(&form_c, text, certain, &parts));
+        assert_ok(mr_normalise(&form_c, text + certain, sizeof text - 1 - certain, &parts));
         assert_int_equal(parts.size, whole.size);
         assert_memory_equal(parts.text, whole.text, whole.size);
     }
@@ -84,7 +86,7 @@ static void test_a_million_marks_on_one_letter(void **state)
     text[0] = 'q';
     for (size_t i = 0; i < n; i++, size += 4)
         memcpy(text + size, "\xCC\x81\xCC\x96", 4); /* above, below: all the latter come first */
-    assert_ok(mr_nfc(text, size, &out));
+    assert_ok(mr_normalise(&form_c, text, size, &out));
     assert_int_equal(out.size, size);
     assert_memory_equal(out.text, "q\xCC\x96\xCC\x96", 5);
     assert_memory_equal(out.text + size - 4, "\xCC\x81\xCC\x81", 4);
@@ -174,6 +176,23 @@ static void test_a_pattern_that_takes_too_long_ends(void **state)
     mr_str_free(&out);
 }
 
+/* Compatibility letters of Hangul and half-width marks of kana join what comes before them. */
+static void test_form_kc_in_two_parts(void **state)
+{
+    (void)state;
+    static const struct mr_normal form_kc = {.compose = true, .compat = true};
+    static const char text[] = "a\xE3\x84\xB1\xE3\x85\x8F\xEF\xBD\xB6\xEF\xBE\x9E\xEF\xAC\x81"; /* aㄱㅏｶﾞﬁ */
+    static const char want[] = "a\xEA\xB0\x80\xE3\x82\xAC\x66i";                                /* a가ガfi */
+    for (size_t size = 0; size < sizeof text; size++) {
+        size_t certain = mr_normal_certain(&form_kc, text, size);
+        struct mr_str parts = {0};
+        assert_ok(mr_normalise(&form_kc, text, certain, &parts));
+        assert_ok(mr_normalise(&form_kc, text + certain, sizeof text - 1 - certain, &parts));
+        assert_string_equal(parts.text, want);
+        mr_str_free(&parts);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +204,7 @@ int main(void)
         cmocka_unit_test(test_pieces_of_patterns),
         cmocka_unit_test(test_patterns_that_are_refused),
         cmocka_unit_test(test_a_pattern_that_takes_too_long_ends),
+        cmocka_unit_test(test_form_kc_in_two_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

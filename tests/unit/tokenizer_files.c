@@ -180,6 +180,29 @@ static void test_json_normalises(void **state)
     }
 }
 
+static void test_json_lowers_and_composes(void **state)
+{
+    (void)state;
+    static const char added[] = "[{\"id\":300,\"content\":\"AB!\",\"special\":false,\"normalized\":true}]";
+    mr_tokenizer *t = test_open("json", json_file("{\"type\":\"Lowercase\"}", NULL, added, NULL));
+    EXPECT_IDS(t, "xYZ", false, 'x', 'y', 'z');
+    EXPECT_IDS(t, "aB!Ab!", false, 300, 300);
+    EXPECT_IDS(t, "\xC3\x89", false, TEST_E_ACUTE); /* É */
+    EXPECT_IDS(t, "E\xCC\x81", false, 'e', 0xCC, 0x81);
+    EXPECT_IDS(t, "\xC4\xB0", false, 'i', 0xCC, 0x87); /* İ */
+    mr_tokenizer_close(t);
+    t = test_open("json", json_file("{\"type\":\"NFKC\"}", NULL, NULL, NULL));
+    EXPECT_IDS(t, "e\xCC\x81", false, TEST_E_ACUTE);
+    EXPECT_IDS(t, "\xEF\xBC\xB8\xC2\xA0z", false, 'X', ' ', 'z');       /* Ｘ, no-break space */
+    EXPECT_IDS(t, "\xE3\x84\xB1\xE3\x85\x8F", false, 0xEA, 0xB0, 0x80); /* ㄱㅏ becomes 가 */
+    mr_tokenizer_close(t);
+    t = test_open("json", json_file("{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFKC\"},"
+                                    "{\"type\":\"Lowercase\"}]}",
+                                    NULL, NULL, NULL));
+    EXPECT_IDS(t, "E\xCC\x81\xEF\xBC\xB8", false, TEST_E_ACUTE, 'x');
+    mr_tokenizer_close(t);
+}
+
 static void test_json_prefix_space(void **state)
 {
     (void)state;
@@ -240,7 +263,8 @@ static void test_json_refuses_what_it_does_not_know(void **state)
     static const struct {
         const char *normalizer, *pre, *added, *model, *name;
     } cases[] = {
-        {"{\"type\":\"Lowercase\"}", NULL, NULL, NULL, "\"Lowercase\""},
+        {"{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Lowercase\"},{\"type\":\"NFC\"}]}", NULL, NULL, NULL,
+         "NFC after Lowercase"},
         {"{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFKD\"}]}", NULL, NULL, NULL, "\"NFKD\""},
         {NULL, "{\"type\":\"Metaspace\"}", NULL, NULL, "\"Metaspace\""},
         {NULL, "null", NULL, NULL, "pre-tokenizer"},
@@ -429,6 +453,7 @@ int main(void)
         cmocka_unit_test(test_broken_gpt2_files_are_named),
         cmocka_unit_test(test_json_added_tokens),
         cmocka_unit_test(test_json_normalises),
+        cmocka_unit_test(test_json_lowers_and_composes),
         cmocka_unit_test(test_json_prefix_space),
         cmocka_unit_test(test_json_splits),
         cmocka_unit_test(test_json_merges_as_pairs),
