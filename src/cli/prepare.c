@@ -10,6 +10,7 @@
 #include "base/progress.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "data/also.h"
 #include "data/prepare.h"
 
 struct view {
@@ -93,7 +94,7 @@ int mr_command_prepare(int argc, char **argv)
     struct mr_words inputs = {0};
     struct view view = {0};
     struct mr_source_options reading = {0};
-    const char *fields = NULL;
+    const char *fields = NULL, *also = NULL;
     char names[1024];
     int64_t longest = 0;
     struct mr_prepare p = {
@@ -114,13 +115,16 @@ int mr_command_prepare(int argc, char **argv)
         {"skip-bad-lines", MR_OPTION_FLAG, &reading.skip_bad_lines, NULL,
          "leave out and count .jsonl lines that are no JSON or lack a field"},
         {"max-record-bytes", MR_OPTION_INT, &longest, "N", "a longer line of .jsonl is a bad one (1 GiB)"},
+        {"also", MR_OPTION_TEXT, &also, "FORMAT",
+         "write the tokens for llm.c (DIR/llm.c/) or megatron (DIR/train.idx, val.idx) too"},
         MR_JSON_OPTION(&common),
     };
     const struct mr_syntax syntax = {
         .name = "prepare",
         .words = "[INPUT ...]",
         .about = "Turns text into tokens for training. An INPUT is a text file, a folder of them, a .jsonl file (its\n"
-                 "field \"text\"), any of them gzipped, or - for standard input. A line <|endoftext|> ends a document.",
+                 "field \"text\"), any of them packed (gzip, xz, zstd), a token file of llm.c or Megatron, or\n- for "
+                 "standard input. A line <|endoftext|> ends a document.",
         .example = "microrwkv prepare book.txt --tokenizer char --out data/book",
         .options = options,
         .option_count = MR_COUNT(options),
@@ -135,6 +139,8 @@ int mr_command_prepare(int argc, char **argv)
         reading.longest_record = longest > 0 ? (uint64_t)longest : 0;
         if (!err && longest < 0)
             err = mr_fail(MR_EINVAL, "prepare: --max-record-bytes %" PRId64 " cannot be negative", longest);
+        if (!err && also)
+            err = mr_also_check(also);
         if (!err && fields)
             err = set_fields(&reading, fields, names, sizeof names);
     }
@@ -143,6 +149,8 @@ int mr_command_prepare(int argc, char **argv)
         err = mr_prepare(&p, &result);
         mr_progress_end(&view.bar);
     }
+    if (!err && also)
+        err = mr_also_write(p.out, also);
     if (!err)
         err = report(&p, &result, common.json);
     mr_words_free(&inputs);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "text/chars.h"
+#include "data/foreign_tokens.h"
 #include "data/source.h"
 #include "data/token_file.h"
 #include "text/train_bpe.h"
@@ -16,8 +17,10 @@
 enum { FEWEST_TOKENS = 2 }; /* one to read and one to predict */
 
 struct input {
+    const char *name;
     mr_source *source;
-    uint64_t characters; /* bytes that begin one; all of them for ASCII */
+    mr_foreign_tokens *tokens; /* instead of text: tokens that another program made */
+    uint64_t characters;       /* bytes that begin one, all of them for ASCII; or tokens */
 };
 
 struct work {
@@ -41,8 +44,13 @@ static int open_inputs(struct work *w)
     w->inputs = mr_alloc((size_t)p->input_count + 1, sizeof *w->inputs);
     if (!w->inputs)
         return MR_ENOMEM;
-    for (int i = 0; i < p->input_count; i++)
-        MR_TRY(mr_source_open(&w->inputs[w->input_count++].source, p->inputs[i], p->reading));
+    for (int i = 0; i < p->input_count; i++) {
+        struct input *in = &w->inputs[w->input_count++];
+        in->name = p->inputs[i];
+        MR_TRY(mr_foreign_tokens_open(&in->tokens, in->name));
+        if (!in->tokens)
+            MR_TRY(mr_source_open(&in->source, in->name, p->reading));
+    }
     if (p->stories)
         MR_TRY(mr_source_open_stories(&w->inputs[w->input_count++].source, p->stories, p->seed));
     return 0;
@@ -83,6 +91,12 @@ static int measure(struct work *w, struct input *in)
 {
     struct mr_piece piece;
     int more;
+    if (in->tokens && !w->tokenizer)
+        return mr_fail(MR_EINVAL, "%s holds tokens, not text: name the tokenizer that made them", in->name);
+    if (in->tokens) {
+        in->characters = mr_foreign_tokens_count(in->tokens);
+        return advance(w, "reading", in->characters);
+    }
     while ((more = mr_source_next(in->source, &piece)) > 0) {
         in->characters += count_characters(piece.text, piece.size);
         int err = learn(w, &piece);
@@ -110,7 +124,7 @@ static int measure_all(struct work *w)
         MR_TRY(measure(w, &w->inputs[i]));
     if (!w->done)
         return mr_fail(MR_EFILE, "there is no text in %s",
-                       w->input_count == 1 ? mr_source_name(w->inputs[0].source) : "the inputs");
+                       w->input_count == 1 && w->inputs[0].name ? w->inputs[0].name : "the inputs");
     w->total = w->done;
     if (w->trainer)
         return mr_bpe_trainer_tokenizer(w->trainer, &w->tokenizer);
@@ -200,12 +214,40 @@ static int encode_piece(struct work *w, const struct mr_piece *piece, uint64_t *
     return 0;
 }
 
+/* Tokens as they are; those that end documents are counted. */
+static int copy_tokens(struct work *w, const struct input *in)
+{
+    enum { PIECE = 4096 };
+    uint32_t ids[PIECE];
+    uint64_t train = (uint64_t)((double)in->characters * (1 - w->p->val_fraction)),
+             vocab = mr_tokenizer_vocab_size(w->tokenizer);
+    for (uint64_t at = 0; at < in->characters;) {
+        uint64_t left = (at < train ? train : in->characters) - at;
+        size_t n = left < PIECE ? (size_t)left : PIECE, bytes = 0;
+        MR_TRY(mr_foreign_tokens_read(in->tokens, at, n, vocab, ids));
+        for (size_t i = 0; i < n; i++) {
+            const char *text;
+            size_t size;
+            bool end = (int64_t)ids[i] == (int64_t)mr_tokenizer_end(w->tokenizer);
+            MR_TRY(mr_tokenizer_decode(w->tokenizer, ids[i], &text, &size));
+            bytes += end ? 0 : size;
+            w->result->documents += end;
+        }
+        MR_TRY(mr_token_writer_write(w->writer, at < train ? MR_SPLIT_TRAIN : MR_SPLIT_VAL, ids, n, bytes));
+        MR_TRY(advance(w, "encoding", n));
+        at += n;
+    }
+    return 0;
+}
+
 /* The second pass over one input. */
 static int encode(struct work *w, struct input *in)
 {
     struct mr_piece piece;
     int more, split = MR_SPLIT_TRAIN;
     uint64_t train_left = (uint64_t)((double)in->characters * (1 - w->p->val_fraction));
+    if (in->tokens)
+        return copy_tokens(w, in);
     while ((more = mr_source_next(in->source, &piece)) > 0) {
         int err = encode_piece(w, &piece, &train_left, &split);
         if (err)
@@ -260,8 +302,10 @@ fail:
     mr_encoder_close(w.encoder);
     mr_tokenizer_close(w.tokenizer);
     mr_bpe_trainer_close(w.trainer);
-    for (int i = 0; i < w.input_count; i++)
+    for (int i = 0; i < w.input_count; i++) {
         mr_source_close(w.inputs[i].source);
+        mr_foreign_tokens_close(w.inputs[i].tokens);
+    }
     free(w.inputs);
     free(w.chars);
     mr_ids_free(&w.ids);

@@ -13,7 +13,7 @@
 #include "data/source.h"
 
 struct mr_prepare {
-    const char *const *inputs; /* as mr_source_open takes them */
+    const char *const *inputs; /* as mr_source_open takes them, or token files of llm.c and Megatron */
     int input_count;
     const struct mr_source_options *reading; /* may be NULL */
     uint64_t stories, seed;                  /* so many stories are one more input; 0: none */

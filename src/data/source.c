@@ -223,15 +223,24 @@ struct mr_source_counts mr_source_counts(const mr_source *s)
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
 
+/* Whether a name ends so, but for the ending of a packed file. */
 static bool ends_with(const char *text, const char *end)
 {
+    static const char *const packed[] = {".gz", ".xz", ".zst"};
     size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
+    for (size_t i = 0; i < sizeof packed / sizeof *packed; i++) {
+        size_t k = strlen(packed[i]);
+        if (n > k && !strcmp(text + n - k, packed[i])) {
+            n -= k;
+            break;
+        }
+    }
+    return n >= m && strncmp(text + n - m, end, m) == 0;
 }
 
 static bool is_page_name(const char *path)
 {
-    static const char *const endings[] = {".html", ".htm", ".xhtml", ".html.gz", ".htm.gz"};
+    static const char *const endings[] = {".html", ".htm", ".xhtml"};
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
         if (ends_with(path, endings[i]))
             return true;
@@ -277,8 +286,7 @@ static int open_file(mr_source *s)
         return mr_fail(MR_EFILE, "%s cannot be read: %s", path, strerror(errno));
     }
     MR_TRY(mr_stream_open(&s->stream, fd, path));
-    s->lines = ends_with(path, ".jsonl") || ends_with(path, ".jsonl.gz") || ends_with(path, ".ndjson") ||
-               ends_with(path, ".ndjson.gz");
+    s->lines = ends_with(path, ".jsonl") || ends_with(path, ".ndjson");
     s->line_start = s->opened = true;
     mr_records_begin(&s->records, &s->stream);
     return begin_file(s);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * Where text comes from: files (plain or gzipped, .jsonl by their name), folders of them, standard input, stories.
- * A source is a stream of pieces and can be read again from its start. */
+ * Where text comes from: files (plain or packed by gzip, xz or zstd, .jsonl by their name), folders of them, standard
+ * input, stories. A source is a stream of pieces and can be read again from its start. */
 #ifndef MR_DATA_SOURCE_H
 #define MR_DATA_SOURCE_H
 
@@ -39,8 +39,8 @@ struct mr_source_counts {
 };
 
 /* A file, a folder (all files in it that are not hidden, in the order of their names, and its folders'), or "-".
- * A name that ends in .jsonl, .ndjson or these with .gz holds one JSON object a line with its text in members of it.
- * Standard input is kept in a temporary file. options may be NULL. */
+ * A name that ends in .jsonl, .ndjson or these with .gz, .xz or .zst holds one JSON object a line with its text in
+ * members of it. Standard input is kept in a temporary file. options may be NULL. */
 int mr_source_open(mr_source **s, const char *input, const struct mr_source_options *options);
 /* `count` stories of a seed. */
 int mr_source_open_stories(mr_source **s, uint64_t count, uint64_t seed);

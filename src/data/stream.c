@@ -9,10 +9,16 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "data/unpack.h"
 
 int mr_stream_open(struct mr_stream *s, int fd, const char *path)
 {
     *s = (struct mr_stream){.path = path, .buffer = mr_alloc(MR_STREAM_ROOM, 1)};
+    int err = s->buffer ? mr_unpacker_open(&s->packed, fd, path) : 0;
+    if (err)
+        mr_stream_close(s);
+    if (err || s->packed)
+        return err;
     s->file = s->buffer ? gzdopen(fd, "rb") : NULL; /* plain files pass through it */
     if (!s->file) {
         close(fd);
@@ -27,6 +33,7 @@ void mr_stream_close(struct mr_stream *s)
 {
     if (s->file)
         gzclose_r(s->file);
+    mr_unpacker_close(s->packed);
     free(s->buffer);
     *s = (struct mr_stream){0};
 }
@@ -47,6 +54,13 @@ int mr_stream_fill(struct mr_stream *s)
     s->base += s->at;
     s->size -= s->at;
     s->at = 0;
+    if (s->packed) {
+        size_t size;
+        MR_TRY(mr_unpacker_read(s->packed, s->buffer + s->size, MR_STREAM_ROOM - s->size, &size));
+        s->end = size == 0 && s->size < MR_STREAM_ROOM;
+        s->size += size;
+        return 0;
+    }
     int room = (int)(MR_STREAM_ROOM - s->size), n = gzread(s->file, s->buffer + s->size, (unsigned)room);
     int code = Z_OK;
     const char *message = n < room ? gzerror(s->file, &code) : "";
@@ -62,6 +76,8 @@ int mr_stream_seek(struct mr_stream *s, uint64_t place)
     s->at = s->size = 0;
     s->base = place;
     s->end = false;
+    if (s->packed)
+        return mr_unpacker_seek(s->packed, place);
     if (gzseek(s->file, (z_off_t)place, SEEK_SET) >= 0)
         return 0;
     int code = Z_OK;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * The bytes of a file, plain or gzipped, through one buffer. */
+ * The bytes of a file, plain or packed by gzip, xz or zstd, through one buffer. */
 #ifndef MR_DATA_STREAM_H
 #define MR_DATA_STREAM_H
 
@@ -11,8 +11,9 @@ enum { MR_STREAM_ROOM = 1 << 17 };
 
 struct mr_stream {
     const char *path; /* for messages; the caller's */
-    void *file;       /* zlib's */
-    char *buffer;     /* MR_STREAM_ROOM bytes, of which at … size are still to be read */
+    void *file;       /* zlib's; or */
+    struct mr_unpacker *packed;
+    char *buffer; /* MR_STREAM_ROOM bytes, of which at … size are still to be read */
     size_t at, size;
     uint64_t base; /* the place of buffer[0] in the unpacked file */
     bool end;      /* of the file: nothing can be added to the buffer */

@@ -12,11 +12,11 @@
 #include "base/file.h"
 #include "base/file_kind.h"
 #include "base/json.h"
+#include "data/foreign_tokens.h"
 #include "data/nanogpt_meta.h"
 
 enum { META_FORMAT = 1, LARGEST_UINT16_VOCAB = 65536, WRITE_TOKENS = 4096 };
 enum { DIGEST_PLACES = 256, DIGEST_BYTES = 4096 };
-enum { LLM_C_HEADER = 1024, LLM_C_UINT16 = 20240520, LLM_C_UINT32 = 20240801 };
 
 struct mr_token_data {
     char *folder;
@@ -166,14 +166,14 @@ static int find_tokens(mr_token_data *d, int split, const char *path)
     if (d->meta)
         return 0;
     MR_TRY(read_index(d, split));
-    if (map->size >= LLM_C_HEADER)
+    if (map->size >= MR_LLM_C_HEADER)
         memcpy(header, map->data, sizeof header);
-    if (header[0] == LLM_C_UINT16 || header[0] == LLM_C_UINT32) {
-        d->width = header[0] == LLM_C_UINT32 ? 4 : 2;
-        d->split[split].tokens += LLM_C_HEADER;
-        if (header[2] < 0 || (uint64_t)header[2] != (map->size - LLM_C_HEADER) / (size_t)d->width)
+    if (header[0] == MR_LLM_C_UINT16 || header[0] == MR_LLM_C_UINT32) {
+        d->width = header[0] == MR_LLM_C_UINT32 ? 4 : 2;
+        d->split[split].tokens += MR_LLM_C_HEADER;
+        if (header[2] < 0 || (uint64_t)header[2] != (map->size - MR_LLM_C_HEADER) / (size_t)d->width)
             return mr_fail(MR_EFILE, "%s: its header, of llm.c, says %d tokens, but %zu bytes follow", path, header[2],
-                           map->size - LLM_C_HEADER);
+                           map->size - MR_LLM_C_HEADER);
         mr_log(MR_LOG_INFO, "%s begins with a header of llm.c, which is passed over", path);
         return 0;
     }

@@ -190,7 +190,7 @@ static int check_shapes(struct edit *e, const mr_tensor_file *base, const struct
 static int find_base(struct merged *m, const struct mr_naming *naming, const char *name, bool transposed,
                      struct edit *e, struct mr_place *place)
 {
-    char full[300];
+    char full[400];
     *place = (struct mr_place){.change = transposed ? MR_TRANSPOSED : MR_SAME};
     int64_t at = mr_naming_find(m->base, naming, name, place);
     snprintf(full, sizeof full, "%s%s", naming->prefix, name);

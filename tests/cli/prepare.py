@@ -3,7 +3,10 @@
 import array
 import gzip
 import json
+import lzma
 import os
+import shutil
+import struct
 
 from harness import PROGRAM, execute, main, run, run_within
 
@@ -164,7 +167,7 @@ def test_files_that_are_no_text_are_named(folder):
              "d.txt": (b"\xff\xfeH\0i\0", "UTF-16.*iconv"), "e.txt": (b"\n<!DOCTYPE HTML><html>", "HTML page"),
              "f.jsonl": (b"<html></html>", "HTML page"), "g.txt": (b"%PDF-1.7", "PDF"),
              "h.npy": (b"\x93NUMPY\1\0", "NumPy"), "i.bin": (b"\x88\xd8\x34\1\1\0\0\0", r"llm\.c.*header"),
-             "j.tar": (b"a" * 257 + b"ustar\0", "tar archive"), "k.zst": (b"\x28\xb5\x2f\xfd..", "zstd"),
+             "j.tar": (b"a" * 257 + b"ustar\0", "tar archive"), "k.bz2": (b"BZh91AY&SY..", "bzip2"),
              "l.st": (b"\x40\0\0\0\0\0\0\0{}", "safetensors"), "m.txt.gz": (gzip.compress(b"PAR1...."), "Parquet"),
              "n.txt": (b"<?xml version='1.0'?><Error><Code>AccessDenied", "XML error from a server")}
     for name, (content, kind) in files.items():
@@ -256,6 +259,87 @@ def test_broken_gzip_is_refused(folder):
 def test_broken_json_line_is_named(folder):
     (folder / "a.jsonl").write_text('{"text": "one"}\n{"text": \n{"text": "three"}\n')
     run("prepare", folder / "a.jsonl", "--tokenizer", "byte", "--out", folder / "out").expect(1, err=r"a\.jsonl.*2")
+
+
+# ---- packed text, and token files of other programs ----
+
+
+def test_xz_and_zstd(folder):
+    text = "".join(f"{i} cats sat on the mat.\n" for i in range(20000)).encode()
+    (folder / "t.txt").write_bytes(text)
+    run("prepare", folder / "t.txt", "--tokenizer", "byte", "--out", folder / "plain").expect(0)
+    packers = {"xz": lzma.compress}
+    if shutil.which("zstd"):
+        packers["zst"] = lambda b: execute(["zstd", "-qc"], stdin=b).expect(0).out
+    for ending, pack in packers.items():
+        packed, half = folder / f"t.txt.{ending}", len(text) // 2
+        packed.write_bytes(pack(text[:half]) + pack(text[half:]))
+        result = run("prepare", packed, "--tokenizer", "byte", "--out", folder / ending)
+        if result.status == 77:
+            result.expect(77, err=r"was built without lib(lzma|zstd)")
+            continue
+        result.expect(0)
+        for name in ("train.bin", "val.bin"):
+            assert (folder / ending / name).read_bytes() == (folder / "plain" / name).read_bytes()
+        packed.write_bytes(pack(text)[:-9])
+        run("prepare", packed, "--tokenizer", "byte", "--out", folder / "x").expect(1, err=f"t.txt.{ending} cannot be unpacked")
+        lines = folder / f"l.jsonl.{ending}"
+        lines.write_bytes(pack(b'{"text": "one two"}\n{"text": "three"}\n'))
+        got = run("prepare", lines, "--tokenizer", "byte", "--val-fraction", 0, "--out", folder / "l", "--json").expect(0).json()[0]
+        assert got["documents"] == 2, got
+
+
+def llm_c(ids, width=2):
+    magic, version = (20240520, 1) if width == 2 else (20240801, 7)
+    return struct.pack("<256i", magic, version, len(ids), *[0] * 253) + struct.pack(f"<{len(ids)}{'H' if width == 2 else 'I'}", *ids)
+
+
+def test_token_files_are_taken_under_any_name(folder):
+    ids = list(b"The cat sat on the mat. " * 5)
+    for width in (2, 4):
+        (folder / "fineweb_train_000001.bin").write_bytes(llm_c(ids, width))
+        got = run("prepare", folder / "fineweb_train_000001.bin", "--tokenizer", "byte", "--out", folder / "d", "--json").expect(0).json()[0]
+        assert (got["train"], got["val"]) == ({"tokens": 108, "bytes": 108}, {"tokens": 12, "bytes": 12}), got
+        data = (folder / "d/train.bin").read_bytes() + (folder / "d/val.bin").read_bytes()
+        assert data == struct.pack("<120H", *ids)
+    (folder / "mini.bin").write_bytes(struct.pack("<120H", *ids))
+    (folder / "mini.idx").write_bytes(b"MMIDIDX\0\0" + struct.pack("<QBQQ", 1, 8, 1, 2) + struct.pack("<iqqq", 120, 0, 0, 1))
+    for name in ("mini.bin", "mini.idx"):
+        run("prepare", folder / name, "--tokenizer", "byte", "--out", folder / "m").expect(0)
+        assert (folder / "m/train.bin").read_bytes() + (folder / "m/val.bin").read_bytes() == struct.pack("<120H", *ids)
+    (folder / "large.bin").write_bytes(llm_c([1, 2, 300, 4]))
+    run("prepare", folder / "large.bin", "--tokenizer", "byte", "--out", folder / "x").expect(1, err="token 2 is 300, outside")
+    (folder / "cut.bin").write_bytes(llm_c([1, 2, 3, 4])[:-2])
+    run("prepare", folder / "cut.bin", "--tokenizer", "byte", "--out", folder / "x").expect(1, err="says 4 tokens")
+    run("prepare", folder / "mini.bin", "--tokenizer", "char", "--out", folder / "x").expect(2, err="name the tokenizer")
+
+
+def test_token_files_are_written(folder):
+    """llm.c's and Megatron's, by their documentation; documents end where the tokenizer's end token is."""
+    (folder / "t.txt").write_text("one\n<|endoftext|>\ntwo two\n<|endoftext|>\nthree\n" * 20)
+    run("prepare", folder / "t.txt", "--train-bpe", 260, "--out", folder / "d", "--also", "llm.c").expect(0)
+    run("prepare", folder / "t.txt", "--train-bpe", 260, "--out", folder / "d", "--also", "megatron").expect(0)
+    for split in ("train", "val"):
+        raw = (folder / "d" / f"{split}.bin").read_bytes()
+        ids = struct.unpack(f"<{len(raw) // 2}H", raw)
+        assert (folder / "d/llm.c" / f"{split}.bin").read_bytes() == llm_c(ids)
+        index = (folder / "d" / f"{split}.idx").read_bytes()
+        version, kind, sequences, documents = struct.unpack_from("<QBQQ", index, 9)
+        lengths = struct.unpack_from(f"<{sequences}i", index, 34)
+        places = struct.unpack_from(f"<{sequences}q", index, 34 + 4 * sequences)
+        starts = struct.unpack_from(f"<{documents}q", index, 34 + 12 * sequences)
+        assert index[:9] == b"MMIDIDX\0\0" and (version, kind, documents) == (1, 8, sequences + 1)
+        assert len(index) == 34 + 12 * sequences + 8 * documents and starts == tuple(range(documents))
+        assert sum(lengths) == len(ids) and places == tuple(2 * sum(lengths[:i]) for i in range(sequences))
+        meta = json.loads((folder / "d/meta.json").read_text())
+        end = ids[lengths[0] - 1]
+        assert sequences > 2 and all(ids[p // 2 + n - 1] == end for p, n in zip(places[:-1], lengths)), (meta["vocab_size"], end)
+    (folder / "renamed").mkdir()
+    for split in ("train", "val"):
+        (folder / "renamed" / f"{split}.bin").write_bytes((folder / "d/llm.c" / f"{split}.bin").read_bytes())
+    run("prepare", folder / "renamed/train.bin", "--tokenizer", f"bpe:{folder}/d/tokenizer.json", "--val-fraction", 0, "--out", folder / "back").expect(0)
+    assert (folder / "back/train.bin").read_bytes() == (folder / "d/train.bin").read_bytes()
+    run("prepare", folder / "t.txt", "--tokenizer", "byte", "--out", folder / "x", "--also", "npy").expect(2, err="llm.c or megatron")
 
 
 main()
