@@ -129,11 +129,6 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at)
                                   : NEXT(pwrite64, ssize_t, int, const void *, size_t, off64_t)(fd, data, size, at);
 }
 
-ssize_t read(int fd, void *data, size_t size)
-{
-    return fails_on("read", fd) ? -1 : NEXT(read, ssize_t, int, void *, size_t)(fd, data, size);
-}
-
 ssize_t pread64(int fd, void *data, size_t size, off64_t at)
 {
     return fails_on("pread", fd) ? -1 : NEXT(pread64, ssize_t, int, void *, size_t, off64_t)(fd, data, size, at);

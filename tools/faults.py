@@ -30,7 +30,7 @@ KEYS = ["n_layer=1", "n_head=2", "n_embd=16", "block_size=16", "expert_dim=8", "
         "warmup_iters=2", "lr_decay_iters=12", "seed=7", "dropout=0.1"]
 LAST = 12
 CALLS = {"write": errno.ENOSPC, "pwrite": errno.EIO, "ftruncate": errno.EIO, "fsync": errno.EIO, "rename": errno.EACCES,
-         "link": errno.EPERM, "mkdir": errno.EACCES, "create": errno.ENOSPC, "open": errno.EMFILE, "read": errno.EIO,
+         "link": errno.EPERM, "mkdir": errno.EACCES, "create": errno.ENOSPC, "open": errno.EMFILE,
          "pread": errno.EIO, "mmap": errno.ENOMEM}
 OUT_OF_RESOURCES, NO_MEMORY, SANITIZER = -5, -4, 86
 OPENCL = ["clGetPlatformIDs", "clGetPlatformInfo", "clGetDeviceIDs", "clGetDeviceInfo", "clGetMemObjectInfo",
@@ -134,7 +134,8 @@ class Campaign:
         """False: the call did not come that often."""
         out = self.out()
         shutil.copytree(self.folder / "begun", out)
-        fault = {**self.preload(name, CALLS[name], nth), "FAULT_BELOW": str(out), **({"FAULT_ON": "1"} if on else {})}
+        below = self.folder if name in ("mmap", "open", "pread") else out  # of the data set too
+        fault = {**self.preload(name, CALLS[name], nth), "FAULT_BELOW": str(below), **({"FAULT_ON": "1"} if on else {})}
         result = self.train(out, LAST, "init_from=resume", "log_interval=1", **fault)
         if self.mark.exists():
             self.check(f"{name} fails{' from then on' if on else ''}", out, result.returncode, result.stderr, True)
