@@ -33,7 +33,8 @@ int mr_states_create(mr_states **states, mr_model *model, int slots, bool force)
 /* NULL is fine. */
 void mr_states_free(mr_states *states);
 
-/* Empties a slot, or gives it the model's initial state: the next token stands at position 0. Also mends a slot that a failed call left undefined. */
+/* Empties a slot, or gives it the model's initial state: the next token stands at position 0. Also mends a slot that a
+ * failed call left undefined. */
 int mr_states_zero(mr_states *states, int slot);
 /* One slot becomes like another. */
 int mr_states_copy(mr_states *states, int from, int to);

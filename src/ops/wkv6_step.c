@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-
 static int need_inputs(const char *op, const struct mr_wkv6_step *s, size_t n, size_t dim)
 {
     size_t numbers = s->decays < MR_DECAY_CHANNEL ? (size_t)s->heads : dim;

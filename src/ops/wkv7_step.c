@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-
 static int need_inputs(const char *op, const struct mr_wkv7_step *s, size_t n, size_t dim)
 {
     const struct {
