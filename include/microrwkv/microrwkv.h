@@ -54,10 +54,14 @@ struct mr_device {
     int compute_units, clock_mhz;
     uint64_t memory, largest_allocation, local_memory; /* bytes */
     uint64_t largest_group;                            /* work-items */
+    int subgroups, local_is_memory;                    /* 0 or 1; local_is_memory: local memory is ordinary memory */
+    int lanes, vec;                 /* how kernels are compiled for it: work-items that share a row, vector width */
+    char gemm[16], gemm_table[128]; /* what computes matrix products ("own", "clblast"), and from which table */
 };
 
 /* The devices there are: *count of them, of which the first `room` are described in list (NULL with room 0: only
- * counted). Set list[0].size: it is where the next one begins. MR_ENODEV: none. */
+ * counted). Set list[0].size: it is where the next one begins. MR_ENODEV: none, or MICRORWKV_GEMM names no provider of
+ * products. */
 MR_API int mr_devices(struct mr_device *list, size_t room, size_t *count);
 /* The device of a runtime; set device->size. */
 MR_API int mr_runtime_device(const mr_runtime *rt, struct mr_device *device);
@@ -68,6 +72,19 @@ MR_API int mr_runtime_open(mr_runtime **rt, const char *selector);
 /* Where the lines go that are logged while this runtime, or what was opened on it, works; callback NULL: where
  * mr_set_log says. */
 MR_API void mr_runtime_set_log(mr_runtime *rt, mr_log_callback callback, void *context);
+/* The time that a kernel took on the device. */
+struct mr_kernel_time {
+    size_t size;        /* sizeof (struct mr_kernel_time) */
+    const char *kernel; /* valid until the runtime is closed */
+    uint64_t calls;
+    double seconds;      /* of all calls */
+    double bytes, flops; /* what they read and wrote, and computed; 0: not known */
+};
+/* From now on the time of every kernel is taken, which is slower. Call it before anything runs. */
+MR_API int mr_runtime_profile(mr_runtime *rt);
+/* The kernels that ran, by falling time: *count of them, of which the first `room` are described in list (NULL with
+ * room 0: only counted). Set list[0].size: it is where the next one begins. Waits for the device. */
+MR_API int mr_runtime_times(mr_runtime *rt, struct mr_kernel_time *list, size_t room, size_t *count);
 /* Waits for the device, keeps newly compiled kernels in the cache, frees all. NULL is fine. */
 MR_API void mr_runtime_close(mr_runtime *rt);
 
@@ -290,6 +307,22 @@ struct mr_evaluate_result {
  * it nevertheless. */
 MR_API int mr_evaluate_run(mr_runtime *rt, const char *model, const char *data,
                            const struct mr_evaluate_options *options, struct mr_evaluate_result *result);
+
+struct mr_logits_options {
+    size_t size;               /* sizeof (struct mr_logits_options) */
+    int step;                  /* 1: one token at a time through the recurrent form; 0: many positions at once */
+    const char *precision;     /* as mr_lm_options */
+    const char *const *config; /* as mr_lm_options */
+    const char *const *lora;   /* as mr_lm_options */
+};
+MR_API void mr_logits_defaults(struct mr_logits_options *options, size_t size);
+
+/* Writes the logits after each of `count` tokens into a .safetensors file: `logits` [count, vocab_size], f32, for
+ * checking a model against others. MR_EFILE: a token outside the vocabulary, or more tokens than learned positions;
+ * MR_EINVAL: step, and the model has no recurrent form; MR_ENUMERIC: a logit is no finite number. Nothing is left of a
+ * file that could not be finished. */
+MR_API int mr_logits_run(mr_runtime *rt, const char *model, const int32_t *tokens, int count, const char *out,
+                         const struct mr_logits_options *options);
 
 struct mr_convert_options {
     size_t size;           /* sizeof (struct mr_convert_options) */

@@ -5,6 +5,7 @@
 
 #include "base/options.h"
 #include "microrwkv/microrwkv.h"
+#include "rt/gemm.h"
 #include "rt/rt.h"
 
 static int describe(struct mr_device *device, const struct mr_device_info *info)
@@ -20,7 +21,15 @@ static int describe(struct mr_device *device, const struct mr_device_info *info)
                           .memory = info->memory,
                           .largest_allocation = info->max_alloc,
                           .local_memory = info->local_memory,
-                          .largest_group = info->max_group};
+                          .largest_group = info->max_group,
+                          .subgroups = info->subgroups,
+                          .local_is_memory = info->local_is_memory,
+                          .lanes = info->lanes,
+                          .vec = info->vec};
+    const char *provider, *table;
+    MR_TRY(mr_gemm_of_device(info, &provider, &table));
+    snprintf(d.gemm, sizeof d.gemm, "%s", provider);
+    snprintf(d.gemm_table, sizeof d.gemm_table, "%s", table);
     snprintf(d.platform, sizeof d.platform, "%s", info->platform);
     snprintf(d.name, sizeof d.name, "%s", info->name);
     snprintf(d.vendor, sizeof d.vendor, "%s", info->vendor);

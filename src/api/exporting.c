@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "api/exporting.h"
+#include "api/exporting_parts.h"
 
 #include <string.h>
 
 #include "base/file.h"
 #include "text/folder.h"
 
-int mr_exporting_options(const char *out, const char *to, const char *dtype, struct mr_export_options *options)
+int mr_exporting_options(const char *out, const struct mr_convert_options *how, struct mr_export_options *options)
 {
+    const char *to = how->to, *dtype = how->dtype;
     static const char *const known[] = {"f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"};
-    *options = (struct mr_export_options){.dtype = -1};
+    *options = (struct mr_export_options){.dtype = -1, .saturate = how->saturate};
     options->target = to ? mr_target_by_name(to) : mr_target_by_path(out);
     if (options->target < 0)
         return options->target;
@@ -26,15 +27,14 @@ int mr_exporting_options(const char *out, const char *to, const char *dtype, str
     return 0;
 }
 
-int mr_exporting_tokenizer(const char *spec, const char *in, const struct mr_model_file *file,
-                           const struct mr_config *cfg, json_t **json)
+int mr_exporting_tokenizer(const struct mr_convert_options *how, const char *in, const mr_stored_tokenizer *stored,
+                           const struct mr_config *cfg, mr_stored_tokenizer **tokenizer)
 {
+    const char *spec = how->tokenizer;
     mr_tokenizer *t = NULL;
-    *json = NULL;
-    if (!spec && file->tokenizer) {
-        *json = json_incref(file->tokenizer);
-        return 0;
-    }
+    *tokenizer = NULL;
+    if (!spec && stored)
+        return mr_stored_tokenizer_copy(tokenizer, stored);
     if (spec)
         MR_TRY(mr_tokenizer_open(&t, spec));
     else if (mr_is_folder(in))
@@ -46,15 +46,15 @@ int mr_exporting_tokenizer(const char *spec, const char *in, const struct mr_mod
     if (size > (size_t)cfg->vocab_size)
         err = mr_fail(MR_EFILE, "the tokenizer %s has %zu tokens, the model %s only %d", spec ? spec : "in the folder",
                       size, in, cfg->vocab_size);
-    else if (!(*json = mr_tokenizer_to_json(t)))
-        err = MR_ENOMEM;
+    else
+        err = mr_tokenizer_store(t, tokenizer);
     mr_tokenizer_close(t);
     return err;
 }
 
 struct audience {
     const struct mr_convert_options *how;
-    const json_t *tokenizer;
+    const mr_stored_tokenizer *tokenizer;
     volatile sig_atomic_t stop;
 };
 
@@ -68,20 +68,36 @@ static void on_progress(void *context, uint64_t done, uint64_t all)
 static int on_files(void *context, const char *folder)
 {
     const struct audience *a = context;
-    return mr_folder_tokenizer_write(a->tokenizer, folder);
+    return a->tokenizer ? mr_folder_tokenizer_write(a->tokenizer, folder) : 0;
 }
 
-int mr_exporting_write(struct mr_export *e, mr_tensor_file *source, const char *out, const json_t *tokenizer,
-                       const struct mr_convert_options *how)
+static uint64_t bytes_of(const struct mr_export *e)
+{
+    uint64_t all = 0;
+    for (size_t i = 0; i < e->count; i++) {
+        size_t count, bytes;
+        if (e->tensors[i].shares < 0 && mr_file_tensor_size(&e->tensors[i], &count, &bytes) == 0)
+            all += bytes;
+    }
+    return all;
+}
+
+int mr_exporting_write(struct mr_export *e, mr_tensor_file *source, const char *out,
+                       const mr_stored_tokenizer *tokenizer, const struct mr_convert_options *how,
+                       mr_exporting_done *done)
 {
     struct audience a = {.how = how, .tokenizer = tokenizer};
     struct mr_export_events events = {.context = &a, .progress = on_progress, .files = on_files, .stop = &a.stop};
-    size_t i;
-    json_t *note;
     if (tokenizer && !e->keeps_tokenizer && !(e->target == MR_TARGET_HF && mr_folder_tokenizer_writes(tokenizer)))
         MR_TRY(mr_export_note(e, "the tokenizer: give it with --tokenizer wherever %s is used", out));
-    json_array_foreach(e->notes, i, note)
-        if (how->note)
-            how->note(how->context, json_string_value(note));
-    return mr_export_run(e, source, out, &events);
+    for (size_t i = 0; how->note && i < e->note_count; i++)
+        how->note(how->context, e->notes[i]);
+    MR_TRY(mr_export_run(e, source, out, &events));
+    const struct mr_exported exported = {.layout = mr_target_name(e->target),
+                                         .family = mr_family_name(e->cfg.family),
+                                         .parameters = mr_params_elements(&e->params),
+                                         .bytes = bytes_of(e),
+                                         .notes = (const char *const *)e->notes,
+                                         .note_count = e->note_count};
+    return done ? done(how->context, &exported) : 0;
 }

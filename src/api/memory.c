@@ -6,6 +6,7 @@
 #include "base/options.h"
 #include "base/file.h"
 #include "formats/load.h"
+#include "formats/overrides.h"
 #include "microrwkv/microrwkv.h"
 #include "model/memory.h"
 #include "model/sizes.h"
@@ -47,7 +48,7 @@ static int give(const mr_plan *plan, struct mr_memory_use *use)
     return mr_give_result(use, &u, sizeof u, "mr_memory_use");
 }
 
-static int plan_model(const char *model, const json_t *overrides, const struct mr_memory_options *o,
+static int plan_model(const char *model, const struct mr_settings *overrides, const struct mr_memory_options *o,
                       struct mr_memory_use *use)
 {
     struct mr_config cfg;
@@ -60,7 +61,7 @@ static int plan_model(const char *model, const json_t *overrides, const struct m
     if (!o->training)
         MR_TRY(mr_precision_by_name(o->precision, &precision.wanted));
     MR_GO(by_name ? mr_config_by_name(&cfg, model, overrides)
-                  : mr_model_open_file(&precision.source, model, overrides, &cfg, &naming, NULL));
+                  : mr_model_open_file(&precision.source, model, overrides, &cfg, &naming));
     MR_GO(need_of(&need, &cfg, o));
     MR_GO(mr_memory_plan(&plan, &cfg, &need, NULL));
     err = give(plan, use);
@@ -73,12 +74,12 @@ fail:
 int mr_model_memory(const char *model, const struct mr_memory_options *options, struct mr_memory_use *use)
 {
     struct mr_memory_options o;
-    json_t *overrides = NULL;
+    struct mr_settings overrides = {0};
     mr_memory_defaults(&o, sizeof o);
     MR_TRY(mr_take_options(&o, sizeof o, options, "mr_memory_options"));
     int err = mr_config_words(o.config, &overrides);
     if (!err)
-        err = plan_model(model, overrides, &o, use);
-    json_decref(overrides);
+        err = plan_model(model, &overrides, &o, use);
+    mr_settings_free(&overrides);
     return err;
 }

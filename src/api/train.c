@@ -5,7 +5,6 @@
 
 #include "base/options.h"
 #include "microrwkv/microrwkv.h"
-#include "train/trainer.h"
 
 void mr_train_defaults(struct mr_train_options *options, size_t size)
 {

@@ -10,6 +10,7 @@
 #include "base/progress.h"
 #include "bench/facts.h"
 #include "bench/statistics.h"
+#include "formats/config_json.h"
 #include "formats/load.h"
 #include "rt/span.h"
 
@@ -152,7 +153,7 @@ static int put_summary(const struct run *r, const char *reason)
     if (!err && reason)
         err = mr_json_set(line, "reason", json_string(reason));
     if (!err)
-        err = mr_json_set(line, "config", mr_config_json(&r->l->model->cfg));
+        err = mr_json_set(line, "config", mr_config_to_json(&r->l->model->cfg));
     if (!err)
         err = mr_bench_facts(line, mr_runtime_info(r->rt), r->l->command);
     if (!err)

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "formats/load.h"
+#include "formats/overrides.h"
 #include "model/layer.h"
 #include "model/memory.h"
 #include "model/sizes.h"
@@ -55,21 +56,21 @@ const char *mr_bench_models_help(int i)
 /* "name:key=value:key=value", changed in place */
 static int configure(char *word, int64_t positions, struct mr_config *cfg)
 {
-    json_t *changes = NULL;
+    struct mr_settings changes = {0};
     int err;
     for (char *end = strchr(word, ':'); end;) {
         char *key = end + 1;
         *end = 0;
         if ((end = strchr(key, ':')))
             *end = 0;
-        MR_GO(mr_config_assign(&changes, key));
+        MR_GO(mr_config_word(key, &changes));
     }
-    MR_GO(mr_config_by_name(cfg, word, changes));
-    if (mr_states_possible(cfg) && cfg->block_size < positions && !json_object_get(changes, "block_size") &&
+    MR_GO(mr_config_by_name(cfg, word, &changes));
+    if (mr_states_possible(cfg) && cfg->block_size < positions && !mr_settings_find(&changes, "block_size") &&
         (mr_family(cfg)->whole_block || (mr_family(cfg)->positions && cfg->positions == MR_POSITIONS_LEARNED)))
         cfg->block_size = (int)positions;
 fail:
-    json_decref(changes);
+    mr_settings_free(&changes);
     return err;
 }
 
@@ -83,7 +84,7 @@ static int add(struct models *m, const char *word, int64_t positions)
     m->count++;
     if (mr_is_file(word) || mr_is_folder(word)) {
         model->path = mr_strdup(word);
-        return model->path ? mr_model_read_config(word, NULL, &model->cfg, NULL) : MR_ENOMEM;
+        return model->path ? mr_model_read_config(word, &model->cfg) : MR_ENOMEM;
     }
     char *copy = mr_strdup(word);
     if (!copy)

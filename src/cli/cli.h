@@ -6,8 +6,9 @@
 #include <jansson.h>
 #include <signal.h>
 
+#include "base/error.h"
 #include "cli/options.h"
-#include "rt/rt.h"
+#include "microrwkv/microrwkv.h"
 
 /* The options of every command that runs on a device. */
 struct mr_common {
@@ -42,9 +43,6 @@ const volatile sig_atomic_t *mr_catch_signals(void);
 
 /* Prints the object on one line on stdout and drops it; NULL is out of memory. */
 int mr_print_json(json_t *object);
-/* `--config key=value` words to an object (NULL where there are none): numbers, true, false, True, False, else text. */
-int mr_overrides(const struct mr_words *words, json_t **object);
-
 /* One command a file. argv[0] is the command's name; 0, MR_HELP_SHOWN or an error. */
 typedef int mr_command(int argc, char **argv);
 mr_command mr_command_devices, mr_command_prepare, mr_command_train, mr_command_eval, mr_command_generate,

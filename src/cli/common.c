@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "base/alloc.h"
 #include "cli/cli.h"
-#include "model/config.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 int mr_common_open(const struct mr_common *common, mr_runtime **rt)
 {
     MR_TRY(mr_runtime_open(rt, common->device));
-    int err = common->profile ? mr_profile_start(*rt) : 0;
+    int err = common->profile ? mr_runtime_profile(*rt) : 0;
     if (err < 0) {
         mr_runtime_close(*rt);
         *rt = NULL;
@@ -20,18 +20,26 @@ int mr_common_open(const struct mr_common *common, mr_runtime **rt)
 
 static void print_profile(mr_runtime *rt)
 {
-    struct mr_profile_row *rows = NULL;
-    int count = 0;
+    struct mr_kernel_time *rows = NULL;
+    size_t count = 0;
     double total = 0;
-    if (mr_profile_rows(rt, &rows, &count) < 0) {
+    int err = mr_runtime_times(rt, NULL, 0, &count);
+    if (!err && count && !(rows = mr_alloc(count, sizeof *rows)))
+        err = MR_ENOMEM;
+    if (!err && count) {
+        rows->size = sizeof *rows;
+        err = mr_runtime_times(rt, rows, count, &count);
+    }
+    if (err) {
         fprintf(stderr, "microrwkv: no profile: %s\n", mr_error_text());
+        free(rows);
         return;
     }
-    for (int i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++)
         total += rows[i].seconds;
     fprintf(stderr, "%-40s %9s %11s %7s %9s %9s\n", "kernel", "calls", "ms", "share", "GB/s", "GFLOPS");
-    for (int i = 0; i < count; i++) {
-        const struct mr_profile_row *r = &rows[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct mr_kernel_time *r = &rows[i];
         double seconds = r->seconds > 0 ? r->seconds : 1e-9;
         char bandwidth[16] = "-", speed[16] = "-";
         if (r->bytes > 0)
@@ -90,9 +98,4 @@ int mr_print_json(json_t *object)
     int failed = puts(text) < 0;
     free(text);
     return failed ? mr_fail(MR_EFILE, "cannot write the result to standard output") : 0;
-}
-
-int mr_overrides(const struct mr_words *words, json_t **object)
-{
-    return mr_config_words(words->word, object);
 }

@@ -6,7 +6,6 @@ int mr_command_compare(int argc, char **argv)
 {
     struct mr_comparing how = {.tolerance = -1, .tensors = true};
     struct mr_words words = {0}, config = {0}, lora = {0};
-    json_t *overrides = NULL;
     const struct mr_option options[] = {
         {"tolerance", MR_OPTION_FLOAT, &how.tolerance, "X",
          "exit 1 where logits differ by more than X of the largest (what the formats of the files allow)"},
@@ -25,17 +24,13 @@ int mr_command_compare(int argc, char **argv)
         .min_words = 2,
         .max_words = 2};
     int err = mr_options_parse(&syntax, argc, argv, &words);
-    if (!err)
-        err = mr_overrides(&config, &overrides);
     if (!err) {
-        for (int i = 0; i < 2; i++) {
-            how.path[i] = words.word[i];
-            how.overrides[i] = overrides;
-        }
+        how.path[0] = words.word[0];
+        how.path[1] = words.word[1];
+        how.config = config.word;
         how.lora = lora.word;
         err = mr_compare_models(&how);
     }
-    json_decref(overrides);
     mr_words_free(&words);
     mr_words_free(&config);
     mr_words_free(&lora);

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "formats/adapter.h"
 #include "formats/load.h"
+#include "formats/overrides.h"
 #include "formats/recipe.h"
 #include "model/workspace.h"
 
@@ -28,11 +29,11 @@ struct difference {
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
-static int open_files(const struct mr_comparing *how, struct side side[2])
+static int open_files(const struct mr_comparing *how, const struct mr_settings *overrides, struct side side[2])
 {
     for (int i = 0; i < 2; i++) {
         struct side *s = &side[i];
-        MR_TRY(mr_model_open_file(&s->source, how->path[i], how->overrides[i], &s->cfg, &s->naming, NULL));
+        MR_TRY(mr_model_open_file(&s->source, how->path[i], overrides, &s->cfg, &s->naming));
         MR_TRY(mr_adapters_merge(&s->source, &s->naming, i ? NULL : how->lora));
     }
     if (side[0].cfg.vocab_size != side[1].cfg.vocab_size)
@@ -152,7 +153,8 @@ fail:
 }
 
 /* One model after the other, weights as f32, so that only the files make a difference. */
-static int compute_logits(const struct mr_comparing *how, struct side side[2], int count)
+static int compute_logits(const struct mr_comparing *how, const struct mr_settings *overrides, struct side side[2],
+                          int count)
 {
     mr_runtime *rt = NULL;
     mr_model *model = NULL;
@@ -164,7 +166,7 @@ static int compute_logits(const struct mr_comparing *how, struct side side[2], i
         const struct mr_opening opening = {.precision = MR_F32, .lora = i ? NULL : how->lora};
         side[i].logits = mr_alloc((size_t)count * (size_t)side[i].cfg.vocab_size, sizeof(float));
         MR_GO(side[i].logits ? 0 : MR_ENOMEM);
-        MR_GO(mr_model_open_as(&model, rt, how->path[i], how->overrides[i], &opening, NULL));
+        MR_GO(mr_model_open_as(&model, rt, how->path[i], overrides, &opening, NULL));
         if ((err = run_prompt(model, tokens, count, side[i].logits)) < 0) {
             err = mr_fail_in(err, "%s", how->path[i]);
             goto fail;
@@ -240,9 +242,11 @@ int mr_compare_models(const struct mr_comparing *how)
 {
     struct side side[2] = {0};
     struct mr_params params = {0};
+    struct mr_settings overrides = {0};
     json_t *list = NULL;
     int err;
-    MR_GO(open_files(how, side));
+    MR_GO(mr_config_words(how->config, &overrides));
+    MR_GO(open_files(how, &overrides, side));
     MR_GO(mr_model_declare(&params, &side[0].cfg));
     int count = PROMPT;
     for (int i = 0; i < 2; i++)
@@ -256,11 +260,12 @@ int mr_compare_models(const struct mr_comparing *how)
         }
     }
     double tolerance = how->tolerance < 0 ? tolerance_of(side, &params) : how->tolerance;
-    MR_GO(compute_logits(how, side, count));
+    MR_GO(compute_logits(how, &overrides, side, count));
     err = tell(how, side, count, tolerance, list);
 fail:
     json_decref(list);
     mr_params_free(&params);
+    mr_settings_free(&overrides);
     for (int i = 0; i < 2; i++) {
         mr_tensor_file_close(side[i].source);
         free(side[i].logits);

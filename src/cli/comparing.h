@@ -7,8 +7,8 @@
 
 struct mr_comparing {
     const char *path[2];
-    const json_t *overrides[2]; /* or NULL */
-    const char *const *lora;    /* merged into the first; or NULL */
+    const char *const *config; /* overrides of both; or NULL */
+    const char *const *lora;   /* merged into the first; or NULL */
     struct mr_common common;
     double tolerance; /* of logits, relative to the largest; negative: what the files' formats allow */
     bool tensors;     /* compare those too */

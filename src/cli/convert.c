@@ -8,14 +8,14 @@ struct request {
     bool json, saturate, verify;
     const char *device;
     const struct mr_words *lora;
-    json_t *overrides;
+    const struct mr_words *config;
 };
 
 /* The same tokens through both files. */
 static int verify(const struct request *r)
 {
     const struct mr_comparing how = {.path = {r->in, r->out},
-                                     .overrides = {r->overrides, r->overrides},
+                                     .config = r->config->word,
                                      .lora = r->lora->word,
                                      .common = {.device = r->device, .json = r->json},
                                      .tolerance = -1};
@@ -32,8 +32,9 @@ static int run(const struct request *r)
     how.tokenizer = r->tokenizer;
     how.saturate = r->saturate;
     how.lora = r->lora->word;
+    how.config = r->config->word;
     mr_exporting_listen(&view, &how);
-    int err = mr_exporting_convert(r->in, r->out, r->overrides, &how, mr_exporting_say);
+    int err = mr_exporting_convert(r->in, r->out, &how, mr_exporting_say);
     mr_progress_end(&view.bar);
     return !err && r->verify ? verify(r) : err;
 }
@@ -66,15 +67,13 @@ int mr_command_convert(int argc, char **argv)
         .min_words = 2,
         .max_words = 2};
     int err = mr_options_parse(&syntax, argc, argv, &words);
-    if (!err)
-        err = mr_overrides(&config, &r.overrides);
     if (!err) {
         r.lora = &lora;
+        r.config = &config;
         r.in = words.word[0];
         r.out = words.word[1];
         err = run(&r);
     }
-    json_decref(r.overrides);
     mr_words_free(&words);
     mr_words_free(&config);
     mr_words_free(&lora);

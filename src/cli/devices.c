@@ -1,24 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * microrwkv devices: what there is to compute on. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/alloc.h"
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/cli.h"
-#include "rt/gemm.h"
-#include "rt/kernels.h"
 #include "verify/verify.h"
 
-static const char *device_type(const struct mr_device_info *d)
+static const char *device_type(const struct mr_device *d)
 {
     return d->is_gpu ? "gpu" : d->is_cpu ? "cpu" : "accelerator";
 }
 
-static int print_device(const struct mr_device_info *d)
+static int print_device(const struct mr_device *d)
 {
-    const char *provider, *table;
-    MR_TRY(mr_gemm_of_device(d, &provider, &table));
     char memory[24], most[24], local[24];
     printf("%d: %s\n", d->index, d->name);
     printf("   platform   %s (%s)\n", d->platform, d->version);
@@ -26,33 +24,30 @@ static int print_device(const struct mr_device_info *d)
     printf("   type       %s, %d compute units at %d MHz%s\n", device_type(d), d->compute_units, d->clock_mhz,
            d->shares_host_memory ? ", shares the host's memory" : "");
     printf("   memory     %s, largest allocation %s, local memory %s%s\n", mr_format_bytes(memory, d->memory),
-           mr_format_bytes(most, d->max_alloc), mr_format_bytes(local, d->local_memory),
+           mr_format_bytes(most, d->largest_allocation), mr_format_bytes(local, d->local_memory),
            d->local_is_memory ? " (ordinary memory)" : "");
-    printf("   groups     up to %zu work-items; fp16 %s, sub-groups %s\n", d->max_group, d->fp16 ? "yes" : "no",
-           d->subgroups ? "yes" : "no");
-    printf("   kernels    LANES=%d, VEC=%d; products by %s (%s)\n", d->lanes, d->vec, provider, table);
+    printf("   groups     up to %" PRIu64 " work-items; fp16 %s, sub-groups %s\n", d->largest_group,
+           d->fp16 ? "yes" : "no", d->subgroups ? "yes" : "no");
+    printf("   kernels    LANES=%d, VEC=%d; products by %s (%s)\n", d->lanes, d->vec, d->gemm, d->gemm_table);
     return 0;
 }
 
 /* Sizes in bytes. */
-static json_t *device_json(const struct mr_device_info *d)
+static json_t *device_json(const struct mr_device *d)
 {
-    const char *provider, *table;
-    if (mr_gemm_of_device(d, &provider, &table) < 0)
-        return NULL;
     return json_pack("{si ss ss ss ss ss ss si si sI sI sI sI sb sb sb sb si si ss ss}", "index", d->index, "platform",
                      d->platform, "name", d->name, "vendor", d->vendor, "driver", d->driver, "version", d->version,
                      "type", device_type(d), "compute_units", d->compute_units, "clock_mhz", d->clock_mhz, "memory",
-                     (json_int_t)d->memory, "max_alloc", (json_int_t)d->max_alloc, "local_memory",
-                     (json_int_t)d->local_memory, "max_group", (json_int_t)d->max_group, "shares_host_memory",
+                     (json_int_t)d->memory, "max_alloc", (json_int_t)d->largest_allocation, "local_memory",
+                     (json_int_t)d->local_memory, "max_group", (json_int_t)d->largest_group, "shares_host_memory",
                      d->shares_host_memory, "local_is_memory", d->local_is_memory, "fp16", d->fp16, "subgroups",
-                     d->subgroups, "lanes", d->lanes, "vec", d->vec, "gemm", provider, "gemm_table", table);
+                     d->subgroups, "lanes", d->lanes, "vec", d->vec, "gemm", d->gemm, "gemm_table", d->gemm_table);
 }
 
 /* ---- --verify ---------------------------------------------------------------------------------------------- */
 
 struct audience {
-    const struct mr_device_info *device;
+    const struct mr_device *device;
     bool json;
     int err;
 };
@@ -78,16 +73,18 @@ static void print_verdict(void *context, const struct mr_verdict *v)
 }
 
 /* Which kernels were launched. */
-static json_t *launched_json(const mr_runtime *rt, const struct mr_device_info *device)
+static json_t *launched_json(const mr_runtime *rt, const struct mr_device *device)
 {
     json_t *names = json_array();
-    for (int i = 0; i < mr_kernels.kernel_count; i++)
-        if (mr_was_launched(rt, mr_kernels.kernels[i].name))
-            mr_json_push(&names, json_string(mr_kernels.kernels[i].name));
+    const char *name;
+    bool launched;
+    for (int i = 0; (name = mr_verify_kernel(rt, i, &launched)); i++)
+        if (launched)
+            mr_json_push(&names, json_string(name));
     return json_pack("{si so}", "index", device->index, "launched", names);
 }
 
-static int verify(const struct mr_device_info *device, const struct mr_common *common)
+static int verify(const struct mr_device *device, const struct mr_common *common)
 {
     struct audience audience = {device, common->json, 0};
     mr_runtime *rt = NULL;
@@ -100,6 +97,15 @@ static int verify(const struct mr_device_info *device, const struct mr_common *c
         audience.err = mr_print_json(launched_json(rt, device));
     mr_runtime_close(rt);
     return err ? err : audience.err;
+}
+
+static int list_devices(struct mr_device **list, size_t *count)
+{
+    MR_TRY(mr_devices(NULL, 0, count));
+    if (!(*list = mr_alloc(*count, sizeof **list)))
+        return MR_ENOMEM;
+    (*list)->size = sizeof **list;
+    return mr_devices(*list, *count, count);
 }
 
 int mr_command_devices(int argc, char **argv)
@@ -118,19 +124,15 @@ int mr_command_devices(int argc, char **argv)
         .option_count = MR_COUNT(options),
     };
     struct mr_words words = {0};
-    struct mr_device_info *list = NULL;
-    int count = 0, result = 0;
+    struct mr_device *list = NULL;
+    size_t count = 0;
+    int result = 0;
     int err = mr_options_parse(&syntax, argc, argv, &words);
     if (err)
         goto fail;
-    MR_GO(mr_device_list(&list, &count));
-    for (int i = 0; i < count; i++) {
-        json_t *line = common.json ? device_json(&list[i]) : NULL;
-        if (common.json && !line) {
-            err = MR_ENODEV; /* said by mr_gemm_of_device */
-            goto fail;
-        }
-        MR_GO(common.json ? mr_print_json(line) : print_device(&list[i]));
+    MR_GO(list_devices(&list, &count));
+    for (size_t i = 0; i < count; i++) {
+        MR_GO(common.json ? mr_print_json(device_json(&list[i])) : print_device(&list[i]));
         if (with_verify && (err = verify(&list[i], &common)) < 0)
             result = err; /* the other devices still get their turn */
     }

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "api/checks.h"
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/cli.h"
@@ -59,6 +60,8 @@ static int run(struct request *r, const char *path, const struct mr_words *confi
     options.progress = on_progress;
     options.context = r;
     r->stopped = mr_catch_signals();
+    MR_TRY(mr_check_data(r->data));
+    MR_TRY(mr_check_model(path));
     MR_TRY(mr_common_open(&r->common, &rt));
     mr_progress_begin(&r->bar, stderr, "eval", STEPS);
     int err = mr_evaluate_run(rt, path, r->data, &options, &result);

@@ -18,6 +18,6 @@ struct mr_exporting_view {
 /* Sets the callbacks of `how`. The caller ends the bar. */
 void mr_exporting_listen(struct mr_exporting_view *v, struct mr_convert_options *how);
 /* An mr_exporting_done: says what was written, as JSON where that is asked for. */
-int mr_exporting_say(void *view, const struct mr_export *e);
+int mr_exporting_say(void *view, const struct mr_exported *e);
 
 #endif

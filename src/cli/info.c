@@ -1,192 +1,121 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * info: what a model file holds, and the memory that it would take; works without a device. */
-#include <stdlib.h>
-#include <string.h>
+#include <limits.h>
+#include <stdio.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
-#include "base/file.h"
+#include "api/info.h"
 #include "base/json.h"
+#include "base/progress.h"
+#include "base/settings_json.h"
 #include "cli/cli.h"
 #include "cli/info.h"
-#include "formats/load.h"
-#include "model/memory.h"
-#include "model/sizes.h"
-#include "text/folder.h"
 
 struct request {
-    const char *model, *precision;
-    int wanted; /* precision: enum mr_element, or as in the file */
-    bool tensors, plan, json, text, globals;
-    int64_t batch;
-    json_t *overrides;
+    const char *model;
+    struct mr_info_options options;
+    bool json, text, globals;
+    struct mr_progress bar;
+    bool begun;
 };
 
-/* ---- --plan -------------------------------------------------------------------------------------------------- */
-
-/* {"parameters": bytes, ..., "total": bytes} */
-static int plan_json(const mr_plan *plan, json_t **out)
+static void on_progress(void *context, size_t done, size_t all)
 {
-    json_t *json = json_object();
-    size_t total = 0;
-    int err;
-    for (int kind = 0; kind < MR_MEMORY_KINDS; kind++) {
-        size_t bytes = mr_plan_bytes(plan, kind);
-        total += bytes;
-        MR_GO(mr_json_set(json, mr_memory_name(kind), json_integer((json_int_t)bytes)));
-    }
-    MR_GO(mr_json_set(json, "total", json_integer((json_int_t)total)));
-    *out = json;
-    return 0;
-fail:
-    json_decref(json);
-    return err;
+    struct request *r = context;
+    if (!r->begun)
+        mr_progress_begin(&r->bar, stderr, "reading", all);
+    r->begun = true;
+    mr_progress_update(&r->bar, done, NULL);
 }
 
-static int add_plan(const struct mr_config *cfg, const struct mr_memory_need *need, const char *name, json_t *plans)
+static json_t *settings_or_null(const struct mr_settings *settings)
 {
-    mr_plan *plan = NULL;
-    json_t *json = NULL;
-    int err;
-    MR_GO(mr_memory_plan(&plan, cfg, need, NULL));
-    MR_GO(plan_json(plan, &json));
-    err = mr_json_set(plans, name, json);
-fail:
-    mr_plan_free(plan);
-    return err;
+    return settings->count ? mr_settings_to_json(settings) : json_null();
 }
 
-static int add_plans(const struct request *r, const struct mr_config *cfg, struct mr_precision *precision, json_t *out)
+/* {"iter", …}; a loss that is not finite as text. */
+static json_t *training_json(const struct mr_settings *training)
 {
-    const struct mr_memory_need training = {
-        .workspace = {.batch = (int)r->batch, .time = cfg->block_size, .training = true}, .optimizer = true};
-    struct mr_memory_need decoding = {.slots = 1, .choose = mr_precision_choose, .context = precision};
+    json_t *json = settings_or_null(training);
+    const struct mr_value *best = mr_settings_find(training, "best_val_loss");
+    if (best)
+        mr_json_put(&json, "best_val_loss", mr_json_real(best->real));
+    return json;
+}
+
+static json_t *tensor_json(const struct mr_info_tensor *t)
+{
+    json_t *shape = json_array();
+    for (int d = 0; shape && d < t->ndim; d++)
+        mr_json_push(&shape, json_integer(t->shape[d]));
+    json_t *object = json_pack("{ss ss so}", "name", t->name, "dtype", t->dtype, "shape", shape);
+    const struct {
+        const char *key;
+        double value;
+    } numbers[] = {{"min", t->min}, {"max", t->max}, {"mean", t->mean}, {"std", t->std}};
+    for (size_t i = 0; object && i < MR_COUNT(numbers); i++)
+        mr_json_put(&object, numbers[i].key, t->finite ? json_real(numbers[i].value) : json_null());
+    mr_json_put(&object, "nan", json_integer((json_int_t)t->nans));
+    mr_json_put(&object, "inf", json_integer((json_int_t)t->infinite));
+    return object;
+}
+
+static json_t *tensors_json(const struct mr_info *info)
+{
+    if (!info->tensors)
+        return json_integer((json_int_t)info->tensor_count);
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < info->tensor_count; i++)
+        mr_json_push(&list, tensor_json(&info->tensors[i]));
+    return list;
+}
+
+static int add_file(const struct mr_info *info, json_t *out)
+{
+    MR_TRY(mr_json_set(out, "precision", mr_settings_to_json(&info->precision)));
+    MR_TRY(mr_json_set(out, "tokenizer", settings_or_null(&info->tokenizer)));
+    MR_TRY(mr_json_set(out, "training", training_json(&info->training)));
+    MR_TRY(mr_json_set(out, "tensors", tensors_json(info)));
+    return mr_json_set(out, "digest", json_string(info->digest));
+}
+
+static int add_plans(const struct mr_info *info, json_t *out)
+{
     json_t *plans = json_object();
-    int err;
-    if (mr_model_trainable(cfg))
-        MR_GO(add_plan(cfg, &training, "training", plans));
-    if (mr_states_possible(cfg)) {
-        mr_decoding_options(&decoding.workspace, cfg, 1);
-        MR_GO(add_plan(cfg, &decoding, "decoding", plans));
-    }
-    return mr_json_set(out, "plan", plans);
-fail:
-    json_decref(plans);
+    MR_TRY(mr_json_set(out, "plan", plans));
+    if (info->training_plan.count)
+        MR_TRY(mr_json_set(plans, "training", mr_settings_to_json(&info->training_plan)));
+    return info->decoding_plan.count ? mr_json_set(plans, "decoding", mr_settings_to_json(&info->decoding_plan)) : 0;
+}
+
+static int describe(const struct mr_info *info, json_t **json)
+{
+    *json = json_pack("{ss ss so sI sI}", "family", info->family, "mode", info->mode, "config",
+                      mr_settings_to_json(&info->config), "parameters", (json_int_t)info->parameters,
+                      "parameters_without_embeddings", (json_int_t)info->parameters_without_embeddings);
+    int err = *json ? 0 : mr_fail(MR_ENOMEM, "out of memory for the model's description");
+    if (!err && info->is_file)
+        err = add_file(info, *json);
+    if (!err && info->plans)
+        err = add_plans(info, *json);
     return err;
 }
 
-/* ---- the file ------------------------------------------------------------------------------------------------ */
-
-/* {"kind", "vocab_size"} of the tokenizer inside; null: none. */
-static int add_tokenizer(const struct request *r, const struct mr_model_file *file, json_t *out)
+static int run(struct request *r)
 {
-    mr_tokenizer *t = NULL;
-    if (file->tokenizer)
-        MR_TRY(mr_tokenizer_open_json(&t, file->tokenizer));
-    else if (mr_is_folder(r->model))
-        MR_TRY(mr_folder_tokenizer(&t, r->model));
-    if (!t)
-        return mr_json_set(out, "tokenizer", json_null());
-    int err = mr_json_set(
-        out, "tokenizer",
-        json_pack("{ss sI}", "kind", mr_tokenizer_name(t), "vocab_size", (json_int_t)mr_tokenizer_vocab_size(t)));
-    mr_tokenizer_close(t);
-    return err;
-}
-
-/* Where the run stands; what was given to it is left out. */
-static int add_training(const struct mr_model_file *file, json_t *out)
-{
-    json_t *training = file->training ? json_copy(file->training) : json_null();
-    if (json_object_get(training, "given"))
-        json_object_del(training, "given");
-    return mr_json_set(out, "training", training);
-}
-
-/* {"f32": numbers, …}: how the parameters are stored. */
-static int add_precision(mr_tensor_file *file, const struct mr_naming *naming, const struct mr_params *params,
-                         json_t *out)
-{
-    int64_t counts[MR_DTYPES] = {0};
-    json_t *precision = json_object();
-    for (int i = 0; i < params->count; i++) {
-        int64_t at = mr_naming_find(file, naming, params->list[i]->name, NULL);
-        if (at >= 0)
-            counts[file->tensors[at].dtype] += (int64_t)params->list[i]->count;
-    }
-    for (int i = 0; precision && i < MR_DTYPES; i++)
-        if (counts[i])
-            mr_json_put(&precision, mr_dtype_name((enum mr_dtype)i), json_integer(counts[i]));
-    return mr_json_set(out, "precision", precision);
-}
-
-static int add_file(const struct request *r, mr_tensor_file *source, const struct mr_model_file *file, json_t *out)
-{
-    char digest[33];
-    json_t *tensors = NULL;
-    MR_TRY(add_tokenizer(r, file, out));
-    MR_TRY(add_training(file, out));
-    if (r->tensors)
-        MR_TRY(mr_info_tensors(source, &tensors));
-    else
-        tensors = json_integer((json_int_t)source->count);
-    MR_TRY(mr_json_set(out, "tensors", tensors));
-    MR_TRY(mr_tensor_file_digest(source, digest));
-    return mr_json_set(out, "digest", json_string(digest));
-}
-
-static bool is_embedding(const char *name)
-{
-    return !strcmp(name, "emb.weight") || !strcmp(name, "transformer.wte.weight") ||
-           !strcmp(name, "transformer.wpe.weight");
-}
-
-static json_t *describe(const struct mr_config *cfg, const struct mr_params *params)
-{
-    size_t embeddings = 0, all = mr_params_elements(params);
-    for (int i = 0; i < params->count; i++)
-        embeddings += is_embedding(params->list[i]->name) ? params->list[i]->count : 0;
-    return json_pack("{ss ss so sI sI}", "family", mr_family_name(cfg->family), "mode",
-                     cfg->mode == MR_REFERENCE ? "reference" : "causal", "config", mr_config_json(cfg), "parameters",
-                     (json_int_t)all, "parameters_without_embeddings", (json_int_t)(all - embeddings));
-}
-
-/* A file or folder that is there, or the name of a size. */
-static int tell(const struct request *r, json_t **out)
-{
-    struct mr_config cfg;
-    struct mr_naming naming;
-    struct mr_params params = {0};
-    struct mr_model_file file = {0};
-    mr_tensor_file *source = NULL;
-    bool by_name = !mr_is_file(r->model) && !mr_is_folder(r->model) && !strpbrk(r->model, "/.");
-    int err;
-    if (by_name && (err = mr_config_by_name(&cfg, r->model, r->overrides)) < 0)
-        return r->plan ? err : mr_fail_in(MR_EFILE, "%s is no file", r->model);
-    if (!by_name)
-        MR_GO(mr_model_open_file(&source, r->model, r->overrides, &cfg, &naming, &file));
-    MR_GO(mr_model_declare(&params, &cfg));
-    err = (*out = describe(&cfg, &params)) ? 0 : mr_fail(MR_ENOMEM, "no memory for the model's description");
-    if (!err && source)
-        err = add_precision(source, &naming, &params, *out);
-    if (!err && source)
-        err = add_file(r, source, &file, *out);
-    if (!err && r->plan)
-        err = add_plans(r, &cfg, &(struct mr_precision){source, &naming, r->wanted}, *out);
-fail:
-    mr_params_free(&params);
-    mr_model_file_free(&file);
-    mr_tensor_file_close(source);
-    return err;
-}
-
-static int run(const struct request *r)
-{
+    struct mr_info info;
     json_t *out = NULL;
     bool text = r->text || (!r->json && isatty(STDOUT_FILENO));
     if (r->globals)
         return mr_info_globals(r->model, text);
-    int err = tell(r, &out);
+    r->options.progress = on_progress;
+    r->options.context = r;
+    int err = mr_model_info(r->model, &r->options, &info);
+    if (r->begun)
+        mr_progress_end(&r->bar);
+    if (!err)
+        err = describe(&info, &out);
+    mr_info_free(&info);
     if (!err && text)
         err = mr_info_print(out);
     else if (!err)
@@ -197,14 +126,15 @@ static int run(const struct request *r)
 
 int mr_command_info(int argc, char **argv)
 {
-    struct request r = {.batch = 1};
+    struct request r = {0};
+    int64_t batch = 1;
     struct mr_words words = {0}, config = {0};
     const struct mr_option options[] = {
-        {"tensors", MR_OPTION_FLAG, &r.tensors, NULL, "list every tensor with its type, shape and statistics"},
-        {"plan", MR_OPTION_FLAG, &r.plan, NULL,
+        {"tensors", MR_OPTION_FLAG, &r.options.tensors, NULL, "list every tensor with its type, shape and statistics"},
+        {"plan", MR_OPTION_FLAG, &r.options.plan, NULL,
          "the memory of training and decoding it; MODEL may be a name such as gpt2-xl"},
-        {"batch", MR_OPTION_INT, &r.batch, "B", "texts at a time while training, for --plan (1)"},
-        {"precision", MR_OPTION_TEXT, &r.precision, "P", MR_PRECISION_HELP},
+        {"batch", MR_OPTION_INT, &batch, "B", "texts at a time while training, for --plan (1)"},
+        {"precision", MR_OPTION_TEXT, &r.options.precision, "P", MR_PRECISION_HELP},
         {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
         {"list-globals", MR_OPTION_FLAG, &r.globals, NULL,
          "instead: the classes and functions that a file of torch or a pickle asks for, and what becomes of each; "
@@ -226,17 +156,12 @@ int mr_command_info(int argc, char **argv)
         .max_words = 1,
     };
     int err = mr_options_parse(&syntax, argc, argv, &words);
-    if (!err)
-        err = mr_overrides(&config, &r.overrides);
-    if (!err && (r.batch < 1 || r.batch > 1 << 20))
-        err = mr_fail(MR_EINVAL, "info: --batch must be a positive number, at most 2^20");
-    if (!err)
-        err = mr_precision_by_name(r.precision, &r.wanted);
     if (!err) {
         r.model = words.word[0];
+        r.options.config = config.word;
+        r.options.batch = batch > INT_MAX ? INT_MAX : batch < 0 ? 0 : (int)batch;
         err = run(&r);
     }
-    json_decref(r.overrides);
     mr_words_free(&words);
     mr_words_free(&config);
     return err;

@@ -4,58 +4,40 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "cli/cli.h"
 #include "cli/exporting.h"
-#include "formats/random_file.h"
-#include "model/sizes.h"
 
 struct request {
     const char *name, *out, *dtype, *to, *tokenizer;
     uint64_t seed;
     bool json;
-    json_t *given;
+    const char *const *config;
 };
 
 static int run(const struct request *r)
 {
-    mr_tensor_file *source = NULL;
-    struct mr_config cfg;
-    struct mr_naming naming;
-    struct mr_export_options options;
-    struct mr_export e = {0};
-    struct mr_model_file none = {0};
     struct mr_exporting_view view = {.out = r->out, .label = "new", .json = r->json};
-    struct mr_convert_options how = {0};
-    json_t *tokenizer = NULL;
-    int err;
-    MR_TRY(mr_config_by_name(&cfg, r->name, r->given));
-    MR_TRY(mr_exporting_options(r->out, r->to, r->dtype, &options));
-    MR_TRY(mr_exporting_tokenizer(r->tokenizer, r->name, &none, &cfg, &tokenizer));
-    options.tokenizer = tokenizer;
-    MR_GO(mr_random_open(&source, &cfg, r->seed, &naming));
-    MR_GO(mr_export_plan(&e, source, &naming, &cfg, &options));
+    struct mr_convert_options how;
+    mr_convert_defaults(&how, sizeof how);
+    how.to = r->to;
+    how.dtype = r->dtype;
+    how.tokenizer = r->tokenizer;
+    how.config = r->config;
     mr_exporting_listen(&view, &how);
-    err = mr_exporting_write(&e, source, r->out, tokenizer, &how);
+    int err = mr_exporting_new(r->name, r->seed, r->out, &how, mr_exporting_say);
     mr_progress_end(&view.bar);
-    if (!err)
-        err = mr_exporting_say(&view, &e);
-fail:
-    mr_export_free(&e);
-    json_decref(tokenizer);
-    mr_tensor_file_close(source);
     return err;
 }
 
 static int parse(struct request *r, const struct mr_words *words)
 {
-    const struct mr_words keys = {words->word + 1, words->count - 1};
     if (strchr(words->word[0], '='))
         return mr_fail(MR_EINVAL, "new: give the model's name before %s (see new --help)", words->word[0]);
     if (!r->out)
         return mr_fail(MR_EINVAL, "new: --out is required (see new --help)");
     r->name = words->word[0];
-    return mr_overrides(&keys, &r->given);
+    r->config = words->word + 1;
+    return 0;
 }
 
 int mr_command_new(int argc, char **argv)
@@ -87,7 +69,6 @@ int mr_command_new(int argc, char **argv)
         err = parse(&r, &words);
     if (!err)
         err = run(&r);
-    json_decref(r.given);
     mr_words_free(&words);
     return err;
 }

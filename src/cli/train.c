@@ -11,8 +11,6 @@
 #include "base/progress.h"
 #include "base/str.h"
 #include "cli/cli.h"
-#include "train/plot.h"
-#include "train/trainer.h"
 
 struct view {
     const struct mr_common *common;

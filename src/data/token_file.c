@@ -20,10 +20,10 @@ enum { DIGEST_PLACES = 256, DIGEST_BYTES = 4096 };
 
 struct mr_token_data {
     char *folder;
-    json_t *meta;               /* NULL where there is none */
-    json_t *tokenizer;          /* NULL where it is not known */
-    uint64_t vocab_size, limit; /* limit: ids must be below */
-    int width;                  /* bytes of a token */
+    json_t *meta;                   /* NULL where there is none */
+    mr_stored_tokenizer *tokenizer; /* NULL where it is not known */
+    uint64_t vocab_size, limit;     /* limit: ids must be below */
+    int width;                      /* bytes of a token */
     struct {
         struct mr_map map;
         const uint8_t *tokens; /* in the map, behind a header where there is one */
@@ -48,9 +48,12 @@ static int read_nanogpt_meta(mr_token_data *d)
     snprintf(path, sizeof path, "%s/meta.pkl", d->folder);
     if (!mr_is_file(path))
         return 0;
-    MR_TRY(mr_nanogpt_meta_load(path, &d->vocab_size, &d->tokenizer));
+    json_t *tokenizer;
+    MR_TRY(mr_nanogpt_meta_load(path, &d->vocab_size, &tokenizer));
     d->limit = d->vocab_size;
-    return 0;
+    int err = tokenizer ? mr_stored_tokenizer_from_json(&d->tokenizer, tokenizer) : 0;
+    json_decref(tokenizer);
+    return err;
 }
 
 static int read_meta(mr_token_data *d)
@@ -80,7 +83,7 @@ static int read_meta(mr_token_data *d)
     }
     d->width = strcmp(dtype, "uint16") ? 4 : 2;
     MR_GO(mr_json_object(d->meta, "tokenizer", &tokenizer));
-    d->tokenizer = json_incref(tokenizer);
+    MR_GO(mr_stored_tokenizer_from_json(&d->tokenizer, tokenizer));
     for (int i = 0; i < MR_SPLITS; i++) {
         json_t *about;
         MR_GO(mr_json_object(d->meta, mr_split_name(i), &about));
@@ -235,7 +238,7 @@ void mr_token_data_close(mr_token_data *d)
     for (int i = 0; i < MR_SPLITS; i++)
         mr_map_close(&d->split[i].map);
     json_decref(d->meta);
-    json_decref(d->tokenizer);
+    mr_stored_tokenizer_free(d->tokenizer);
     free(d->folder);
     free(d);
 }
@@ -250,14 +253,14 @@ uint64_t mr_token_data_bytes(const mr_token_data *d, int split)
     return d->split[split].bytes;
 }
 
-int mr_token_data_find_bytes(mr_token_data *d, const json_t *tokenizer)
+int mr_token_data_find_bytes(mr_token_data *d, const mr_stored_tokenizer *tokenizer)
 {
     mr_tokenizer *t = NULL;
-    const json_t *known = d->tokenizer ? d->tokenizer : tokenizer;
+    const mr_stored_tokenizer *known = d->tokenizer ? d->tokenizer : tokenizer;
     int err = 0;
     if (d->meta || !known)
         return 0;
-    MR_GO(mr_tokenizer_open_json(&t, known));
+    MR_GO(mr_tokenizer_open_stored(&t, known));
     for (int i = 0; i < MR_SPLITS; i++) {
         d->split[i].bytes = 0;
         for (uint64_t at = 0; at < d->split[i].count; at++) {
@@ -283,7 +286,7 @@ uint64_t mr_token_data_vocab_size(const mr_token_data *d)
     return d->vocab_size;
 }
 
-json_t *mr_token_data_tokenizer(const mr_token_data *d)
+const mr_stored_tokenizer *mr_token_data_tokenizer(const mr_token_data *d)
 {
     return d->tokenizer;
 }

@@ -9,11 +9,10 @@
 #ifndef MR_DATA_TOKEN_FILE_H
 #define MR_DATA_TOKEN_FILE_H
 
-#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "text/tokenizer.h"
+#include "text/stored.h"
 
 enum { MR_SPLIT_TRAIN, MR_SPLIT_VAL, MR_SPLITS };
 
@@ -33,11 +32,11 @@ uint64_t mr_token_data_count(const mr_token_data *data, int split);
 /* Bytes of the text that the split's tokens stand for, 0 when not known. */
 uint64_t mr_token_data_bytes(const mr_token_data *data, int split);
 /* Counts them where no meta.json tells: by the data's own tokenizer, else by this one (which may be NULL). */
-int mr_token_data_find_bytes(mr_token_data *data, const json_t *tokenizer);
+int mr_token_data_find_bytes(mr_token_data *data, const mr_stored_tokenizer *tokenizer);
 /* 0 when not known. */
 uint64_t mr_token_data_vocab_size(const mr_token_data *data);
-/* The tokenizer's JSON form, owned by the data; NULL when not known. */
-json_t *mr_token_data_tokenizer(const mr_token_data *data);
+/* Owned by the data; NULL when not known. */
+const mr_stored_tokenizer *mr_token_data_tokenizer(const mr_token_data *data);
 
 /* From now on a token that is not below vocab_size is an error when it is read. At first the limit is the data's
  * own vocabulary, where that is known. */

@@ -8,6 +8,7 @@
 
 #include "formats/names.h"
 #include "formats/recipe.h"
+#include "text/stored.h"
 
 enum mr_target {
     MR_TARGET_MRW,
@@ -49,16 +50,17 @@ struct mr_export {
     struct mr_file_tensor *tensors; /* names point into outputs */
     size_t count, capacity;
     json_t *metadata, *config; /* config: of a config.json, or NULL */
-    json_t *notes;             /* texts: what is not kept, for people */
-    bool keeps_tokenizer;      /* inside of the file */
+    char **notes;              /* what is not kept, for people */
+    size_t note_count, note_capacity;
+    bool keeps_tokenizer; /* inside of the file */
     bool saturate;
 };
 
 struct mr_export_options {
     int target;
-    int dtype;               /* enum mr_dtype, or -1: as it is */
-    bool saturate;           /* see struct mr_tensor_writer */
-    const json_t *tokenizer; /* what the file shall carry, or NULL */
+    int dtype;                            /* enum mr_dtype, or -1: as it is */
+    bool saturate;                        /* see struct mr_tensor_writer */
+    const mr_stored_tokenizer *tokenizer; /* what the file is to carry, or NULL */
 };
 
 /* MR_EINVAL: the target has no names for the family or cannot hold the dtype. */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * What a file says beside its tensors. A .mrw has "family", "mode" (MicroRWKV), "config", "tokenizer", "training" (see
- * model/training.h), "checkpoint" (all that a training script for torch said) and "layout" ("bin": names and forms are
- * those of .bin files), and keeps what other programs added. */
+ * formats/training.h), "checkpoint" (all that a training script for torch said) and "layout" ("bin": names and forms
+ * are those of .bin files), and keeps what other programs added. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
+#include "formats/config_json.h"
 #include "formats/export.h"
 #include "formats/training.h"
 #include "model/layer.h"
@@ -50,16 +51,16 @@ static int family_and_config(struct mr_export *e)
     MR_TRY(mr_json_set(e->metadata, "family", json_string(mr_family_name(e->cfg.family))));
     if (mr_family(&e->cfg)->keys & MR_KEYS_MICRO)
         MR_TRY(mr_json_set(e->metadata, "mode", json_string(e->cfg.mode == MR_REFERENCE ? "reference" : "causal")));
-    return mr_json_set(e->metadata, "config", mr_config_json(&e->cfg));
+    return mr_json_set(e->metadata, "config", mr_config_to_json(&e->cfg));
 }
 
-static int add_tokenizer(struct mr_export *e, const json_t *tokenizer)
+static int add_tokenizer(struct mr_export *e, const mr_stored_tokenizer *tokenizer)
 {
     e->keeps_tokenizer = tokenizer != NULL;
-    return tokenizer ? mr_json_set(e->metadata, "tokenizer", json_incref((json_t *)(uintptr_t)tokenizer)) : 0;
+    return tokenizer ? mr_json_set(e->metadata, "tokenizer", json_incref(mr_stored_tokenizer_json(tokenizer))) : 0;
 }
 
-static int for_mrw(struct mr_export *e, mr_tensor_file *source, const json_t *tokenizer)
+static int for_mrw(struct mr_export *e, mr_tensor_file *source, const mr_stored_tokenizer *tokenizer)
 {
     const json_t *script = script_of(source);
     json_t *training = NULL;
@@ -67,7 +68,7 @@ static int for_mrw(struct mr_export *e, mr_tensor_file *source, const json_t *to
     if (e->layout == MR_LAYOUT_BIN)
         MR_TRY(mr_json_set(e->metadata, "layout", json_string("bin")));
     MR_TRY(keep_unknown(e, source));
-    MR_TRY(mr_training_of(source, &training));
+    MR_TRY(mr_training_json_of(source, &training));
     if (training)
         MR_TRY(mr_json_set(e->metadata, "training", training));
     if (script)
@@ -76,15 +77,15 @@ static int for_mrw(struct mr_export *e, mr_tensor_file *source, const json_t *to
 }
 
 /* safetensors can only say texts; the writer makes the JSON text of what is none. */
-static int for_safetensors(struct mr_export *e, mr_tensor_file *source, const json_t *tokenizer)
+static int for_safetensors(struct mr_export *e, mr_tensor_file *source, const mr_stored_tokenizer *tokenizer)
 {
     json_t *training = NULL;
     MR_TRY(family_and_config(e));
     MR_TRY(keep_unknown(e, source));
-    MR_TRY(mr_training_of(source, &training));
+    MR_TRY(mr_training_json_of(source, &training));
     bool had = training != NULL;
     json_decref(training);
-    if (had && !json_array_size(e->notes))
+    if (had && !e->note_count)
         MR_TRY(mr_export_note(e, "where the training stands: only mrw and nanogpt hold it"));
     return add_tokenizer(e, tokenizer);
 }
@@ -97,7 +98,7 @@ static json_t *model_args(const struct mr_config *cfg, const json_t *script)
     static const char *const plain[] = {"n_layer", "n_head", "n_embd", "block_size", "bias", "vocab_size", "dropout"};
     json_t *args =
         json_object_get(script, "model_args") ? json_deep_copy(json_object_get(script, "model_args")) : json_object();
-    json_t *ours = mr_config_json(cfg), *value;
+    json_t *ours = mr_config_to_json(cfg), *value;
     const char *key;
     if (mr_family(cfg)->keys & MR_KEYS_MICRO)
         json_object_foreach(ours, key, value)
@@ -154,12 +155,12 @@ static int add_optimizer(struct mr_export *e, const json_t *script, const json_t
     return mr_json_set(e->metadata, "optimizer", copy);
 }
 
-static int for_nanogpt(struct mr_export *e, mr_tensor_file *source, const json_t *tokenizer)
+static int for_nanogpt(struct mr_export *e, mr_tensor_file *source, const mr_stored_tokenizer *tokenizer)
 {
     const json_t *script = script_of(source);
     json_t *training = NULL, *config = NULL;
     int err;
-    MR_TRY(mr_training_of(source, &training));
+    MR_TRY(mr_training_json_of(source, &training));
     const json_t *given = json_object_get(training, "given");
     if (has_moments(e))
         MR_GO(add_optimizer(e, script, given));

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "formats/export.h"
 #include "formats/initial_state.h"
 #include "model/model.h"
@@ -31,7 +32,14 @@ int mr_export_note(struct mr_export *e, const char *format, ...)
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
-    return mr_json_append(e->notes, mr_json_repaired(text, strlen(text)));
+    struct mr_str note = {0};
+    MR_TRY(mr_utf8_repair(text, strlen(text), &note, NULL));
+    int err = mr_grow(&e->notes, &e->note_capacity, e->note_count + 1, sizeof *e->notes);
+    if (err)
+        mr_str_free(&note);
+    else
+        e->notes[e->note_count++] = note.text;
+    return err;
 }
 
 void mr_export_free(struct mr_export *e)
@@ -41,7 +49,9 @@ void mr_export_free(struct mr_export *e)
     free(e->tensors);
     json_decref(e->metadata);
     json_decref(e->config);
-    json_decref(e->notes);
+    for (size_t i = 0; i < e->note_count; i++)
+        free(e->notes[i]);
+    free(e->notes);
     *e = (struct mr_export){0};
 }
 
@@ -282,12 +292,13 @@ static int add_torch_moments(struct planner *pl, const int *numbers, float steps
 /* The optimizer's state of a checkpoint for torch, numbered as it was there, else as nanoGPT does. */
 static int add_torch_state(struct planner *pl)
 {
-    json_t *training = NULL;
+    struct mr_training training;
+    bool found;
     int decayed, *own = NULL, err;
     const int *numbers = pl->moments.numbers;
-    MR_TRY(mr_training_of(pl->source, &training));
-    float steps = (float)json_number_value(json_object_get(training, "optimizer_steps"));
-    json_decref(training);
+    MR_TRY(mr_training_read(pl->source, &training, &found));
+    float steps = (float)training.optimizer_steps;
+    mr_training_free(&training);
     if (!numbers)
         numbers = own = mr_torch_numbers(&pl->e->params, &decayed);
     err = numbers ? add_torch_moments(pl, numbers, steps) : MR_ENOMEM;
@@ -366,16 +377,14 @@ static int add_tied_head(struct planner *pl)
 /* The best loss stands as a tensor in checkpoints for torch. */
 static int add_best_loss(struct planner *pl)
 {
-    json_t *training = NULL;
-    double best;
+    struct mr_training training;
+    bool found;
     if (pl->e->target != MR_TARGET_NANOGPT)
         return 0;
-    MR_TRY(mr_training_of(pl->source, &training));
-    int err = training ? mr_json_number(training, "best_val_loss", &best) : 0;
-    if (!err && training)
-        err = add_number(pl->e, "best_val_loss", (float)best);
-    json_decref(training);
-    return err;
+    MR_TRY(mr_training_read(pl->source, &training, &found));
+    float best = (float)training.best_val_loss;
+    mr_training_free(&training);
+    return found ? add_number(pl->e, "best_val_loss", best) : 0;
 }
 
 /* Tensors of the source that are no part of the model. */
@@ -461,9 +470,8 @@ int mr_export_plan(struct mr_export *e, mr_tensor_file *source, const struct mr_
                    const struct mr_config *cfg, const struct mr_export_options *options)
 {
     struct planner pl = {.e = e, .source = source, .naming = naming, .options = options};
-    *e = (struct mr_export){
-        .target = options->target, .cfg = *cfg, .saturate = options->saturate, .notes = json_array()};
-    int err = e->notes ? plan(&pl) : mr_fail(MR_ENOMEM, "out of memory");
+    *e = (struct mr_export){.target = options->target, .cfg = *cfg, .saturate = options->saturate};
+    int err = plan(&pl);
     mr_moments_free(&pl.moments);
     if (err)
         mr_export_free(e);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "formats/config_json.h"
 #include "model/layer.h"
 
 #define GPT2 (1u << MR_GPT2)
@@ -182,7 +183,7 @@ static int apply_alias(struct mr_config *cfg, const json_t *said, const char *th
     if (!value || json_is_null(value))
         return 0;
     if (!own || json_is_null(own))
-        return mr_config_set(cfg, ours, value, NULL);
+        return mr_config_set_json(cfg, ours, value);
     return json_number_value(own) == json_number_value(value)
                ? 0
                : mr_fail(MR_EFILE, "its config.json says %s and %s, which are the same and differ", ours, theirs);

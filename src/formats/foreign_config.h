@@ -4,6 +4,8 @@
 #ifndef MR_FORMATS_FOREIGN_CONFIG_H
 #define MR_FORMATS_FOREIGN_CONFIG_H
 
+#include <jansson.h>
+
 #include "model/config.h"
 
 /* Lays it over cfg, whose family and shapes are known and over which its keys of our own names were laid already.

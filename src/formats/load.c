@@ -9,16 +9,7 @@
 #include "formats/initial_state.h"
 #include "formats/names.h"
 #include "formats/recipe.h"
-#include "formats/training.h"
 #include "formats/upload.h"
-
-void mr_model_file_free(struct mr_model_file *file)
-{
-    json_decref(file->tokenizer);
-    json_decref(file->training);
-    json_decref(file->metadata);
-    *file = (struct mr_model_file){0};
-}
 
 /* A folder that training wrote stands for its best.mrw, else its ckpt.mrw (or nanoGPT's ckpt.pt). */
 static int resolve(const char *path, char *file, size_t size)
@@ -42,30 +33,29 @@ int mr_model_open_source(mr_tensor_file **source, const char *path)
     return mr_tensor_source_open(source, file);
 }
 
-/* The tokenizer that a file carries; safetensors have it as text. *tokenizer NULL: none. */
-static int tokenizer_of(const mr_tensor_file *source, json_t **tokenizer)
+int mr_model_tokenizer(const mr_tensor_file *source, mr_stored_tokenizer **tokenizer)
 {
-    json_t *value = json_object_get(source->metadata, "tokenizer");
-    const char *text = json_string_value(value);
+    json_t *value = json_object_get(source->metadata, "tokenizer"), *parsed = NULL;
+    const char *text = json_string_value(value); /* as safetensors have it */
     *tokenizer = NULL;
     if (text)
-        return mr_json_parse(tokenizer, text, strlen(text), "its tokenizer");
-    if (json_is_object(value))
-        *tokenizer = json_incref(value);
-    return 0;
+        MR_TRY(mr_json_parse(&parsed, text, strlen(text), "its tokenizer"));
+    int err = parsed || json_is_object(value) ? mr_stored_tokenizer_from_json(tokenizer, parsed ? parsed : value) : 0;
+    json_decref(parsed);
+    return err;
 }
 
-static int keep(struct mr_model_file *file, mr_tensor_file *source)
+int mr_model_read_training(const char *path, struct mr_training *training, bool *found)
 {
-    if (!file)
-        return 0;
-    file->metadata = json_incref(source->metadata);
-    MR_TRY(tokenizer_of(source, &file->tokenizer));
-    return mr_training_of(source, &file->training);
+    mr_tensor_file *source;
+    MR_TRY(mr_model_open_source(&source, path));
+    int err = mr_training_read(source, training, found);
+    mr_tensor_file_close(source);
+    return err < 0 ? mr_fail_in(err, "%s", path) : 0;
 }
 
-static int config_of(mr_tensor_file *source, const char *path, const json_t *overrides, struct mr_config *cfg,
-                     struct mr_naming *naming)
+static int config_of(mr_tensor_file *source, const char *path, const struct mr_settings *overrides,
+                     struct mr_config *cfg, struct mr_naming *naming)
 {
     int err = mr_recognise(source, overrides, cfg, naming);
     if (!err && overrides)
@@ -75,13 +65,11 @@ static int config_of(mr_tensor_file *source, const char *path, const json_t *ove
     return err ? mr_fail_in(err, "%s", path) : 0;
 }
 
-int mr_model_open_file(mr_tensor_file **source, const char *path, const json_t *overrides, struct mr_config *cfg,
-                       struct mr_naming *naming, struct mr_model_file *file)
+int mr_model_open_file(mr_tensor_file **source, const char *path, const struct mr_settings *overrides,
+                       struct mr_config *cfg, struct mr_naming *naming)
 {
     MR_TRY(mr_model_open_source(source, path));
     int err = config_of(*source, path, overrides, cfg, naming);
-    if (!err)
-        err = keep(file, *source);
     if (err) {
         mr_tensor_file_close(*source);
         *source = NULL;
@@ -89,11 +77,11 @@ int mr_model_open_file(mr_tensor_file **source, const char *path, const json_t *
     return err;
 }
 
-int mr_model_read_config(const char *path, const json_t *overrides, struct mr_config *cfg, struct mr_model_file *file)
+int mr_model_read_config(const char *path, struct mr_config *cfg)
 {
-    mr_tensor_file *source = NULL;
+    mr_tensor_file *source;
     struct mr_naming naming;
-    MR_TRY(mr_model_open_file(&source, path, overrides, cfg, &naming, file));
+    MR_TRY(mr_model_open_file(&source, path, NULL, cfg, &naming));
     mr_tensor_file_close(source);
     return 0;
 }
@@ -153,22 +141,24 @@ int mr_precision_by_name(const char *name, int *precision)
     return 0;
 }
 
-int mr_model_open(mr_model **model, mr_runtime *rt, const char *path, const json_t *overrides, int precision,
-                  struct mr_model_file *file)
+int mr_model_open(mr_model **model, mr_runtime *rt, const char *path, const struct mr_settings *overrides,
+                  int precision, mr_stored_tokenizer **tokenizer)
 {
     const struct mr_opening how = {.precision = precision};
-    return mr_model_open_as(model, rt, path, overrides, &how, file);
+    return mr_model_open_as(model, rt, path, overrides, &how, tokenizer);
 }
 
-int mr_model_open_as(mr_model **out, mr_runtime *rt, const char *path, const json_t *overrides,
-                     const struct mr_opening *how, struct mr_model_file *file)
+int mr_model_open_as(mr_model **out, mr_runtime *rt, const char *path, const struct mr_settings *overrides,
+                     const struct mr_opening *how, mr_stored_tokenizer **tokenizer)
 {
     mr_tensor_file *source = NULL;
     mr_model *model = NULL;
     struct mr_config cfg;
     struct mr_naming naming;
     int err;
-    MR_TRY(mr_model_open_file(&source, path, overrides, &cfg, &naming, file));
+    MR_TRY(mr_model_open_file(&source, path, overrides, &cfg, &naming));
+    if (tokenizer)
+        MR_GO(mr_model_tokenizer(source, tokenizer));
     MR_GO(mr_adapters_merge(&source, &naming, how->lora));
     struct mr_precision precision = {source, &naming, how->precision};
     if (how->planned)
@@ -188,7 +178,7 @@ fail:
     return err;
 }
 
-int mr_model_read_moments(const char *path, const json_t *overrides, const struct mr_param_set *first,
+int mr_model_read_moments(const char *path, const struct mr_settings *overrides, const struct mr_param_set *first,
                           const struct mr_param_set *second)
 {
     const struct mr_param_set *sets[] = {first, second};
@@ -199,7 +189,7 @@ int mr_model_read_moments(const char *path, const json_t *overrides, const struc
     struct mr_config cfg;
     struct mr_naming naming;
     int err;
-    MR_TRY(mr_model_open_file(&source, path, overrides, &cfg, &naming, NULL));
+    MR_TRY(mr_model_open_file(&source, path, overrides, &cfg, &naming));
     MR_GO(mr_moments_open(&moments, source, &naming, params));
     if (moments.unknown)
         mr_log(MR_LOG_WARNING, "the optimizer's state is left out: its tensors do not fit the model's parameters");
@@ -217,12 +207,12 @@ fail:
     return err < 0 ? mr_fail_in(err, "%s", path) : 0;
 }
 
-int mr_model_reload(mr_model *model, const char *path, struct mr_model_file *file)
+int mr_model_reload(mr_model *model, const char *path)
 {
     mr_tensor_file *source = NULL;
     struct mr_config cfg;
     struct mr_naming naming;
-    MR_TRY(mr_model_open_file(&source, path, NULL, &cfg, &naming, file));
+    MR_TRY(mr_model_open_file(&source, path, NULL, &cfg, &naming));
     int err = read_parameters(model, source, &naming, NULL);
     mr_tensor_file_close(source);
     return err ? mr_fail_in(err, "%s", path) : 0;

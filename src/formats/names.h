@@ -16,7 +16,8 @@ struct mr_naming {
 /* Family and configuration: from the metadata where it says them, else from names and shapes. What neither tells may
  * be in `overrides` (or NULL), which the caller lays over it. MR_EFILE: no known model, or a contradiction;
  * MR_EINVAL: nobody tells the heads of attention. */
-int mr_recognise(mr_tensor_file *source, const json_t *overrides, struct mr_config *cfg, struct mr_naming *naming);
+int mr_recognise(mr_tensor_file *source, const struct mr_settings *overrides, struct mr_config *cfg,
+                 struct mr_naming *naming);
 
 /* The tensor that holds parameter `name`, and in what form (place may be NULL); -1: none. */
 int64_t mr_naming_find(mr_tensor_file *source, const struct mr_naming *naming, const char *name,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "formats/config_json.h"
 #include "formats/foreign_config.h"
 #include "formats/names.h"
 #include "model/layer.h"
@@ -38,12 +39,8 @@ static int count_numbered(const struct view *v, const char *format)
 
 static int set_size(struct mr_config *cfg, const char *key, int64_t value)
 {
-    json_t *number = json_integer(value);
-    if (!number)
-        return mr_fail(MR_ENOMEM, "out of memory");
-    int err = mr_config_set(cfg, key, number, NULL);
-    json_decref(number);
-    return err ? MR_EFILE : 0;
+    const struct mr_value number = {.kind = MR_VALUE_INT, .integer = value};
+    return mr_config_set(cfg, key, &number, NULL) ? MR_EFILE : 0;
 }
 
 /* A width that elements of a tensor give; one that no model has is left to the check of the configuration. */
@@ -250,9 +247,9 @@ static int recognise_rwkv(const struct view *v, struct mr_config *cfg, struct mr
 }
 
 /* Heads where nobody said them: 64 wide if that divides the width. */
-static int default_heads(struct mr_config *cfg, const json_t *overrides)
+static int default_heads(struct mr_config *cfg, const struct mr_settings *overrides)
 {
-    if (mr_is_gpt2(cfg) && !cfg->n_head && !json_object_get(overrides, "n_head")) {
+    if (mr_is_gpt2(cfg) && !cfg->n_head && !mr_settings_find(overrides, "n_head")) {
         if (cfg->n_embd % 64)
             return mr_fail(
                 MR_EINVAL,
@@ -266,9 +263,9 @@ static int default_heads(struct mr_config *cfg, const json_t *overrides)
         cfg->n_head = 1; /* its channels are alone */
     if (!mr_family(cfg)->heads_by_size)
         return 0;
-    const json_t *size = json_object_get(overrides, "head_size");
-    int width = json_is_integer(size) && json_integer_value(size) > 0 && json_integer_value(size) <= cfg->n_embd
-                    ? (int)json_integer_value(size)
+    const struct mr_value *size = mr_settings_find(overrides, "head_size");
+    int width = size && size->kind == MR_VALUE_INT && size->integer > 0 && size->integer <= cfg->n_embd
+                    ? (int)size->integer
                     : cfg->head_size;
     if (width < 1 || cfg->n_embd % width)
         return mr_fail(
@@ -319,24 +316,22 @@ static int check_family(const struct mr_config *cfg, const mr_tensor_file *sourc
                                           family, mr_family_name(cfg->family));
 }
 
-static int apply_mode(const mr_tensor_file *source, const json_t *said, const json_t *overrides, struct mr_config *cfg)
+static int apply_mode(const mr_tensor_file *source, const json_t *said, const struct mr_settings *overrides,
+                      struct mr_config *cfg)
 {
     const char *mode = json_string_value(json_object_get(source->metadata, "mode"));
     if (!(mr_family(cfg)->keys & MR_KEYS_MICRO))
         return 0;
     if (mode && *mode) {
-        json_t *value = json_string(mode);
-        int err = mr_config_set(cfg, "mode", value, NULL);
-        json_decref(value);
-        MR_TRY(err);
-    } else if (!json_object_get(said, "mode") && !json_object_get(overrides, "mode")) {
+        MR_TRY(mr_config_set_json(cfg, "mode", json_object_get(source->metadata, "mode")));
+    } else if (!json_object_get(said, "mode") && !mr_settings_find(overrides, "mode")) {
         return reference_mode(cfg, said);
     }
     return cfg->mode == MR_REFERENCE ? reference_mode(cfg, said) : 0;
 }
 
 /* Lays over cfg what the file says: a training program's own "config" knows less than "model_args" or shapes. */
-static int apply_said(const struct view *v, const json_t *overrides, struct mr_config *cfg)
+static int apply_said(const struct view *v, const struct mr_settings *overrides, struct mr_config *cfg)
 {
     json_t *args = NULL, *config = NULL;
     int err;
@@ -344,15 +339,15 @@ static int apply_said(const struct view *v, const json_t *overrides, struct mr_c
     MR_GO(said_object(v->source, "config", &config));
     const json_t *said = args ? args : config ? config : v->source->config;
     if (json_object_get(config, "learning_rate") && !mr_family(cfg)->rwkv) {
-        MR_GO(mr_config_set_all(cfg, config));
+        MR_GO(mr_config_set_all_json(cfg, config));
         MR_GO(sizes(v, cfg));
     }
     if (said && !(said == config && json_object_get(config, "learning_rate")))
-        MR_GO(mr_config_set_all(cfg, said));
+        MR_GO(mr_config_set_all_json(cfg, said));
     if (said && said == v->source->config)
         MR_GO(mr_foreign_config(cfg, said));
     if (mr_is_gpt2(cfg) && json_object_get(config, "gelu")) /* which "model_args" cannot say */
-        MR_GO(mr_config_set(cfg, "gelu", json_object_get(config, "gelu"), NULL));
+        MR_GO(mr_config_set_json(cfg, "gelu", json_object_get(config, "gelu")));
     err = apply_mode(v->source, said, overrides, cfg);
 fail:
     json_decref(args);
@@ -360,7 +355,8 @@ fail:
     return err == MR_EINVAL ? MR_EFILE : err;
 }
 
-int mr_recognise(mr_tensor_file *source, const json_t *overrides, struct mr_config *cfg, struct mr_naming *naming)
+int mr_recognise(mr_tensor_file *source, const struct mr_settings *overrides, struct mr_config *cfg,
+                 struct mr_naming *naming)
 {
     struct view v = {source, naming};
     MR_TRY(mr_naming_of(source, naming));

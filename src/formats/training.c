@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/json.h"
+#include "formats/config_json.h"
 
 /* ---- which number is which parameter ------------------------------------------------------------------------------
  */
@@ -168,47 +168,93 @@ int64_t mr_moments_find(const struct mr_moments *m, mr_tensor_file *source, cons
 /* ---- where the run stands -----------------------------------------------------------------------------------------
  */
 
-/* What was given to the script, as far as it can be given again: plain values. */
-static json_t *plain_values(const json_t *config)
+void mr_training_free(struct mr_training *training)
 {
-    json_t *given = json_object(), *value;
-    const char *key;
-    json_object_foreach((json_t *)config, key, value)
-        if (!json_is_null(value) && !json_is_object(value) && !json_is_array(value))
-            mr_json_put(&given, key, json_incref(value));
-    return given;
+    mr_settings_free(&training->given);
+    *training = (struct mr_training){0};
 }
 
-static int from_script(mr_tensor_file *source, int64_t iter, json_t **training)
+json_t *mr_training_to_json(const struct mr_training *t)
+{
+    json_t *given = mr_settings_to_json(&t->given);
+    if (!given)
+        return NULL;
+    json_t *json = json_pack("{sI sI sI sI so ss* so sb}", "iter", (json_int_t)t->iter, "micro_step",
+                             (json_int_t)t->micro_step, "optimizer_steps", (json_int_t)t->optimizer_steps, "seed",
+                             (json_int_t)t->seed, "best_val_loss", mr_json_real(t->best_val_loss), "gemm_table",
+                             *t->gemm_table ? t->gemm_table : NULL, "given", given, "weights_only", t->weights_only);
+    if (!json)
+        mr_fail(MR_ENOMEM, "out of memory for the training state");
+    return json;
+}
+
+/* The state of a run of a training script for torch. */
+static int from_script(mr_tensor_file *source, struct mr_training *t)
 {
     const json_t *config = json_object_get(source->metadata, "config");
     int64_t step_at = mr_tensor_file_find(source, "optimizer.state.0.step"), accumulation, seed;
-    float steps = (float)iter;
-    double best;
+    MR_TRY(mr_json_int(source->metadata, "iter_num", 0, INT64_MAX >> 32, &t->iter));
+    float steps = (float)t->iter;
     if (step_at >= 0 && mr_tensor_elements(&source->tensors[step_at]) == 1)
         MR_TRY(mr_tensor_file_read_f32(source, (size_t)step_at, 0, 1, &steps));
     MR_TRY(mr_json_int_or(config, "gradient_accumulation_steps", 1, 1 << 30, 1, &accumulation));
     MR_TRY(mr_json_int_or(config, "seed", 0, INT64_MAX, 1337, &seed));
-    MR_TRY(mr_json_number_or(source->metadata, "best_val_loss", INFINITY, &best));
-    *training =
-        json_pack("{sI sI sI sI so so sb}", "iter", (json_int_t)iter, "micro_step", (json_int_t)(iter * accumulation),
-                  "optimizer_steps", (json_int_t)(steps >= 0 && steps < 1e15f ? steps : 0), "seed", (json_int_t)seed,
-                  "best_val_loss", mr_json_real(best), "given", plain_values(config), "weights_only",
-                  find_moment(source, 0, 0) < 0);
-    return *training ? 0 : mr_fail(MR_ENOMEM, "out of memory: where the training stands cannot be told");
+    MR_TRY(mr_json_number_or(source->metadata, "best_val_loss", INFINITY, &t->best_val_loss));
+    t->micro_step = (uint64_t)(t->iter * accumulation);
+    t->optimizer_steps = steps >= 0 && steps < 1e15f ? (int64_t)steps : 0;
+    t->seed = (uint64_t)seed;
+    t->weights_only = find_moment(source, 0, 0) < 0;
+    return mr_settings_from_json(&t->given, config);
 }
 
-int mr_training_of(mr_tensor_file *source, json_t **training)
+static int from_own(const json_t *json, struct mr_training *t)
 {
-    json_t *own = json_object_get(source->metadata, "training");
-    *training = NULL;
-    if (json_is_object(own)) {
-        *training = json_incref(own);
+    int64_t micro_step, seed;
+    const char *table;
+    MR_TRY(mr_json_int(json, "iter", 0, INT64_MAX, &t->iter));
+    MR_TRY(mr_json_int(json, "micro_step", 0, INT64_MAX, &micro_step));
+    MR_TRY(mr_json_int(json, "optimizer_steps", 0, INT64_MAX, &t->optimizer_steps));
+    MR_TRY(mr_json_int(json, "seed", INT64_MIN, INT64_MAX, &seed));
+    MR_TRY(mr_json_number(json, "best_val_loss", &t->best_val_loss));
+    MR_TRY(mr_json_bool_or(json, "weights_only", false, &t->weights_only));
+    MR_TRY(mr_json_string_or(json, "gemm_table", "", &table));
+    t->micro_step = (uint64_t)micro_step;
+    t->seed = (uint64_t)seed;
+    snprintf(t->gemm_table, sizeof t->gemm_table, "%s", table);
+    return mr_settings_from_json(&t->given, json_object_get(json, "given"));
+}
+
+static bool has_own(const mr_tensor_file *source)
+{
+    return json_is_object(json_object_get(source->metadata, "training"));
+}
+
+int mr_training_read(mr_tensor_file *source, struct mr_training *t, bool *found)
+{
+    bool own = has_own(source);
+    *t = (struct mr_training){0};
+    *found = own || json_is_integer(json_object_get(source->metadata, "iter_num"));
+    if (!*found)
+        return 0;
+    int err = own ? from_own(json_object_get(source->metadata, "training"), t) : from_script(source, t);
+    if (err)
+        mr_training_free(t);
+    return err;
+}
+
+int mr_training_json_of(mr_tensor_file *source, json_t **json)
+{
+    struct mr_training t;
+    bool found;
+    *json = NULL;
+    if (has_own(source)) {
+        *json = json_incref(json_object_get(source->metadata, "training"));
         return 0;
     }
-    int64_t iter;
-    if (!json_is_integer(json_object_get(source->metadata, "iter_num")))
+    MR_TRY(mr_training_read(source, &t, &found));
+    if (!found)
         return 0;
-    MR_TRY(mr_json_int(source->metadata, "iter_num", 0, INT64_MAX >> 32, &iter));
-    return from_script(source, iter, training);
+    *json = mr_training_to_json(&t);
+    mr_training_free(&t);
+    return *json ? 0 : MR_ENOMEM;
 }

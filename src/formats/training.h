@@ -4,6 +4,7 @@
 #ifndef MR_FORMATS_TRAINING_H
 #define MR_FORMATS_TRAINING_H
 
+#include "base/settings.h"
 #include "formats/names.h"
 
 enum mr_moments_kind { MR_MOMENTS_NONE, MR_MOMENTS_OWN, MR_MOMENTS_TORCH };
@@ -27,8 +28,23 @@ int64_t mr_moments_find(const struct mr_moments *moments, mr_tensor_file *source
  * The caller frees them. NULL: out of memory. *decayed as above. */
 int *mr_torch_numbers(const struct mr_params *params, int *decayed);
 
-/* {"iter", "micro_step", "optimizer_steps", "seed", "best_val_loss", "given", "weights_only"}; *training NULL: the
- * file says nothing of it. */
-int mr_training_of(mr_tensor_file *source, json_t **training);
+/* The state of a training run, beside weights and moments. */
+struct mr_training {
+    int64_t iter, optimizer_steps;
+    uint64_t micro_step, seed;
+    double best_val_loss;
+    char gemm_table[24];      /* the hash of the table that its products were made with; "": not said */
+    bool weights_only;        /* without the optimizer's state */
+    struct mr_settings given; /* the settings that were given */
+};
+
+void mr_training_free(struct mr_training *training); /* {0} is fine */
+/* What the file says of it; *found false: nothing. MR_EFILE names what is wrong. */
+int mr_training_read(mr_tensor_file *source, struct mr_training *training, bool *found);
+
+/* The same as the JSON of a .mrw has it: the project's own as it stands there, unchecked. *json NULL: nothing is said.
+ */
+int mr_training_json_of(mr_tensor_file *source, json_t **json);
+json_t *mr_training_to_json(const struct mr_training *training);
 
 #endif

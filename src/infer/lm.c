@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/options.h"
 #include "formats/load.h"
+#include "formats/overrides.h"
 #include "text/folder.h"
 
 enum { PIECE = 1 << 16 }; /* bytes of a prompt that are tokenized at a time */
@@ -32,12 +33,12 @@ static int copy_options(struct mr_lm_options *to, const struct mr_lm_options *fr
     return 0;
 }
 
-static int open_tokenizer(mr_lm *lm, const char *path, const struct mr_model_file *file)
+static int open_tokenizer(mr_lm *lm, const char *path, const mr_stored_tokenizer *stored)
 {
     if (lm->options.tokenizer)
         MR_TRY(mr_tokenizer_open(&lm->tokenizer, lm->options.tokenizer));
-    else if (file->tokenizer)
-        MR_TRY(mr_tokenizer_open_json(&lm->tokenizer, file->tokenizer));
+    else if (stored)
+        MR_TRY(mr_tokenizer_open_stored(&lm->tokenizer, stored));
     else if (mr_is_folder(path))
         MR_TRY(mr_folder_tokenizer(&lm->tokenizer, path));
     if (lm->tokenizer && mr_tokenizer_vocab_size(lm->tokenizer) > (size_t)lm->model->cfg.vocab_size)
@@ -150,8 +151,8 @@ int mr_lm_open_model(mr_lm **out, mr_model *model, int sequences)
 
 int mr_lm_open(mr_lm **out, mr_runtime *rt, const char *path, const struct mr_lm_options *options)
 {
-    struct mr_model_file file = {0};
-    json_t *overrides = NULL;
+    mr_stored_tokenizer *stored = NULL;
+    struct mr_settings overrides = {0};
     int err;
     mr_lm *lm = mr_alloc(1, sizeof *lm);
     if (!lm)
@@ -163,14 +164,14 @@ int mr_lm_open(mr_lm **out, mr_runtime *rt, const char *path, const struct mr_lm
     MR_GO(mr_precision_by_name(lm->options.precision, &how.precision));
     MR_GO(mr_config_words(lm->options.config, &overrides));
     how.lora = lm->options.lora;
-    MR_GO(mr_model_open_as(&lm->model, rt, path, overrides, &how, &file));
-    MR_GO(open_tokenizer(lm, path, &file));
+    MR_GO(mr_model_open_as(&lm->model, rt, path, &overrides, &how, &stored));
+    MR_GO(open_tokenizer(lm, path, stored));
     MR_GO(open_lists(lm));
     *out = lm;
     lm = NULL;
 fail:
-    json_decref(overrides);
-    mr_model_file_free(&file);
+    mr_settings_free(&overrides);
+    mr_stored_tokenizer_free(stored);
     mr_lm_close(lm);
     mr_log_divert(before);
     return err;

@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "formats/initial_state.h"
+#include "formats/config_json.h"
 #include "infer/lm.h"
 
 struct state_head {
@@ -46,11 +47,9 @@ static uint64_t checksum_of(const void *bytes, size_t size)
 /* What a state must agree with: the model's configuration and weights. */
 static int model_of(const mr_sequence *s, uint64_t *hash)
 {
-    json_t *json = mr_config_json(&s->lm->model->cfg);
-    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-    json_decref(json);
+    char *text = mr_config_text(&s->lm->model->cfg);
     if (!text)
-        return mr_fail(MR_ENOMEM, "out of memory");
+        return MR_ENOMEM;
     *hash = XXH3_64bits_withSeed(text, strlen(text), s->lm->model->digest);
     free(text);
     return 0;

@@ -3,12 +3,9 @@
 
 #include <math.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/nearest.h"
-#include "base/utf8.h"
-#include "base/json.h"
 #include "model/layer.h"
 
 #define MOST_LAYERS 1024
@@ -113,17 +110,30 @@ const char *mr_config_key(int i)
     return i >= 0 && i < KEYS ? keys[i].name : NULL;
 }
 
-static json_t *value_of(const struct key *k, const struct mr_config *cfg)
+static int value_of(const struct key *k, const struct mr_config *cfg, struct mr_value *value)
 {
-    const char *field = (const char *)cfg + k->offset;
-    return k->kind == INT      ? json_integer(*(const int *)field)
-           : k->kind == REAL   ? json_real(*(const double *)field)
-           : k->kind == BOOL   ? json_boolean(*(const bool *)field)
-           : k->kind == FAMILY ? json_string(mr_family_name(*(const int *)field))
-                               : json_string(k->choices[*(const int *)field]);
+    const char *field = (const char *)cfg + k->offset, *text = NULL;
+    switch (k->kind) {
+    case INT:
+        *value = (struct mr_value){.kind = MR_VALUE_INT, .integer = *(const int *)field};
+        return 0;
+    case REAL:
+        *value = (struct mr_value){.kind = MR_VALUE_REAL, .real = *(const double *)field};
+        return 0;
+    case BOOL:
+        *value = (struct mr_value){.kind = MR_VALUE_BOOL, .yes = *(const bool *)field};
+        return 0;
+    case CHOICE:
+        text = k->choices[*(const int *)field];
+        break;
+    case FAMILY:
+        text = mr_family_name(*(const int *)field);
+        break;
+    }
+    return mr_value_text(value, text, strlen(text));
 }
 
-const char *mr_config_meaning(int i, json_t **value)
+const char *mr_config_meaning(int i, struct mr_value *value)
 {
     struct mr_config cfg;
     int family = 0;
@@ -132,13 +142,14 @@ const char *mr_config_meaning(int i, json_t **value)
     mr_config_defaults(&cfg, family);
     while (keys[i].kind != FAMILY && keys[i].group & ~mr_family(&cfg)->keys)
         mr_config_defaults(&cfg, ++family);
-    *value = value_of(&keys[i], &cfg);
+    *value = (struct mr_value){0};
+    value_of(&keys[i], &cfg, value);
     return keys[i].meaning;
 }
 
-static int set_choice(const struct key *k, int *field, const json_t *value)
+static int set_choice(const struct key *k, int *field, const struct mr_value *value)
 {
-    const char *text = json_string_value(value);
+    const char *text = value->kind == MR_VALUE_TEXT ? value->text : NULL;
     for (int i = 0; text && k->choices[i]; i++) {
         if (strcmp(text, k->choices[i]) == 0) {
             *field = i;
@@ -153,40 +164,36 @@ static int set_choice(const struct key *k, int *field, const json_t *value)
     return mr_fail(MR_EINVAL, "%s cannot be '%s': it must be one of %s", k->name, text ? text : "(not a text)", known);
 }
 
-static int set_family(int *field, const json_t *value)
+static int set_family(int *field, const struct mr_value *value)
 {
-    const char *text = json_string_value(value);
-    int family = mr_family_by_name(text ? text : "(not a text)");
+    int family = mr_family_by_name(value->kind == MR_VALUE_TEXT ? value->text : "(not a text)");
     if (family < 0)
         return family;
     *field = family;
     return 0;
 }
 
-static int set_key(struct mr_config *cfg, const struct key *k, const json_t *value)
+static int set_key(struct mr_config *cfg, const struct key *k, const struct mr_value *value)
 {
     char *field = (char *)cfg + k->offset;
-    double number = json_number_value(value);
+    double number = mr_value_number(value);
     switch (k->kind) {
     case INT:
-        if (!json_is_number(value) || !(number >= 0 && number <= 1 << 30) || number != (int)number)
+        if (!mr_value_is_number(value) || !(number >= 0 && number <= 1 << 30) || number != (int)number)
             return mr_fail(MR_EINVAL, "%s must be a whole number from 0 to 2^30", k->name);
         *(int *)field = (int)number;
         return 0;
     case REAL:
-        if (!json_is_number(value))
+        if (!mr_value_is_number(value))
             return mr_fail(MR_EINVAL, "%s must be a number", k->name);
         if (number < 0)
             return mr_fail(MR_EINVAL, "%s is %g: it must be at least 0", k->name, number);
         *(double *)field = number;
         return 0;
     case BOOL:
-        if (json_is_integer(value))
-            *(bool *)field = json_integer_value(value) != 0;
-        else if (json_is_boolean(value))
-            *(bool *)field = json_is_true(value);
-        else
+        if (value->kind != MR_VALUE_INT && value->kind != MR_VALUE_BOOL)
             return mr_fail(MR_EINVAL, "%s must be True or False", k->name);
+        *(bool *)field = value->kind == MR_VALUE_INT ? value->integer != 0 : value->yes;
         return 0;
     case CHOICE:
         return set_choice(k, (int *)field, value);
@@ -196,7 +203,7 @@ static int set_key(struct mr_config *cfg, const struct key *k, const json_t *val
     return 0;
 }
 
-int mr_config_set(struct mr_config *cfg, const char *key, const json_t *value, bool *known)
+int mr_config_set(struct mr_config *cfg, const char *key, const struct mr_value *value, bool *known)
 {
     for (int i = 0; i < KEYS; i++) {
         if (strcmp(key, keys[i].name) == 0) {
@@ -215,68 +222,33 @@ int mr_config_set(struct mr_config *cfg, const char *key, const json_t *value, b
     return mr_fail(MR_EINVAL, "unknown configuration key '%s': did you mean %s?", key, mr_nearest(key, names, KEYS));
 }
 
-int mr_config_set_all(struct mr_config *cfg, const json_t *object)
+int mr_config_set_all(struct mr_config *cfg, const struct mr_settings *settings)
 {
     for (int i = 0; i < KEYS; i++) {
-        const json_t *value = json_object_get(object, keys[i].name);
-        if (value && !json_is_null(value))
+        const struct mr_value *value = mr_settings_find(settings, keys[i].name);
+        if (value && value->kind != MR_VALUE_NONE)
             MR_TRY(set_key(cfg, &keys[i], value));
     }
     return 0;
 }
 
-static json_t *value_in(const char *text)
+int mr_config_settings(const struct mr_config *cfg, struct mr_settings *settings)
 {
-    json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
-    if (value)
-        return value;
-    if (strcmp(text, "True") == 0 || strcmp(text, "False") == 0)
-        return json_boolean(text[0] == 'T');
-    return json_string(text);
-}
-
-int mr_config_assign(json_t **object, const char *assignment)
-{
-    const char *equals = strchr(assignment, '=');
-    struct mr_config scratch = {0};
-    char key[64];
-    if (!equals)
-        return mr_fail(MR_EINVAL, "--config '%s' is not of the form key=value", assignment);
-    if (!*object && !(*object = json_object()))
-        return mr_fail(MR_ENOMEM, "out of memory");
-    snprintf(key, sizeof key, "%.*s", (int)(equals - assignment), assignment);
-    if (mr_utf8_valid(equals + 1, strlen(equals + 1)) < strlen(equals + 1) ||
-        mr_utf8_valid(key, strlen(key)) < strlen(key))
-        return mr_fail(MR_EINVAL, "--config '%s' is not valid text", assignment);
-    MR_TRY(mr_json_set(*object, key, value_in(equals + 1)));
-    return mr_config_set(&scratch, key, json_object_get(*object, key), NULL); /* a key and a value that fit */
-}
-
-int mr_config_words(const char *const *words, json_t **object)
-{
-    *object = NULL;
-    for (; words && *words; words++)
-        MR_TRY(mr_config_assign(object, *words));
-    return 0;
-}
-
-json_t *mr_config_json(const struct mr_config *cfg)
-{
-    json_t *object = json_object();
     struct mr_config full = *cfg; /* with the usual widths where cfg says none */
     full.ffn_dim = mr_ffn_width(cfg);
     for (int i = 0; i < 4; i++)
         full.lora_dim[i] = mr_lora_width(cfg, i);
-    for (int i = 0; object && i < KEYS; i++) {
+    for (int i = 0; i < KEYS; i++) {
         const struct key *k = &keys[i];
+        struct mr_value value;
         if (k->group & ~mr_family(cfg)->keys)
             continue;
-        if (json_object_set_new(object, k->name, value_of(k, &full))) {
-            json_decref(object);
-            return NULL;
-        }
+        MR_TRY(value_of(k, &full, &value));
+        int err = mr_settings_set(settings, k->name, &value);
+        mr_value_free(&value);
+        MR_TRY(err);
     }
-    return object;
+    return 0;
 }
 
 int mr_config_check(const struct mr_config *c)

@@ -3,10 +3,10 @@
 #ifndef MR_MODEL_CONFIG_H
 #define MR_MODEL_CONFIG_H
 
-#include <jansson.h>
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "base/settings.h"
 
 enum mr_family_id {
     MR_MICRORWKV,
@@ -53,20 +53,16 @@ int mr_family_by_name(const char *name);
 
 /* Sets one key; *known tells whether it is a model's key at all (then value must fit it). known may be NULL:
  * an unknown key is then an error that names the nearest one. */
-int mr_config_set(struct mr_config *cfg, const char *key, const json_t *value, bool *known);
-/* Sets all keys of an object; what is not a model's key is passed over. */
-int mr_config_set_all(struct mr_config *cfg, const json_t *object);
-/* Adds "key=value" to an object of configuration keys (made where *object is NULL); MR_EINVAL: no such key, or not a
- * value of it. */
-int mr_config_assign(json_t **object, const char *assignment);
-/* All of them, the last one NULL (or words NULL). */
-int mr_config_words(const char *const *words, json_t **object);
-/* The keys that mean something for the family, in a fixed order; NULL when out of memory. */
-json_t *mr_config_json(const struct mr_config *cfg);
+int mr_config_set(struct mr_config *cfg, const char *key, const struct mr_value *value, bool *known);
+/* Sets all keys that the settings (or NULL) have; what is not a model's key, or none, is skipped. */
+int mr_config_set_all(struct mr_config *cfg, const struct mr_settings *settings);
+/* Adds the keys that mean something for the family, in a fixed order. */
+int mr_config_settings(const struct mr_config *cfg, struct mr_settings *settings);
 /* The i-th key's name, NULL past the last: for messages and --help. */
 const char *mr_config_key(int i);
-/* What key i means, and its default in the first family that has it; NULL past the last. */
-const char *mr_config_meaning(int i, json_t **value);
+/* What key i means, and its default in the first family that has it (the caller frees the value); NULL past the last.
+ */
+const char *mr_config_meaning(int i, struct mr_value *value);
 
 /* What must hold before a model can be built: heads divide the width, modes fit each other, … (MR_EINVAL). */
 int mr_config_check(const struct mr_config *cfg);

@@ -68,11 +68,11 @@ static int unknown(const char *name)
                    mr_nearest(name, names, SIZES), list);
 }
 
-void mr_config_complete(struct mr_config *cfg, const json_t *given)
+void mr_config_complete(struct mr_config *cfg, const struct mr_settings *given)
 {
     if (!(mr_family(cfg)->keys & MR_KEYS_MICRO))
         return;
-    if (!json_object_get(given, "aux"))
+    if (!mr_settings_find(given, "aux"))
         cfg->aux = cfg->mode == MR_REFERENCE ? MR_AUX_NONE
                    : cfg->moe == MR_MOE_TOPK ? MR_AUX_BALANCE
                                              : MR_AUX_DIVERSITY;
@@ -80,7 +80,7 @@ void mr_config_complete(struct mr_config *cfg, const json_t *given)
         cfg->positions = MR_POSITIONS_LEARNED;
 }
 
-int mr_config_by_name(struct mr_config *cfg, const char *name, const json_t *given)
+int mr_config_by_name(struct mr_config *cfg, const char *name, const struct mr_settings *given)
 {
     const struct size *s = sizes;
     while (s < sizes + SIZES && mr_edit_distance(s->name, name) != 0)
@@ -93,10 +93,9 @@ int mr_config_by_name(struct mr_config *cfg, const char *name, const json_t *giv
     cfg->vocab_size = s->vocabulary;
     cfg->block_size = s->block;
     cfg->n_head = s->heads ? s->heads : s->width / cfg->head_size;
-    if (!json_object_get(given, "n_embd"))
+    if (!mr_settings_find(given, "n_embd"))
         memcpy(cfg->lora_dim, s->lora, sizeof s->lora);
-    const json_t *family = json_object_get(given, "family");
-    if (family)
+    if (mr_settings_find(given, "family"))
         return mr_fail(MR_EINVAL, "the family follows from the name %s: it cannot be set", name);
     MR_TRY(mr_config_set_all(cfg, given));
     if (mr_family(cfg)->heads_by_size && cfg->head_size > 0)

@@ -5,14 +5,14 @@
 
 #include "model/config.h"
 
-/* The configuration of the model of that name, with `given` (an object of configuration keys, or NULL) laid over it.
+/* The configuration of the model of that name, with `given` (configuration keys, or NULL) laid over it.
  * MR_EINVAL names the nearest one. */
-int mr_config_by_name(struct mr_config *cfg, const char *name, const json_t *given);
+int mr_config_by_name(struct mr_config *cfg, const char *name, const struct mr_settings *given);
 /* The i-th name, NULL past the last. */
 const char *mr_size_name(int i);
 
 /* What follows from the keys that were given, for those that were not: the auxiliary term goes with the kind of
  * mixture, the reference mode has learned positions. */
-void mr_config_complete(struct mr_config *cfg, const json_t *given);
+void mr_config_complete(struct mr_config *cfg, const struct mr_settings *given);
 
 #endif

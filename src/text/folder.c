@@ -151,13 +151,14 @@ static int find(const json_t *tokenizer)
     return -1;
 }
 
-bool mr_folder_tokenizer_writes(const json_t *tokenizer)
+bool mr_folder_tokenizer_writes(const mr_stored_tokenizer *tokenizer)
 {
-    return find(tokenizer) >= 0;
+    return find(mr_stored_tokenizer_json(tokenizer)) >= 0;
 }
 
-int mr_folder_tokenizer_write(const json_t *tokenizer, const char *folder)
+int mr_folder_tokenizer_write(const mr_stored_tokenizer *tokenizer, const char *folder)
 {
-    int i = find(tokenizer);
-    return i < 0 ? 0 : writers[i].write(tokenizer, folder);
+    const json_t *json = mr_stored_tokenizer_json(tokenizer);
+    int i = find(json);
+    return i < 0 ? 0 : writers[i].write(json, folder);
 }

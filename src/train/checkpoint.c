@@ -8,28 +8,29 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "io/mrw.h"
+#include "formats/checkpoint.h"
 #include "rt/gemm_table.h"
 #include "train/trainer.h"
 
 #define PIECE ((size_t)1 << 18) /* floats on their way to the file */
 
-static json_t *header(const mr_trainer *t, bool best)
+static void gemm_table(const mr_trainer *t, char table[24])
 {
-    char table[24];
-    snprintf(table, sizeof table, "%016llx", (unsigned long long)mr_gemm_table_hash(t->rt));
-    json_t *config = mr_config_json(&t->model_cfg);
-    json_t *training =
-        json_pack("{sI sI sI sI so ss sO sb}", "iter", (json_int_t)t->iter, "micro_step", (json_int_t)t->micro_step,
-                  "optimizer_steps", (json_int_t)t->optimizer_steps, "seed", (json_int_t)t->seed, "best_val_loss",
-                  mr_json_real(t->best_val_loss), "gemm_table", table, "given", t->cfg->given, "weights_only", best);
-    json_t *all =
-        json_pack("{ss so so}", "family", mr_family_name(t->model_cfg.family), "config", config, "training", training);
-    if (all && t->tokenizer)
-        mr_json_put(&all, "tokenizer", json_incref(t->tokenizer));
-    if (!all)
-        mr_fail(MR_ENOMEM, "out of memory for the checkpoint's header");
-    return all;
+    snprintf(table, 24, "%016llx", (unsigned long long)mr_gemm_table_hash(t->rt));
+}
+
+/* `given` is borrowed. */
+static struct mr_training state_of(const mr_trainer *t, bool best)
+{
+    struct mr_training state = {.iter = t->iter,
+                                .micro_step = t->micro_step,
+                                .optimizer_steps = t->optimizer_steps,
+                                .seed = t->seed,
+                                .best_val_loss = t->best_val_loss,
+                                .given = t->cfg->given,
+                                .weights_only = best};
+    gemm_table(t, state.gemm_table);
+    return state;
 }
 
 /* The tensors of a checkpoint: the weights by name; for ckpt.mrw then adamw.m.NAME and adamw.v.NAME of each. */
@@ -92,48 +93,35 @@ int mr_trainer_save(mr_trainer *t, bool best)
     char path[4096];
     struct listing list = {0};
     mr_tensor_writer *writer = NULL;
-    json_t *head = NULL;
+    const struct mr_training state = state_of(t, best);
+    const struct mr_checkpoint about = {&t->model_cfg, &state, t->tokenizer};
     int err;
     MR_TRY(mr_make_folder(t->cfg->out_dir, 0777));
     if ((size_t)snprintf(path, sizeof path, "%s/%s.mrw", t->cfg->out_dir, best ? "best" : "ckpt") >= sizeof path)
         return mr_fail(MR_EINVAL, "the path of out_dir is too long");
     MR_GO(list_tensors(t, best, &list));
-    if (!(head = header(t, best))) {
-        err = MR_ENOMEM;
-        goto fail;
-    }
-    MR_GO(mr_mrw_begin(&writer, path, list.tensors, list.count, head, MR_MRW_LEVEL));
+    MR_GO(mr_checkpoint_begin(&writer, path, list.tensors, list.count, &about));
     MR_GO(write_tensors(t, &list, writer));
     err = mr_tensor_writer_finish(writer);
     writer = NULL;
 fail:
     mr_tensor_writer_abort(writer);
-    json_decref(head);
     free_listing(&list);
     return err ? mr_fail_in(err, "the checkpoint was not saved; the previous one is intact") : 0;
 }
 
-int mr_trainer_resume(mr_trainer *t, const json_t *training)
+int mr_trainer_resume(mr_trainer *t, const struct mr_training *state)
 {
-    int64_t iter, micro_step, steps, seed;
-    bool weights_only;
-    MR_TRY(mr_json_int(training, "iter", 0, INT64_MAX, &iter));
-    MR_TRY(mr_json_int(training, "micro_step", 0, INT64_MAX, &micro_step));
-    MR_TRY(mr_json_int(training, "optimizer_steps", 0, INT64_MAX, &steps));
-    MR_TRY(mr_json_int(training, "seed", INT64_MIN, INT64_MAX, &seed));
-    MR_TRY(mr_json_number(training, "best_val_loss", &t->best_val_loss));
-    MR_TRY(mr_json_bool_or(training, "weights_only", false, &weights_only));
-    if (weights_only)
-        return mr_fail(MR_EFILE, "it holds weights only, no optimizer state: resume from ckpt.mrw");
-    t->iter = iter;
-    t->micro_step = (uint64_t)micro_step;
-    t->optimizer_steps = steps;
-    t->seed = (uint64_t)seed;
     char table[24];
-    const char *saved;
-    snprintf(table, sizeof table, "%016llx", (unsigned long long)mr_gemm_table_hash(t->rt));
-    MR_TRY(mr_json_string_or(training, "gemm_table", table, &saved));
-    if (strcmp(saved, table) != 0)
+    if (state->weights_only)
+        return mr_fail(MR_EFILE, "it holds weights only, no optimizer state: resume from ckpt.mrw");
+    t->iter = state->iter;
+    t->micro_step = state->micro_step;
+    t->optimizer_steps = state->optimizer_steps;
+    t->seed = state->seed;
+    t->best_val_loss = state->best_val_loss;
+    gemm_table(t, table);
+    if (*state->gemm_table && strcmp(state->gemm_table, table) != 0)
         mr_log(MR_LOG_WARNING,
                "the run was saved with a different GEMM table or device: results may differ in the last bits");
     return 0;

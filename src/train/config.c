@@ -16,7 +16,6 @@
 #include "base/file.h"
 #include "base/nearest.h"
 #include "base/str.h"
-#include "base/utf8.h"
 #include "model/config.h"
 #include "train/expression.h"
 #include "train/keys.h"
@@ -52,20 +51,19 @@ static int unknown_key(const char *name)
 /* ---- setting keys -------------------------------------------------------------------------------------- */
 
 /* Model keys are tried on a configuration of their own, so that a wrong value is named here. None is "none". */
-static int set_model_key(struct mr_train_config *cfg, const char *name, json_t *value)
+static int set_model_key(struct mr_train_config *cfg, const char *name, const struct mr_value *value)
 {
     struct mr_config trial;
-    json_t *none = json_is_null(value) ? json_string("none") : NULL;
+    char none[] = "none";
+    const struct mr_value text = {.kind = MR_VALUE_TEXT, .text = none};
     bool known;
     mr_config_defaults(&trial, MR_MICRORWKV);
-    int err = mr_config_set(&trial, name, none ? none : value, &known);
-    if (!err && json_object_set(cfg->model, name, none ? none : value))
-        err = mr_fail(MR_ENOMEM, "out of memory while setting %s", name);
-    json_decref(none);
-    return err;
+    value = value->kind == MR_VALUE_NONE ? &text : value;
+    MR_TRY(mr_config_set(&trial, name, value, &known));
+    return mr_settings_set(&cfg->model, name, value);
 }
 
-static int set(struct mr_train_config *cfg, const char *name, json_t *value)
+static int set(struct mr_train_config *cfg, const char *name, const struct mr_value *value)
 {
     const struct mr_train_key *k = mr_train_key_find(name);
     bool of_model = is_model_key(name);
@@ -75,46 +73,45 @@ static int set(struct mr_train_config *cfg, const char *name, json_t *value)
         MR_TRY(mr_train_key_set(cfg, k, value));
     if (of_model)
         MR_TRY(set_model_key(cfg, name, value));
-    return json_object_set(cfg->given, name, value) ? mr_fail(MR_ENOMEM, "out of memory while setting %s", name) : 0;
+    return mr_settings_set(&cfg->given, name, value);
 }
 
-int mr_train_config_recall(struct mr_train_config *cfg, json_t *given)
+int mr_train_config_recall(struct mr_train_config *cfg, const struct mr_settings *given)
 {
     static const char *const anew[] = {"out_dir", "init_from", "device", "eval_only", "overwrite"};
-    const char *name;
-    json_t *value;
-    json_object_foreach(given, name, value) {
-        bool skip = json_object_get(cfg->given, name) || (!mr_train_key_find(name) && !is_model_key(name));
+    for (size_t s = 0; s < given->count; s++) {
+        const char *name = given->list[s].key;
+        bool skip = mr_settings_find(&cfg->given, name) || (!mr_train_key_find(name) && !is_model_key(name));
         for (size_t i = 0; i < sizeof anew / sizeof anew[0]; i++)
             skip = skip || strcmp(name, anew[i]) == 0;
         if (!skip)
-            MR_TRY(set(cfg, name, value));
+            MR_TRY(set(cfg, name, &given->list[s].value));
     }
     return 0;
 }
 
 /* As a configuration file would write it, but for quotes. */
-static void show_value(char text[40], const json_t *value)
+static void show_value(char text[40], const struct mr_value *value)
 {
-    if (json_is_string(value))
-        snprintf(text, 40, "%s", json_string_value(value));
-    else if (json_is_boolean(value) || !value || json_is_null(value))
-        snprintf(text, 40, "%s", json_is_true(value) ? "True" : json_is_false(value) ? "False" : "None");
+    if (value->kind == MR_VALUE_TEXT)
+        snprintf(text, 40, "%s", value->text);
+    else if (mr_value_is_number(value))
+        snprintf(text, 40, "%.6g", mr_value_number(value));
     else
-        snprintf(text, 40, "%.6g", json_number_value(value));
+        snprintf(text, 40, "%s", value->kind != MR_VALUE_BOOL ? "None" : value->yes ? "True" : "False");
 }
 
 int mr_train_config_describe(int i, struct mr_key_text *text)
 {
     struct mr_train_config defaults;
-    json_t *value = NULL;
+    struct mr_value value = {0};
     int kind = 0, keys = 0;
     for (; mr_train_key(keys); keys++)
         if (keys == i && mr_train_config_defaults(&defaults) == 0) {
             const struct mr_train_key *k = mr_train_key(i);
             text->name = k->name;
             text->meaning = k->meaning;
-            value = mr_train_key_value(&defaults, k);
+            mr_train_key_value(&defaults, k, &value);
             mr_train_config_free(&defaults);
             kind = 1;
         }
@@ -125,8 +122,8 @@ int mr_train_config_describe(int i, struct mr_key_text *text)
         text->meaning = mr_config_meaning(m, &value);
         kind = 2;
     }
-    show_value(text->value, value);
-    json_decref(value);
+    show_value(text->value, &value);
+    mr_value_free(&value);
     return kind;
 }
 
@@ -135,29 +132,38 @@ int mr_train_config_describe(int i, struct mr_key_text *text)
 struct reader {
     struct mr_expression e;
     struct mr_train_config *cfg;
-    json_t *values; /* of all keys by name: what was given or looked up before */
+    struct mr_settings values; /* of all keys by name: what was given or looked up before */
 };
 
+static int default_of(const struct mr_train_config *cfg, const char *name, struct mr_value *value)
+{
+    const struct mr_train_key *k = mr_train_key_find(name);
+    struct mr_config defaults;
+    struct mr_settings all = {0};
+    if (k)
+        return mr_train_key_value(cfg, k, value);
+    mr_config_defaults(&defaults, MR_MICRORWKV);
+    int err = mr_config_settings(&defaults, &all);
+    const struct mr_value *found = mr_settings_find(&all, name);
+    if (!err)
+        err = found ? mr_value_copy(value, found) : MR_EINVAL;
+    mr_settings_free(&all);
+    return err;
+}
+
 /* A key's present value: given before in this file or elsewhere, else the default. */
-static const json_t *lookup(void *context, const char *name)
+static const struct mr_value *lookup(void *context, const char *name)
 {
     struct reader *r = context;
-    json_t *value = json_object_get(r->values, name);
-    const struct mr_train_key *k = mr_train_key_find(name);
-    if (value)
-        return value;
-    if ((value = json_object_get(r->cfg->given, name)))
-        return value;
-    if (k) {
-        value = mr_train_key_value(r->cfg, k);
-    } else if (is_model_key(name)) {
-        struct mr_config defaults;
-        mr_config_defaults(&defaults, MR_MICRORWKV);
-        json_t *all = mr_config_json(&defaults);
-        value = json_incref(json_object_get(all, name));
-        json_decref(all);
-    }
-    return value && !json_object_set_new(r->values, name, value) ? value : NULL;
+    const struct mr_value *known = mr_settings_find(&r->values, name);
+    struct mr_value value = {0};
+    if (!known)
+        known = mr_settings_find(&r->cfg->given, name);
+    if (known || (!mr_train_key_find(name) && !is_model_key(name)) || default_of(r->cfg, name, &value))
+        return known;
+    int err = mr_settings_set(&r->values, name, &value);
+    mr_value_free(&value);
+    return err ? NULL : mr_settings_find(&r->values, name);
 }
 
 /* To the end of a statement whose value is of no interest. */
@@ -183,21 +189,23 @@ static void skip_statement(struct mr_expression *e)
     }
 }
 
-/* A seed that may be too large for JSON's integers, as a string of digits; *size is its length in the text. NULL: it is
- * none. */
-static json_t *large_seed(const char *name, const char *text, size_t *size)
+/* A seed that may be too large for a signed integer, as a string of digits; *size is its length in the text, 0: there
+ * is none. */
+static int large_seed(const char *name, const char *text, struct mr_value *value, size_t *size)
 {
     const struct mr_train_key *k = mr_train_key_find(name);
     size_t n = strspn(text, "0123456789");
-    *size = n;
+    *size = 0;
     if (!k || k->kind != MR_KEY_SEED || n < 19 || !strchr(" \t\r\n;#", text[n]))
-        return NULL;
-    return json_stringn(text, n);
+        return 0;
+    *size = n;
+    return mr_value_text(value, text, n);
 }
 
 static int read_assignment(struct reader *r, const char *name)
 {
     struct mr_expression *e = &r->e;
+    struct mr_value value = {0};
     size_t digits;
     if (is_ignored(name)) {
         mr_log(MR_LOG_INFO, "%s is ignored: it has no effect here", name);
@@ -207,20 +215,22 @@ static int read_assignment(struct reader *r, const char *name)
     if (!mr_train_key_find(name) && !is_model_key(name))
         return unknown_key(name);
     mr_expression_space(e, 0);
-    json_t *value = large_seed(name, e->text + e->at, &digits);
-    e->at += value ? digits : 0;
-    int err = value ? 0 : mr_expression_read(e, &value);
-    if (err < 0)
+    MR_TRY(large_seed(name, e->text + e->at, &value, &digits));
+    e->at += digits;
+    int err = digits ? 0 : mr_expression_read(e, &value);
+    if (err < 0) {
+        mr_value_free(&value);
         return mr_fail_in(err, "%s", name);
+    }
     mr_expression_space(e, 0);
     if (e->text[e->at] && e->text[e->at] != '\n' && e->text[e->at] != ';')
         err = mr_fail(MR_EINVAL, "%s: \"%.*s\" cannot be evaluated", name, (int)strcspn(e->text + e->at, "\n"),
                       e->text + e->at);
     if (!err)
-        err = set(r->cfg, name, value);
-    if (!err && json_object_set(r->values, name, value))
-        err = mr_fail(MR_ENOMEM, "out of memory while setting %s", name);
-    json_decref(value);
+        err = set(r->cfg, name, &value);
+    if (!err)
+        err = mr_settings_set(&r->values, name, &value);
+    mr_value_free(&value);
     return err;
 }
 
@@ -254,8 +264,8 @@ static int read_statement(struct reader *r)
 
 static int read_text(struct mr_train_config *cfg, const char *text, const char *path)
 {
-    struct reader r = {.e = {.text = text, .line = 1, .lookup = lookup}, .cfg = cfg, .values = json_object()};
-    int err = r.values ? 0 : mr_fail(MR_ENOMEM, "out of memory while reading %s", path);
+    struct reader r = {.e = {.text = text, .line = 1, .lookup = lookup}, .cfg = cfg};
+    int err = 0;
     r.e.context = &r;
     if (strncmp(text, "\xEF\xBB\xBF", 3) == 0)
         r.e.at = 3;
@@ -272,7 +282,7 @@ static int read_text(struct mr_train_config *cfg, const char *text, const char *
     }
     if (err)
         mr_fail_in(err, "%s, line %d", path, r.e.line);
-    json_decref(r.values);
+    mr_settings_free(&r.values);
     return err;
 }
 
@@ -307,19 +317,18 @@ int mr_train_config_assign(struct mr_train_config *cfg, const char *assignment)
     }
     const struct mr_train_key *k = mr_train_key_find(name);
     struct mr_expression e = {.text = equals + 1, .line = 1};
+    struct mr_value value = {0};
     size_t digits;
-    json_t *value = large_seed(name, e.text, &digits);
     bool quoted = e.text[0] == '\'' || e.text[0] == '"';
+    MR_TRY(large_seed(name, e.text, &value, &digits));
     /* Texts need no quotes here; and what cannot be evaluated is one. */
-    if (!value && ((k && k->kind == MR_KEY_TEXT && !quoted) || mr_expression_read(&e, &value) < 0 || e.text[e.at])) {
-        json_decref(value);
-        value = json_string(equals + 1);
-        if (!value && mr_utf8_valid(equals + 1, strlen(equals + 1)) < strlen(equals + 1))
-            return mr_fail(MR_EINVAL, "the value of %s is not UTF-8", name);
-        if (!value)
-            return mr_fail(MR_ENOMEM, "out of memory while setting %s", name);
+    if (!digits && ((k && k->kind == MR_KEY_TEXT && !quoted) || mr_expression_read(&e, &value) < 0 || e.text[e.at])) {
+        mr_value_free(&value);
+        int err = mr_value_text(&value, equals + 1, strlen(equals + 1));
+        if (err)
+            return mr_fail_in(err, "the value of %s", name);
     }
-    int err = set(cfg, name, value);
-    json_decref(value);
+    int err = set(cfg, name, &value);
+    mr_value_free(&value);
     return err;
 }

@@ -3,11 +3,11 @@
 #ifndef MR_TRAIN_CONFIG_H
 #define MR_TRAIN_CONFIG_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/settings.h"
 
 struct mr_train_config {
     /* input and output */
@@ -22,11 +22,11 @@ struct mr_train_config {
     double learning_rate, min_lr, weight_decay, beta1, beta2, grad_clip;
     int max_iters, warmup_iters, lr_decay_iters;
     bool decay_lr;
-    /* The keys that were given and belong to the model (n_layer, family, mode, dropout, block_size, …), as a JSON
-     * object for mr_config_set_all, so that what was not given can come from a checkpoint. */
-    json_t *model;
-    /* Every key that was given, with its value: what a checkpoint remembers and a resume compares. */
-    json_t *given;
+    /* The keys that were given and belong to the model (n_layer, family, mode, dropout, block_size, …), for
+     * mr_config_set_all, so that what was not given can come from a checkpoint. */
+    struct mr_settings model;
+    /* Every key that was given, with its value: what a checkpoint remembers. */
+    struct mr_settings given;
 };
 
 /* nanoGPT's defaults (its train.py), seed 1337. */
@@ -42,7 +42,7 @@ int mr_train_config_file(struct mr_train_config *cfg, const char *path);
 int mr_train_config_assign(struct mr_train_config *cfg, const char *assignment);
 /* Takes from `given` (as a checkpoint remembers it) the keys that were not given this time, but for out_dir, init_from,
  * device, eval_only and overwrite. */
-int mr_train_config_recall(struct mr_train_config *cfg, json_t *given);
+int mr_train_config_recall(struct mr_train_config *cfg, const struct mr_settings *given);
 
 /* A key as `train --help` shows it. */
 struct mr_key_text {

@@ -9,11 +9,10 @@
 
 #include "base/error.h"
 #include "base/str.h"
-#include "base/utf8.h"
 
 enum { MOST_DEPTH = 64, LONGEST_SUM = 1 << 16 };
 
-static int read_sum(struct mr_expression *e, json_t **value);
+static int read_sum(struct mr_expression *e, struct mr_value *value);
 
 void mr_expression_space(struct mr_expression *e, int newlines)
 {
@@ -102,7 +101,7 @@ int mr_expression_skip_string(struct mr_expression *e)
 }
 
 /* Strings side by side are one. */
-static int read_strings(struct mr_expression *e, json_t **value)
+static int read_strings(struct mr_expression *e, struct mr_value *value)
 {
     struct mr_str text = {0};
     size_t prefix;
@@ -113,27 +112,29 @@ static int read_strings(struct mr_expression *e, json_t **value)
         err = read_string(e, raw, &text);
         mr_expression_space(e, 0);
     }
-    if (!err) {
-        *value = json_stringn(text.text ? text.text : "", text.size);
-        if (!*value)
-            err = mr_utf8_valid(text.text ? text.text : "", text.size) == text.size
-                      ? mr_fail(MR_ENOMEM, "out of memory for a string")
-                      : mr_fail(MR_EINVAL, "a string is not UTF-8");
-    }
+    if (!err)
+        err = mr_value_text(value, text.text ? text.text : "", text.size);
     mr_str_free(&text);
     return err;
 }
 
 /* ---- numbers and names --------------------------------------------------------------------------------- */
 
-static int real_value(double x, json_t **value)
+static int real_value(double x, struct mr_value *value)
 {
-    *value = isfinite(x) ? json_real(x) : NULL;
-    return *value ? 0 : mr_fail(MR_EINVAL, "a number is too large or undefined");
+    if (!isfinite(x))
+        return mr_fail(MR_EINVAL, "a number is too large or undefined");
+    *value = (struct mr_value){.kind = MR_VALUE_REAL, .real = x};
+    return 0;
+}
+
+static struct mr_value whole_value(int64_t x)
+{
+    return (struct mr_value){.kind = MR_VALUE_INT, .integer = x};
 }
 
 /* Digits may be separated by _. */
-static int read_number(struct mr_expression *e, json_t **value)
+static int read_number(struct mr_expression *e, struct mr_value *value)
 {
     char digits[64];
     size_t n = 0;
@@ -158,11 +159,11 @@ static int read_number(struct mr_expression *e, json_t **value)
         return mr_fail(MR_EINVAL, "\"%s\" is not a number", digits);
     if (real || fabs(x) > 9e18)
         return real_value(x, value);
-    *value = json_integer(strtoll(digits, NULL, 10));
-    return *value ? 0 : mr_fail(MR_ENOMEM, "out of memory while reading a number");
+    *value = whole_value(strtoll(digits, NULL, 10));
+    return 0;
 }
 
-static int read_name(struct mr_expression *e, json_t **value)
+static int read_name(struct mr_expression *e, struct mr_value *value)
 {
     char name[64];
     size_t n = 0;
@@ -173,22 +174,21 @@ static int read_name(struct mr_expression *e, json_t **value)
     }
     name[n] = 0;
     e->at += n;
-    if (strcmp(name, "True") == 0) {
-        *value = json_true();
-    } else if (strcmp(name, "False") == 0) {
-        *value = json_false();
-    } else if (strcmp(name, "None") == 0) {
-        *value = json_null();
-    } else {
-        const json_t *known = e->lookup ? e->lookup(e->context, name) : NULL;
-        if (!known)
-            return mr_fail(MR_EINVAL, "\"%s\" is neither a value nor a key with a value", name);
-        *value = json_deep_copy(known);
+    if (strcmp(name, "True") == 0 || strcmp(name, "False") == 0) {
+        *value = (struct mr_value){.kind = MR_VALUE_BOOL, .yes = name[0] == 'T'};
+        return 0;
     }
-    return *value ? 0 : mr_fail(MR_ENOMEM, "out of memory while reading a value");
+    if (strcmp(name, "None") == 0) {
+        *value = (struct mr_value){.kind = MR_VALUE_NONE};
+        return 0;
+    }
+    const struct mr_value *known = e->lookup ? e->lookup(e->context, name) : NULL;
+    if (!known)
+        return mr_fail(MR_EINVAL, "\"%s\" is neither a value nor a key with a value", name);
+    return mr_value_copy(value, known);
 }
 
-static int read_atom(struct mr_expression *e, json_t **value)
+static int read_atom(struct mr_expression *e, struct mr_value *value)
 {
     size_t prefix;
     bool raw;
@@ -200,8 +200,7 @@ static int read_atom(struct mr_expression *e, json_t **value)
         MR_TRY(read_sum(e, value));
         mr_expression_space(e, 0);
         if (e->text[e->at] != ')') {
-            json_decref(*value);
-            *value = NULL;
+            mr_value_free(value);
             return mr_fail(MR_EINVAL, "a closing parenthesis is missing");
         }
         e->at++;
@@ -221,31 +220,34 @@ static int read_atom(struct mr_expression *e, json_t **value)
 
 /* ---- arithmetic ---------------------------------------------------------------------------------------- */
 
-static bool is_whole(const json_t *v)
+static bool is_whole(const struct mr_value *v)
 {
-    return json_is_integer(v) || json_is_boolean(v);
+    return v->kind == MR_VALUE_INT || v->kind == MR_VALUE_BOOL;
 }
 
-static json_int_t whole(const json_t *v)
+static double number(const struct mr_value *v)
 {
-    return json_is_boolean(v) ? json_is_true(v) : json_integer_value(v);
+    return v->kind == MR_VALUE_BOOL ? v->yes : mr_value_number(v);
 }
 
-static double number(const json_t *v)
+static int join(const char *a, const char *b, struct mr_value *value)
 {
-    return is_whole(v) ? (double)whole(v) : json_real_value(v);
+    struct mr_str text = {0};
+    if (strlen(a) + strlen(b) > LONGEST_SUM) /* a = a + a, line after line */
+        return mr_fail(MR_EINVAL, "the joined strings are longer than %d bytes", LONGEST_SUM);
+    int err = mr_str_printf(&text, "%s%s", a, b);
+    if (!err)
+        err = mr_value_text(value, text.text, text.size);
+    mr_str_free(&text);
+    return err;
 }
 
 /* op: + - * / % and 'd' for //, '^' for **; whole numbers stay whole as in Python. */
-static int compute(char op, const json_t *a, const json_t *b, json_t **value)
+static int compute(char op, const struct mr_value *a, const struct mr_value *b, struct mr_value *value)
 {
-    if (op == '+' && json_is_string(a) && json_is_string(b)) {
-        if (json_string_length(a) + json_string_length(b) > LONGEST_SUM) /* a = a + a, line after line */
-            return mr_fail(MR_EINVAL, "the joined strings are longer than %d bytes", LONGEST_SUM);
-        *value = json_sprintf("%s%s", json_string_value(a), json_string_value(b));
-        return *value ? 0 : mr_fail(MR_ENOMEM, "out of memory while joining strings");
-    }
-    if (!(is_whole(a) || json_is_real(a)) || !(is_whole(b) || json_is_real(b)))
+    if (op == '+' && a->kind == MR_VALUE_TEXT && b->kind == MR_VALUE_TEXT)
+        return join(a->text, b->text, value);
+    if (!(is_whole(a) || a->kind == MR_VALUE_REAL) || !(is_whole(b) || b->kind == MR_VALUE_REAL))
         return mr_fail(MR_EINVAL, "%c works on numbers only", op == 'd' ? '/' : op == '^' ? '*' : op);
     double x = number(a), y = number(b);
     if ((op == '/' || op == 'd' || op == '%') && y == 0)
@@ -260,24 +262,25 @@ static int compute(char op, const json_t *a, const json_t *b, json_t **value)
     bool exact = is_whole(a) && is_whole(b) && op != '/' && !(op == '^' && y < 0);
     if (!exact || fabs(result) > 9e15)
         return real_value(result, value);
-    *value = json_integer((json_int_t)result);
-    return *value ? 0 : mr_fail(MR_ENOMEM, "out of memory while computing a value");
+    *value = whole_value((int64_t)result);
+    return 0;
 }
 
 /* *value = *value op what `read` reads next. */
-static int apply(struct mr_expression *e, char op, int (*read)(struct mr_expression *, json_t **), json_t **value)
+static int apply(struct mr_expression *e, char op, int (*read)(struct mr_expression *, struct mr_value *),
+                 struct mr_value *value)
 {
-    json_t *left = *value, *right = NULL;
-    *value = NULL;
+    struct mr_value left = *value, right = {0};
+    *value = (struct mr_value){0};
     int err = read(e, &right);
     if (!err)
-        err = compute(op, left, right, value);
-    json_decref(left);
-    json_decref(right);
+        err = compute(op, &left, &right, value);
+    mr_value_free(&left);
+    mr_value_free(&right);
     return err;
 }
 
-static int read_unary(struct mr_expression *e, json_t **value)
+static int read_unary(struct mr_expression *e, struct mr_value *value)
 {
     mr_expression_space(e, 0);
     char c = e->text[e->at];
@@ -285,7 +288,7 @@ static int read_unary(struct mr_expression *e, json_t **value)
         return mr_fail(MR_EINVAL, "an expression is nested too deeply");
     if (c == '-' || c == '+') {
         e->at++;
-        *value = json_integer(0);
+        *value = whole_value(0);
         e->depth++;
         MR_TRY(apply(e, c, read_unary, value));
         e->depth--;
@@ -302,7 +305,7 @@ static int read_unary(struct mr_expression *e, json_t **value)
     return 0;
 }
 
-static int read_product(struct mr_expression *e, json_t **value)
+static int read_product(struct mr_expression *e, struct mr_value *value)
 {
     MR_TRY(read_unary(e, value));
     for (;;) {
@@ -319,7 +322,7 @@ static int read_product(struct mr_expression *e, json_t **value)
     }
 }
 
-static int read_sum(struct mr_expression *e, json_t **value)
+static int read_sum(struct mr_expression *e, struct mr_value *value)
 {
     MR_TRY(read_product(e, value));
     for (;;) {
@@ -332,9 +335,9 @@ static int read_sum(struct mr_expression *e, json_t **value)
     }
 }
 
-int mr_expression_read(struct mr_expression *e, json_t **value)
+int mr_expression_read(struct mr_expression *e, struct mr_value *value)
 {
-    *value = NULL;
+    *value = (struct mr_value){0};
     e->depth = e->parentheses = 0;
     return read_sum(e, value);
 }

@@ -4,8 +4,9 @@
 #ifndef MR_TRAIN_EXPRESSION_H
 #define MR_TRAIN_EXPRESSION_H
 
-#include <jansson.h>
 #include <stddef.h>
+
+#include "base/settings.h"
 
 struct mr_expression {
     const char *text; /* NUL-terminated */
@@ -14,13 +15,13 @@ struct mr_expression {
     int parentheses;  /* that are open: newlines do not count within them */
     int depth;
     /* A borrowed value, or NULL when there is no such name; may itself be NULL: no names. */
-    const json_t *(*lookup)(void *context, const char *name);
+    const struct mr_value *(*lookup)(void *context, const char *name);
     void *context;
 };
 
-/* Reads one expression; *value is the caller's: null, true, false, an integer, a real or a string. MR_EINVAL says
+/* Reads one expression; the caller frees the value, which is an MR_VALUE_OTHER never. MR_EINVAL says
  * what cannot be evaluated, without the line. */
-int mr_expression_read(struct mr_expression *e, json_t **value);
+int mr_expression_read(struct mr_expression *e, struct mr_value *value);
 
 /* Passes spaces, comments and continued lines; with `newlines` also the ends of lines. */
 void mr_expression_space(struct mr_expression *e, int newlines);

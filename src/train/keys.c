@@ -88,10 +88,8 @@ int mr_train_config_defaults(struct mr_train_config *cfg)
         .warmup_iters = 2000,
         .lr_decay_iters = 600000,
         .decay_lr = true,
-        .model = json_object(),
-        .given = json_object(),
     };
-    if (cfg->out_dir && cfg->init_from && cfg->dataset && cfg->on_nan && cfg->model && cfg->given)
+    if (cfg->out_dir && cfg->init_from && cfg->dataset && cfg->on_nan)
         return 0;
     mr_train_config_free(cfg);
     return mr_fail(MR_ENOMEM, "out of memory for the training configuration");
@@ -102,8 +100,8 @@ void mr_train_config_free(struct mr_train_config *cfg)
     for (int i = 0; i < KEYS; i++)
         if (keys[i].kind == MR_KEY_TEXT)
             free(*(char **)((char *)cfg + keys[i].offset));
-    json_decref(cfg->model);
-    json_decref(cfg->given);
+    mr_settings_free(&cfg->model);
+    mr_settings_free(&cfg->given);
     *cfg = (struct mr_train_config){0};
 }
 
@@ -146,30 +144,50 @@ int mr_train_config_check(const struct mr_train_config *cfg)
 
 /* ---- values ----------------------------------------------------------------------------------------------- */
 
-static int wrong_kind(const struct mr_train_key *k, const json_t *value)
+/* As a configuration file would write it. */
+static void show(char *text, size_t size, const struct mr_value *value)
+{
+    switch (value->kind) {
+    case MR_VALUE_TEXT:
+        snprintf(text, size, "\"%s\"", value->text);
+        break;
+    case MR_VALUE_BOOL:
+        snprintf(text, size, "%s", value->yes ? "True" : "False");
+        break;
+    case MR_VALUE_INT:
+        snprintf(text, size, "%lld", (long long)value->integer);
+        break;
+    case MR_VALUE_REAL:
+        snprintf(text, size, "%.12g", value->real);
+        break;
+    default:
+        snprintf(text, size, "None");
+    }
+}
+
+static int wrong_kind(const struct mr_train_key *k, const struct mr_value *value)
 {
     static const char *const wanted[] = {"text in quotes", "a whole number", "True or False",
                                          "a whole number from 0 to 2^64-1", "a number"};
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(12));
-    mr_fail(MR_EINVAL, "%s must be %s, not %s", k->name, wanted[k->kind], text ? text : "this");
-    free(text);
-    return MR_EINVAL;
+    char text[200];
+    show(text, sizeof text, value);
+    return mr_fail(MR_EINVAL, "%s must be %s, not %s", k->name, wanted[k->kind], text);
 }
 
-static int set_text(char **field, const json_t *value)
+static int set_text(char **field, const struct mr_value *value)
 {
-    char *copy = json_is_null(value) ? NULL : mr_strdup(json_string_value(value));
-    if (!copy && !json_is_null(value))
+    char *copy = value->kind == MR_VALUE_NONE ? NULL : mr_strdup(value->text);
+    if (!copy && value->kind != MR_VALUE_NONE)
         return MR_ENOMEM;
     free(*field);
     *field = copy;
     return 0;
 }
 
-static int set_seed(uint64_t *field, const struct mr_train_key *k, const json_t *value)
+static int set_seed(uint64_t *field, const struct mr_train_key *k, const struct mr_value *value)
 {
-    const char *digits = json_string_value(value);
-    if (digits) {
+    if (value->kind == MR_VALUE_TEXT) {
+        const char *digits = value->text;
         char *end;
         errno = 0;
         unsigned long long seed = strtoull(digits, &end, 10);
@@ -178,37 +196,38 @@ static int set_seed(uint64_t *field, const struct mr_train_key *k, const json_t 
         *field = seed;
         return 0;
     }
-    if (!json_is_integer(value) || json_integer_value(value) < 0)
+    if (value->kind != MR_VALUE_INT || value->integer < 0)
         return wrong_kind(k, value);
-    *field = (uint64_t)json_integer_value(value);
+    *field = (uint64_t)value->integer;
     return 0;
 }
 
-int mr_train_key_set(struct mr_train_config *cfg, const struct mr_train_key *k, const json_t *value)
+int mr_train_key_set(struct mr_train_config *cfg, const struct mr_train_key *k, const struct mr_value *value)
 {
     char *field = (char *)cfg + k->offset;
-    double x = json_is_integer(value) ? (double)json_integer_value(value) : json_real_value(value);
+    double x = mr_value_number(value);
+    bool none = value->kind == MR_VALUE_NONE;
     switch (k->kind) {
     case MR_KEY_TEXT:
         /* None says "none given", which only these two can be */
-        if (!json_is_string(value) &&
-            !(json_is_null(value) && (strcmp(k->name, "device") == 0 || strcmp(k->name, "tokenizer") == 0)))
+        if (value->kind != MR_VALUE_TEXT &&
+            !(none && (strcmp(k->name, "device") == 0 || strcmp(k->name, "tokenizer") == 0)))
             return wrong_kind(k, value);
         return set_text((char **)field, value);
     case MR_KEY_INT:
-        if (!json_is_number(value) || !(x >= INT_MIN && x <= INT_MAX) || x != (int)x)
+        if (!mr_value_is_number(value) || !(x >= INT_MIN && x <= INT_MAX) || x != (int)x)
             return wrong_kind(k, value);
         *(int *)field = (int)x;
         return 0;
     case MR_KEY_BOOL:
-        if (!json_is_boolean(value) && !(json_is_integer(value) && (x == 0 || x == 1)))
+        if (value->kind != MR_VALUE_BOOL && !(value->kind == MR_VALUE_INT && (x == 0 || x == 1)))
             return wrong_kind(k, value);
-        *(bool *)field = json_is_boolean(value) ? json_is_true(value) : x == 1;
+        *(bool *)field = value->kind == MR_VALUE_BOOL ? value->yes : x == 1;
         return 0;
     case MR_KEY_SEED:
         return set_seed((uint64_t *)field, k, value);
     case MR_KEY_REAL:
-        if (!json_is_number(value))
+        if (!mr_value_is_number(value))
             return wrong_kind(k, value);
         *(double *)field = x;
         return 0;
@@ -216,24 +235,31 @@ int mr_train_key_set(struct mr_train_config *cfg, const struct mr_train_key *k, 
     return wrong_kind(k, value);
 }
 
-json_t *mr_train_key_value(const struct mr_train_config *cfg, const struct mr_train_key *k)
+int mr_train_key_value(const struct mr_train_config *cfg, const struct mr_train_key *k, struct mr_value *value)
 {
-    const char *field = (const char *)cfg + k->offset;
+    const char *field = (const char *)cfg + k->offset, *text;
     char digits[24];
+    *value = (struct mr_value){0};
     switch (k->kind) {
     case MR_KEY_TEXT:
-        return *(char *const *)field ? json_string(*(char *const *)field) : json_null();
+        text = *(char *const *)field;
+        return text ? mr_value_text(value, text, strlen(text)) : 0;
     case MR_KEY_INT:
-        return json_integer(*(const int *)field);
+        *value = (struct mr_value){.kind = MR_VALUE_INT, .integer = *(const int *)field};
+        return 0;
     case MR_KEY_BOOL:
-        return json_boolean(*(const bool *)field);
+        *value = (struct mr_value){.kind = MR_VALUE_BOOL, .yes = *(const bool *)field};
+        return 0;
     case MR_KEY_REAL:
-        return json_real(*(const double *)field);
+        *value = (struct mr_value){.kind = MR_VALUE_REAL, .real = *(const double *)field};
+        return 0;
     case MR_KEY_SEED:
-        if (*(const uint64_t *)field <= INT64_MAX)
-            return json_integer((json_int_t) * (const uint64_t *)field);
-        snprintf(digits, sizeof digits, "%llu", (unsigned long long)*(const uint64_t *)field);
-        return json_string(digits);
+        if (*(const uint64_t *)field > INT64_MAX) {
+            snprintf(digits, sizeof digits, "%llu", (unsigned long long)*(const uint64_t *)field);
+            return mr_value_text(value, digits, strlen(digits));
+        }
+        *value = (struct mr_value){.kind = MR_VALUE_INT, .integer = (int64_t) * (const uint64_t *)field};
+        return 0;
     }
-    return NULL;
+    return 0;
 }

@@ -19,8 +19,8 @@ const struct mr_train_key *mr_train_key_find(const char *name);
 const struct mr_train_key *mr_train_key(int i);
 
 /* Sets the field; MR_EINVAL names the key and what it takes. A seed above 2^63 comes as a string of digits. */
-int mr_train_key_set(struct mr_train_config *cfg, const struct mr_train_key *key, const json_t *value);
-/* The present value; NULL: out of memory. */
-json_t *mr_train_key_value(const struct mr_train_config *cfg, const struct mr_train_key *key);
+int mr_train_key_set(struct mr_train_config *cfg, const struct mr_train_key *key, const struct mr_value *value);
+/* The present value, which the caller frees. */
+int mr_train_key_value(const struct mr_train_config *cfg, const struct mr_train_key *key, struct mr_value *value);
 
 #endif

@@ -24,16 +24,19 @@ int mr_trainer_skip(mr_trainer *t, int err)
 static int reload(mr_trainer *t)
 {
     char path[4096];
-    struct mr_model_file file = {0};
+    struct mr_training state = {0};
+    bool found;
     double best = t->best_val_loss;
     uint64_t draws = t->micro_step + (uint64_t)t->cfg->gradient_accumulation_steps;
     snprintf(path, sizeof path, "%s/ckpt.mrw", t->cfg->out_dir);
-    int err = mr_model_reload(t->model, path, &file);
+    int err = mr_model_reload(t->model, path);
     if (!err)
         err = mr_model_read_moments(path, NULL, &t->moments[0], &t->moments[1]);
     if (!err)
-        err = mr_trainer_resume(t, file.training);
-    mr_model_file_free(&file);
+        err = mr_model_read_training(path, &state, &found);
+    if (!err)
+        err = mr_trainer_resume(t, &state);
+    mr_training_free(&state);
     t->best_val_loss = best;
     t->micro_step = draws;
     t->proven = t->iter;

@@ -3,13 +3,13 @@
 #include "train/trainer.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/philox.h"
-#include "base/json.h"
 #include "formats/load.h"
 #include "model/sizes.h"
 
@@ -33,16 +33,15 @@ static int open_data(mr_trainer *t)
 }
 
 /* The data's tokenizer must be the checkpoint's. */
-static int check_tokenizer(mr_trainer *t, json_t *saved)
+static int check_tokenizer(mr_trainer *t, const mr_stored_tokenizer *saved)
 {
-    json_t *data = mr_token_data_tokenizer(t->data);
-    if (data && saved && !json_equal(data, saved))
+    const mr_stored_tokenizer *data = mr_token_data_tokenizer(t->data);
+    if (data && saved && !mr_stored_tokenizer_equal(data, saved))
         return mr_fail(
             MR_EFILE,
             "data set %s was made with a different tokenizer than the checkpoint: prepare it again with the same one",
             t->cfg->dataset);
-    t->tokenizer = json_incref(data ? data : saved);
-    return 0;
+    return mr_stored_tokenizer_copy(&t->tokenizer, data ? data : saved);
 }
 
 /* Gradients and moments, 0, where the run trains. */
@@ -61,8 +60,8 @@ static int new_model(mr_trainer *t)
 {
     struct mr_config cfg;
     int family = MR_MICRORWKV;
-    const char *name = json_string_value(json_object_get(t->cfg->model, "family"));
-    if (name && (family = mr_family_by_name(name)) < 0)
+    const struct mr_value *name = mr_settings_find(&t->cfg->model, "family");
+    if (name && (family = mr_family_by_name(name->text)) < 0)
         return family;
     mr_config_defaults(&cfg, family);
     cfg.block_size = t->cfg->block_size;
@@ -70,8 +69,8 @@ static int new_model(mr_trainer *t)
     uint64_t vocab = mr_token_data_vocab_size(t->data);
     if (vocab)
         cfg.vocab_size = (int)vocab;
-    MR_TRY(mr_config_set_all(&cfg, t->cfg->model));
-    mr_config_complete(&cfg, t->cfg->model);
+    MR_TRY(mr_config_set_all(&cfg, &t->cfg->model));
+    mr_config_complete(&cfg, &t->cfg->model);
     if (vocab > (uint64_t)cfg.vocab_size)
         return mr_fail(MR_EINVAL, "vocab_size %d is smaller than the data set's vocabulary of %llu tokens",
                        cfg.vocab_size, (unsigned long long)vocab);
@@ -81,71 +80,96 @@ static int new_model(mr_trainer *t)
     return check_tokenizer(t, NULL);
 }
 
-/* What may change on a model that exists: dropout, and the block where positions are not learned. */
-static json_t *changes(const mr_trainer *t)
+/* What may change on a model that exists. */
+static int changes(const mr_trainer *t, struct mr_settings *changed)
 {
-    const char *keys[] = {"dropout", "aux_weight"};
-    json_t *object = json_object();
-    for (size_t i = 0; object && i < sizeof keys / sizeof keys[0]; i++)
-        if (json_object_get(t->cfg->model, keys[i]))
-            mr_json_put(&object, keys[i], json_incref(json_object_get(t->cfg->model, keys[i])));
-    return object;
+    static const char *const keys[] = {"dropout", "aux_weight"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        const struct mr_value *value = mr_settings_find(&t->cfg->model, keys[i]);
+        if (value)
+            MR_TRY(mr_settings_set(changed, keys[i], value));
+    }
+    return 0;
+}
+
+static bool agree(const struct mr_value *has, const struct mr_value *given)
+{
+    if (mr_value_is_number(has) && mr_value_is_number(given))
+        return mr_value_number(has) == mr_value_number(given);
+    if (has->kind == MR_VALUE_BOOL && given->kind == MR_VALUE_INT)
+        return has->yes == given->integer;
+    return mr_value_equal(has, given);
+}
+
+static void warn_of_ignored_key(const char *key, const char *path, const struct mr_value *has)
+{
+    char text[80];
+    if (has->kind == MR_VALUE_TEXT)
+        snprintf(text, sizeof text, "\"%s\"", has->text);
+    else if (has->kind == MR_VALUE_BOOL)
+        snprintf(text, sizeof text, "%s", has->yes ? "true" : "false");
+    else
+        snprintf(text, sizeof text, "%.17g", mr_value_number(has));
+    mr_log(MR_LOG_WARNING, "%s is ignored: the model in %s has %s", key, path, text);
 }
 
 /* Keys of the model that were given, but that a model which exists has otherwise. */
-static void warn_of_ignored(const mr_trainer *t, const char *path)
+static int warn_of_ignored(const mr_trainer *t, const char *path)
 {
-    json_t *has = mr_config_json(&t->model->cfg), *given, *value;
-    const char *key;
-    json_object_foreach(t->cfg->model, key, given) {
-        value = json_object_get(has, key);
-        if (!value || json_equal(value, given) || strcmp(key, "block_size") == 0 ||
-            (json_is_number(value) && json_is_number(given) && json_number_value(value) == json_number_value(given)) ||
-            (json_is_boolean(value) && json_is_integer(given) && json_is_true(value) == json_integer_value(given)))
-            continue;
-        char *text = json_dumps(value, JSON_ENCODE_ANY);
-        mr_log(MR_LOG_WARNING, "%s is ignored: the model in %s has %s", key, path, text ? text : "a different one");
-        free(text);
+    const struct mr_settings *given = &t->cfg->model;
+    struct mr_settings all = {0};
+    int err = mr_config_settings(&t->model->cfg, &all);
+    for (size_t i = 0; !err && i < given->count; i++) {
+        const char *key = given->list[i].key;
+        const struct mr_value *has = mr_settings_find(&all, key);
+        if (has && strcmp(key, "block_size") != 0 && !agree(has, &given->list[i].value))
+            warn_of_ignored_key(key, path, has);
     }
-    json_decref(has);
+    mr_settings_free(&all);
+    return err;
 }
 
-/* A checkpoint with the optimizer's state goes on where it stopped; weights alone begin at iteration 0. */
-static bool goes_on(const struct mr_model_file *file)
+/* The state of the run whose checkpoint is at `path`. With the optimizer's state it continues where it stopped; weights
+ * alone begin at iteration 0. */
+static int restore_state(mr_trainer *t, const char *path, bool resume)
 {
-    return json_is_false(json_object_get(file->training, "weights_only"));
+    struct mr_training state;
+    bool found;
+    int err = 0;
+    MR_TRY(mr_model_read_training(path, &state, &found));
+    if (resume && !found)
+        return mr_fail(MR_EFILE,
+                       "%s holds no training state and cannot be resumed: start a new run from it with init_from=%s",
+                       path, path);
+    if (resume || (found && !state.weights_only))
+        err = mr_trainer_resume(t, &state);
+    mr_training_free(&state);
+    return err < 0 ? mr_fail_in(err, "%s", path) : 0;
 }
 
 static int old_model(mr_trainer *t, const char *path, bool resume)
 {
-    struct mr_model_file file = {0};
-    json_t *overrides = changes(t);
-    int err = overrides ? 0 : mr_fail(MR_ENOMEM, "out of memory for the model's keys");
-    if (!err)
-        err = mr_model_open(&t->model, t->rt, path, overrides, MR_F32, &file);
-    if (err)
-        goto fail;
-    warn_of_ignored(t, path);
-    MR_GO(check_tokenizer(t, file.tokenizer));
+    mr_stored_tokenizer *tokenizer = NULL;
+    struct mr_settings changed = {0};
+    int err;
+    MR_GO(changes(t, &changed));
+    MR_GO(mr_model_open(&t->model, t->rt, path, &changed, MR_F32, &tokenizer));
+    MR_GO(warn_of_ignored(t, path));
+    MR_GO(check_tokenizer(t, tokenizer));
     MR_GO(open_optimizer(t));
     if (!t->cfg->eval_only)
-        MR_GO(mr_model_read_moments(path, overrides, &t->moments[0], &t->moments[1]));
-    if (resume && !file.training)
-        err = mr_fail(MR_EFILE,
-                      "%s holds no training state and cannot be resumed: start a new run from it with init_from=%s",
-                      path, path);
-    else if ((resume || goes_on(&file)) && (err = mr_trainer_resume(t, file.training)) < 0)
-        err = mr_fail_in(err, "%s", path);
-    if (!err && t->model->cfg.positions == MR_POSITIONS_LEARNED && t->cfg->block_size > t->model->cfg.block_size)
+        MR_GO(mr_model_read_moments(path, &changed, &t->moments[0], &t->moments[1]));
+    MR_GO(restore_state(t, path, resume));
+    if (t->model->cfg.positions == MR_POSITIONS_LEARNED && t->cfg->block_size > t->model->cfg.block_size)
         err = mr_fail(MR_EINVAL, "block_size %d is more than the %d positions that %s was trained for",
                       t->cfg->block_size, t->model->cfg.block_size, path);
-    if (!err && mr_token_data_vocab_size(t->data) > (uint64_t)t->model->cfg.vocab_size)
+    else if (mr_token_data_vocab_size(t->data) > (uint64_t)t->model->cfg.vocab_size)
         err = mr_fail(MR_EFILE, "the vocabulary of data set %s has %llu tokens, but that of model %s only %d",
                       t->cfg->dataset, (unsigned long long)mr_token_data_vocab_size(t->data), path,
                       t->model->cfg.vocab_size);
 fail:
-    json_decref(overrides);
-    mr_model_file_free(&file);
+    mr_settings_free(&changed);
+    mr_stored_tokenizer_free(tokenizer);
     return err;
 }
 
@@ -163,12 +187,12 @@ static void checkpoint_path(const struct mr_train_config *cfg, char path[4096])
 static int recall(struct mr_train_config *cfg)
 {
     char path[4096];
-    struct mr_config model;
-    struct mr_model_file file = {0};
+    struct mr_training state = {0};
+    bool found;
     checkpoint_path(cfg, path);
-    MR_TRY(mr_model_read_config(path, NULL, &model, &file));
-    int err = mr_train_config_recall(cfg, json_object_get(file.training, "given"));
-    mr_model_file_free(&file);
+    MR_TRY(mr_model_read_training(path, &state, &found));
+    int err = mr_train_config_recall(cfg, &state.given);
+    mr_training_free(&state);
     return err < 0 ? mr_fail_in(err, "%s", path) : 0;
 }
 
@@ -223,7 +247,7 @@ void mr_trainer_close(mr_trainer *t)
     mr_param_set_free(&t->moments[0]);
     mr_param_set_free(&t->gradients);
     mr_model_free(t->model);
-    json_decref(t->tokenizer);
+    mr_stored_tokenizer_free(t->tokenizer);
     mr_token_data_close(t->data);
 }
 

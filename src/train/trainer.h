@@ -3,26 +3,12 @@
 #ifndef MR_TRAIN_TRAINER_H
 #define MR_TRAIN_TRAINER_H
 
-#include <signal.h>
+#include <jansson.h>
 
 #include "model/workspace.h"
 #include "data/token_file.h"
-#include "train/config.h"
-
-/* What the loop tells while it runs; each may be NULL. */
-struct mr_train_events {
-    void *context;
-    /* Before the first iteration: iter is where the run goes on (0: a new one). */
-    void (*start)(void *context, const struct mr_config *model, size_t parameters, int64_t iter);
-    void (*iteration)(void *context, int64_t iter, float loss, double lr, float grad_norm, double ms,
-                      double tokens_per_s, double seconds_left);
-    void (*evaluation)(void *context, int64_t iter, double train_loss, double val_loss, bool best);
-    /* While an evaluation runs: batches done of all. */
-    void (*evaluating)(void *context, int done, int all);
-    void (*saved)(void *context, const char *path, int64_t iter);
-    /* After every iteration, logged or not. */
-    void (*iterated)(void *context);
-};
+#include "formats/training.h"
+#include "train/run.h"
 
 typedef struct mr_trainer {
     struct mr_train_config *cfg;
@@ -33,7 +19,7 @@ typedef struct mr_trainer {
     struct mr_param_set gradients, moments[2]; /* means of gradients, and of their squares */
     struct mr_piece *pieces;                   /* [batch_size] of the present batch */
     mr_token_data *data;
-    json_t *tokenizer; /* what the data was made with, or NULL */
+    mr_stored_tokenizer *tokenizer; /* what the data was made with, or NULL */
     int64_t iter, optimizer_steps;
     uint64_t micro_step; /* training forwards since iteration 0 */
     uint64_t seed;
@@ -46,11 +32,6 @@ typedef struct mr_trainer {
     int partial_count;
     FILE *log;
 } mr_trainer;
-
-/* Runs to max_iters, or until *stop is not 0: the iteration under way is finished, the state saved, and
- * MR_EINTERRUPTED returned. MR_ENUMERIC: a loss that is not a number, with the iteration and the first bad tensor. */
-int mr_train(mr_runtime *rt, struct mr_train_config *cfg, const struct mr_train_events *events,
-             const volatile sig_atomic_t *stop);
 
 /* ---- its parts ---------------------------------------------------------------------------------------------- */
 
@@ -76,10 +57,10 @@ int mr_trainer_rollback(mr_trainer *t, int err);
 
 /* out_dir/ckpt.mrw with everything a resume needs; out_dir/best.mrw with the weights alone. */
 int mr_trainer_save(mr_trainer *t, bool best);
-int mr_trainer_resume(mr_trainer *t, const json_t *training);
+int mr_trainer_resume(mr_trainer *t, const struct mr_training *training);
 
 /* out_dir/log.jsonl: lines of iterations from t->iter on are dropped, then it is appended to. */
 int mr_trainer_log_open(mr_trainer *t);
-int mr_trainer_log(mr_trainer *t, json_t *line); /* steals line */
+int mr_trainer_log(mr_trainer *t, json_t *line); /* takes over the reference */
 
 #endif

@@ -87,3 +87,11 @@ int mr_verify(mr_runtime *rt, void (*report)(void *context, const struct mr_verd
                        bad, FAMILIES, mr_runtime_info(rt)->name);
     return need_all_launched(rt);
 }
+
+const char *mr_verify_kernel(const mr_runtime *rt, int i, bool *launched)
+{
+    if (i < 0 || i >= mr_kernels.kernel_count)
+        return NULL;
+    *launched = mr_was_launched(rt, mr_kernels.kernels[i].name);
+    return mr_kernels.kernels[i].name;
+}

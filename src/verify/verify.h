@@ -4,7 +4,9 @@
 #ifndef MR_VERIFY_VERIFY_H
 #define MR_VERIFY_VERIFY_H
 
-#include "rt/rt.h"
+#include <stdbool.h>
+
+#include "microrwkv/microrwkv.h"
 
 struct mr_verdict {
     const char *family; /* as in cl/, with "_step", "_weights" for more of it */
@@ -19,5 +21,8 @@ bool mr_verdict_good(const struct mr_verdict *verdict);
 /* Tries all families in turn and reports each verdict; the result is MR_EDEVICE if any is not good, and MR_EINVAL if a
  * kernel was never launched. */
 int mr_verify(mr_runtime *rt, void (*report)(void *context, const struct mr_verdict *verdict), void *context);
+
+/* The i-th of all kernels, NULL past the last; and whether it was launched. */
+const char *mr_verify_kernel(const mr_runtime *rt, int i, bool *launched);
 
 #endif

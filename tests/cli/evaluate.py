@@ -67,4 +67,14 @@ def test_nanogpts_own_files_are_read(folder):
     run("train", folder / "eval_gpt2.py", f"dataset={tiny.data('byte')}", "block_size=16").expect(0, err="val loss")
 
 
+def test_a_wrong_path_waits_for_no_device(folder):
+    make(folder / "m.mrw")
+    data = tiny.data("byte")
+    for command in (["eval", folder / "m.mrw", "--data", folder / "none"], ["eval", folder / "none.mrw", "--data", data],
+                    ["logits", folder / "none.mrw", "--tokens", "1", "--out", folder / "l.safetensors"]):
+        for device in ("--device=none of these", "--device=0"):
+            errors = run(*command, device).expect(1, err="none").err
+            assert b"device 0:" not in errors and b"OpenCL" not in errors, errors
+
+
 main()

@@ -284,7 +284,8 @@ def add_moments(names, said):
     lines = names.split("\n")
     matrices = [i for i, line in enumerate(lines) if line.count(" ") > 1]
     order = matrices + [i for i in range(len(lines)) if i not in matrices]
-    yield "own", "\n".join(lines + [f"adamw.{w}.{line}" for w in "mv" for line in lines]), said | {"training": {"iter": 7}}
+    state = {"iter": 7, "micro_step": 14, "optimizer_steps": 7, "seed": 1, "best_val_loss": 2.5}
+    yield "own", "\n".join(lines + [f"adamw.{w}.{line}" for w in "mv" for line in lines]), said | {"training": state}
     for name, numbers in (("torch", order), ("torch-all", range(len(lines)))):
         numbered = [f"optimizer.state.{i}.{w} " + lines[k].split(" ", 1)[1] for i, k in enumerate(numbers)
                     for w in ("exp_avg", "exp_avg_sq")]

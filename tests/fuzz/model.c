@@ -52,8 +52,14 @@ int fuzz_one(const uint8_t *data, size_t size)
     struct mr_config cfg;
     struct mr_naming naming;
     struct mr_params params = {0};
-    struct mr_model_file file = {0};
-    int err = mr_model_open_file(&source, fuzz_file("model", data, size), NULL, &cfg, &naming, &file);
+    mr_stored_tokenizer *tokenizer = NULL;
+    struct mr_training training = {0};
+    bool found;
+    int err = mr_model_open_file(&source, fuzz_file("model", data, size), NULL, &cfg, &naming);
+    if (!err)
+        err = mr_model_tokenizer(source, &tokenizer);
+    if (!err)
+        err = mr_training_read(source, &training, &found);
     if (!err)
         err = mr_model_declare(&params, &cfg);
     if (!err)
@@ -61,7 +67,8 @@ int fuzz_one(const uint8_t *data, size_t size)
     if (!err)
         err = read_parameters(source, &naming, &params);
     mr_params_free(&params);
-    mr_model_file_free(&file);
+    mr_training_free(&training);
+    mr_stored_tokenizer_free(tokenizer);
     mr_tensor_file_close(source);
     return err;
 }

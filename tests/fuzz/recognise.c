@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "model/model.h"
 #include "formats/names.h"
+#include "formats/config_json.h"
 #include "formats/training.h"
 
 static int read_zeros(mr_tensor_file *file, size_t i, uint64_t offset, size_t size, void *to)
@@ -59,16 +60,17 @@ static int check_moments(mr_tensor_file *file, const struct mr_naming *naming, c
     return err;
 }
 
-static int recognise(mr_tensor_file *file, const json_t *overrides)
+static int recognise(mr_tensor_file *file, const struct mr_settings *overrides)
 {
     struct mr_config cfg;
     struct mr_naming naming;
     struct mr_params params = {0};
-    json_t *training = NULL;
+    struct mr_training training;
+    bool found;
     MR_TRY(mr_recognise(file, overrides, &cfg, &naming));
     MR_TRY(mr_config_set_all(&cfg, overrides));
     MR_TRY(mr_config_check(&cfg));
-    json_t *json = mr_config_json(&cfg);
+    json_t *json = mr_config_to_json(&cfg);
     fuzz_must(json);
     json_decref(json);
     int err = mr_model_declare(&params, &cfg);
@@ -77,8 +79,9 @@ static int recognise(mr_tensor_file *file, const json_t *overrides)
     if (!err)
         err = check_moments(file, &naming, &params);
     mr_params_free(&params);
-    MR_TRY(mr_training_of(file, &training));
-    json_decref(training);
+    MR_TRY(err);
+    err = mr_training_read(file, &training, &found);
+    mr_training_free(&training);
     return err;
 }
 
@@ -88,7 +91,9 @@ int fuzz_one(const uint8_t *data, size_t size)
     mr_tensor_file *file = NULL;
     fuzz_parts(data, size, parts, 4);
     char *lines = fuzz_text(parts[0].bytes, parts[0].size);
-    json_t *said = object_of(&parts[1]), *overrides = object_of(&parts[3]);
+    json_t *said = object_of(&parts[1]), *laid_over = object_of(&parts[3]);
+    struct mr_settings overrides = {0};
+    fuzz_must(!mr_settings_from_json(&overrides, laid_over));
     fuzz_must(!mr_tensor_file_create(&file, sizeof *file, &formats[strncmp(lines, "bin", 3) == 0], "a list"));
     file->config = object_of(&parts[2]);
     if (said) {
@@ -97,8 +102,9 @@ int fuzz_one(const uint8_t *data, size_t size)
     }
     int err = add_lines(file, lines);
     if (!err)
-        err = recognise(file, overrides);
-    json_decref(overrides);
+        err = recognise(file, &overrides);
+    mr_settings_free(&overrides);
+    json_decref(laid_over);
     mr_tensor_file_close(file);
     free(lines);
     return err;

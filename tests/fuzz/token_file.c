@@ -18,8 +18,8 @@ static int read_split(mr_token_data *data, int split)
 static int read_tokenizer(const mr_token_data *data)
 {
     mr_tokenizer *tokenizer = NULL;
-    json_t *json = mr_token_data_tokenizer(data);
-    int err = json ? mr_tokenizer_open_json(&tokenizer, json) : 0;
+    const mr_stored_tokenizer *stored = mr_token_data_tokenizer(data);
+    int err = stored ? mr_tokenizer_open_stored(&tokenizer, stored) : 0;
     mr_tokenizer_close(tokenizer);
     return err;
 }

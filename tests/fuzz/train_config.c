@@ -26,7 +26,7 @@ int fuzz_one(const uint8_t *data, size_t size)
     if (!err) { /* what was given can be remembered and recalled */
         struct mr_train_config again;
         fuzz_must(!mr_train_config_defaults(&again));
-        err = mr_train_config_recall(&again, cfg.given);
+        err = mr_train_config_recall(&again, &cfg.given);
         mr_train_config_free(&again);
     }
     mr_train_config_free(&cfg);

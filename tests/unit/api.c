@@ -62,6 +62,7 @@ static void test_devices_are_counted_and_described(void **test)
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(list[i].size, sizeof *list);
         assert_true(list[i].name[0] && list[i].memory > 0 && list[i].largest_group > 0);
+        assert_true(list[i].lanes > 0 && list[i].vec > 0 && list[i].gemm[0] && list[i].gemm_table[0]);
         if (list[i].index == own.index)
             assert_string_equal(list[i].name, own.name);
     }
@@ -352,6 +353,51 @@ static void test_converting_is_told_and_stopped(void **test)
     free(back);
 }
 
+static void test_logits_are_written_whole_and_by_step(void **test)
+{
+    (void)test;
+    const int32_t tokens[] = {1, 2, 3, 4, 5}, wrong[] = {1, 260};
+    struct mr_logits_options options;
+    float logits[2][5 * 260];
+    for (int step = 0; step < 2; step++) {
+        mr_tensor_file *file;
+        mr_logits_defaults(&options, sizeof options);
+        options.step = step;
+        assert_ok(mr_logits_run(rt, model, tokens, 5, test_path("logits.safetensors"), &options));
+        assert_ok(mr_safetensors_open(&file, test_path("logits.safetensors")));
+        assert_true(file->tensors[0].shape[0] == 5 && file->tensors[0].shape[1] == 260);
+        assert_ok(mr_tensor_file_read_f32(file, 0, 0, COUNT(logits[0]), logits[step]));
+        mr_tensor_file_close(file);
+    }
+    for (size_t i = 0; i < COUNT(logits[0]); i++)
+        assert_true(fabsf(logits[0][i] - logits[1][i]) < 1e-4f);
+    assert_fails(MR_EFILE, "outside the vocabulary of 260",
+                 mr_logits_run(rt, model, wrong, 2, test_path("none.safetensors"), NULL));
+    assert_false(mr_is_file(test_path("none.safetensors")));
+    assert_fails(MR_EINVAL, "no tokens", mr_logits_run(rt, model, tokens, 0, test_path("none.safetensors"), NULL));
+}
+
+static void test_kernels_are_timed(void **test)
+{
+    (void)test;
+    const int32_t tokens[] = {1, 2, 3};
+    mr_runtime *timed;
+    size_t count, again;
+    assert_ok(mr_runtime_open(&timed, NULL));
+    assert_ok(mr_runtime_profile(timed));
+    assert_ok(mr_logits_run(timed, model, tokens, 3, test_path("logits.safetensors"), NULL));
+    assert_ok(mr_runtime_times(timed, NULL, 0, &count));
+    assert_true(count > 3);
+    struct mr_kernel_time *list = calloc(count, sizeof *list);
+    list[0].size = sizeof *list;
+    assert_ok(mr_runtime_times(timed, list, count, &again));
+    assert_int_equal(count, again);
+    for (size_t i = 0; i < count; i++)
+        assert_true(list[i].kernel[0] && list[i].calls > 0 && (i == 0 || list[i].seconds <= list[i - 1].seconds));
+    free(list);
+    mr_runtime_close(timed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +410,8 @@ int main(void)
         cmocka_unit_test(test_evaluation_is_that_of_uniform_guessing_or_near),
         cmocka_unit_test(test_training_is_told_stopped_and_resumed),
         cmocka_unit_test(test_converting_is_told_and_stopped),
+        cmocka_unit_test(test_logits_are_written_whole_and_by_step),
+        cmocka_unit_test(test_kernels_are_timed),
     };
     return cmocka_run_group_tests_name("api", tests, open_all, close_all);
 }

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Parameters of the families: which of them weight decay falls on. */
-#include "unit_test.h"
+#include "config_test.h"
 
 #include "model/model.h"
-#include "model/sizes.h"
 
 static void check(const char *name, const char *config, const char *const *decayed, const char *const *plain)
 {
-    struct mr_config cfg;
+    const struct mr_config cfg = test_config(name, config);
     struct mr_params params = {0};
-    json_t *given = json_loads(config, 0, NULL);
-    assert_ok(mr_config_by_name(&cfg, name, given));
     assert_ok(mr_model_declare(&params, &cfg));
     for (; *decayed; decayed++) {
         const struct mr_param *p = mr_param_find(&params, "", *decayed);
@@ -23,7 +20,6 @@ static void check(const char *name, const char *config, const char *const *decay
             fail_msg("%s: %s is decayed", name, *plain);
     }
     mr_params_free(&params);
-    json_decref(given);
 }
 
 static void test_decay_falls_on_matrices_alone(void **state)

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Models are told by the names and shapes of their tensors. */
-#include "unit_test.h"
+#include "config_test.h"
 
 #include "model/model.h"
 #include "formats/names.h"
 #include "formats/random_file.h"
-#include "model/sizes.h"
 #include "formats/training.h"
 
 static char warned[4096];
@@ -16,17 +15,6 @@ static void keep_warning(void *context, enum mr_log_level level, const char *lin
     size_t used = strlen(warned);
     if (level == MR_LOG_WARNING)
         snprintf(warned + used, sizeof warned - used, "%s\n", line);
-}
-
-/* A small model of the family; given as JSON text. */
-static struct mr_config small(const char *name, const char *given)
-{
-    struct mr_config cfg;
-    json_t *keys = json_loads(given, 0, NULL);
-    assert_non_null(keys);
-    assert_ok(mr_config_by_name(&cfg, name, keys));
-    json_decref(keys);
-    return cfg;
 }
 
 static const struct mr_tensor_file_format no_data = {"list", NULL, NULL};
@@ -73,14 +61,11 @@ static mr_tensor_file *list_of(const struct mr_config *cfg, int layout, const ch
 
 static void expect_same(const struct mr_config *got, const struct mr_config *want)
 {
-    json_t *a = mr_config_json(got), *b = mr_config_json(want);
-    char *x = json_dumps(a, 0), *y = json_dumps(b, 0);
+    char *x = mr_config_text(got), *y = mr_config_text(want);
     assert_string_equal(mr_family_name(got->family), mr_family_name(want->family));
     assert_string_equal(x, y);
     free(x);
     free(y);
-    json_decref(a);
-    json_decref(b);
 }
 
 /* Recognised, and all parameters found. Closes the file. */
@@ -117,7 +102,7 @@ static void test_rwkv_versions_and_sizes_follow_from_shapes(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(rwkvs); i++) {
-        struct mr_config cfg = small(rwkvs[i].name, rwkvs[i].given);
+        struct mr_config cfg = test_config(rwkvs[i].name, rwkvs[i].given);
         expect_recognised(list_of(&cfg, MR_LAYOUT_OWN, "", NULL), &cfg, MR_LAYOUT_OWN, "");
         if (cfg.family != MR_RWKV7)
             expect_recognised(list_of(&cfg, MR_LAYOUT_HF_RWKV, "", NULL), &cfg, MR_LAYOUT_HF_RWKV, "");
@@ -141,7 +126,7 @@ static void test_our_families_follow_from_shapes(void **state)
                       " \"expert_dim\": 10, \"num_experts\": 3, \"num_active_experts\": 2}"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct mr_config cfg = small(cases[i].name, cases[i].given);
+        struct mr_config cfg = test_config(cases[i].name, cases[i].given);
         expect_recognised(list_of(&cfg, MR_LAYOUT_OWN, "", NULL), &cfg, MR_LAYOUT_OWN, "");
     }
 }
@@ -158,8 +143,8 @@ static void test_prefixes_of_training_programs_are_passed(void **state)
                                            "_forward_module.model.",
                                            "base_model.model.",
                                            "gpt.0.student-1."};
-    struct mr_config cfg =
-        small("nanorwkv", "{\"n_layer\": 1, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
+    struct mr_config cfg = test_config(
+        "nanorwkv", "{\"n_layer\": 1, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
     for (size_t i = 0; i < COUNT(prefixes); i++) {
         mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_OWN, prefixes[i], NULL);
         const int64_t shape[] = {50, 24};
@@ -176,8 +161,8 @@ static void test_of_several_models_the_usual_one_is_read(void **state)
 {
     (void)state;
     static const char *const others[] = {"ema.", "teacher.model."};
-    struct mr_config cfg =
-        small("nanorwkv", "{\"n_layer\": 1, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
+    struct mr_config cfg = test_config(
+        "nanorwkv", "{\"n_layer\": 1, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
     for (size_t i = 0; i < COUNT(others); i++) {
         struct mr_naming naming;
         struct mr_config got;
@@ -200,16 +185,18 @@ static void test_st_files_follow_from_names_and_shapes(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(rwkvs); i++) {
-        struct mr_config cfg = small(rwkvs[i].name, rwkvs[i].given);
+        struct mr_config cfg = test_config(rwkvs[i].name, rwkvs[i].given);
         if (cfg.family != MR_RWKV4 && !cfg.rwkv51)
             expect_recognised(list_of(&cfg, MR_LAYOUT_ST, "", NULL), &cfg, MR_LAYOUT_ST, "");
     }
-    struct mr_config square = small("rwkv7", "{\"n_layer\": 2, \"n_embd\": 64, \"head_size\": 16, \"vocab_size\": 50, "
-                                             "\"lora_w\": 64, \"lora_a\": 64, \"lora_g\": 96, \"block_size\": 1024}");
+    struct mr_config square =
+        test_config("rwkv7", "{\"n_layer\": 2, \"n_embd\": 64, \"head_size\": 16, \"vocab_size\": 50, "
+                             "\"lora_w\": 64, \"lora_a\": 64, \"lora_g\": 96, \"block_size\": 1024}");
     expect_recognised(list_of(&square, MR_LAYOUT_ST, "", NULL), &square, MR_LAYOUT_ST, "");
     expect_recognised(list_of(&square, MR_LAYOUT_OWN, "", NULL), &square, MR_LAYOUT_OWN, "");
-    struct mr_config cfg = small("rwkv5", "{\"n_layer\": 1, \"n_embd\": 64, \"head_size\": 16, \"vocab_size\": 50, "
-                                          "\"rwkv51\": true}"),
+    struct mr_config cfg =
+                         test_config("rwkv5", "{\"n_layer\": 1, \"n_embd\": 64, \"head_size\": 16, \"vocab_size\": 50, "
+                                              "\"rwkv51\": true}"),
                      got;
     struct mr_naming naming;
     mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_OWN, "", NULL);
@@ -224,7 +211,7 @@ static void test_st_files_follow_from_names_and_shapes(void **state)
 static void test_transposed_gpt2_is_the_released_one(void **state)
 {
     (void)state;
-    struct mr_config cfg = small(
+    struct mr_config cfg = test_config(
         "gpt2",
         "{\"n_layer\": 2, \"n_embd\": 64, \"n_head\": 1, \"vocab_size\": 50, \"block_size\": 9, \"gelu\": \"tanh\"}");
     const int64_t mask[] = {1, 1, 9, 9};
@@ -240,16 +227,18 @@ static void test_transposed_gpt2_is_the_released_one(void **state)
 static void test_heads_are_asked_for_where_nothing_tells_them(void **state)
 {
     (void)state;
-    struct mr_config cfg = small(
+    struct mr_config cfg = test_config(
                          "gpt2",
                          "{\"n_layer\": 1, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}"),
                      got;
     struct mr_naming naming;
     mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_OWN, "", NULL);
-    json_t *given = json_pack("{si}", "n_head", 3);
+    const struct mr_value three = {.kind = MR_VALUE_INT, .integer = 3};
+    struct mr_settings given = {0};
+    assert_ok(mr_settings_set(&given, "n_head", &three));
     assert_fails(MR_EINVAL, "n_head", mr_recognise(file, NULL, &got, &naming));
-    assert_ok(mr_recognise(file, given, &got, &naming));
-    json_decref(given);
+    assert_ok(mr_recognise(file, &given, &got, &naming));
+    mr_settings_free(&given);
     mr_tensor_file_close(file);
 }
 
@@ -268,8 +257,8 @@ static void expect_names(mr_tensor_file *file, const char *part)
 static void test_missing_and_unknown_tensors_are_listed(void **state)
 {
     (void)state;
-    struct mr_config cfg =
-        small("nanorwkv", "{\"n_layer\": 2, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
+    struct mr_config cfg = test_config(
+        "nanorwkv", "{\"n_layer\": 2, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
     const int64_t shape[] = {24};
     expect_names(list_of(&cfg, MR_LAYOUT_OWN, "model.", "transformer.h.1.cmix.key.weight"),
                  "missing: transformer.h.1.cmix.key.weight");
@@ -300,7 +289,7 @@ static void test_unknown_models_are_named(void **state)
 static void test_what_a_file_says_must_fit_its_tensors(void **state)
 {
     (void)state;
-    struct mr_config cfg = small(
+    struct mr_config cfg = test_config(
                          "nanorwkv",
                          "{\"n_layer\": 1, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}"),
                      got;
@@ -318,7 +307,7 @@ static void test_what_a_file_says_must_fit_its_tensors(void **state)
 static void test_hugging_face_settings_that_differ_are_refused(void **state)
 {
     (void)state;
-    struct mr_config cfg = small(
+    struct mr_config cfg = test_config(
                          "gpt2",
                          "{\"n_layer\": 1, \"n_embd\": 64, \"n_head\": 1, \"vocab_size\": 50, \"block_size\": 9}"),
                      got;
@@ -359,7 +348,7 @@ static void test_hugging_face_settings_that_differ_are_refused(void **state)
 static const char *warnings_of(const char *config, struct mr_config *got)
 {
     struct mr_config cfg =
-        small("gpt2", "{\"n_layer\": 2, \"n_embd\": 64, \"n_head\": 4, \"vocab_size\": 50, \"block_size\": 9}");
+        test_config("gpt2", "{\"n_layer\": 2, \"n_embd\": 64, \"n_head\": 4, \"vocab_size\": 50, \"block_size\": 9}");
     struct mr_naming naming;
     mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_HF_GPT2, "", NULL);
     assert_non_null(file->config = json_loads(config, 0, NULL));
@@ -423,8 +412,8 @@ static void add_moments(mr_tensor_file *file, const struct mr_params *params, co
 static void test_moments_are_numbered_by_decay_then_order(void **state)
 {
     (void)state;
-    struct mr_config cfg =
-        small("nanorwkv", "{\"n_layer\": 2, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
+    struct mr_config cfg = test_config(
+        "nanorwkv", "{\"n_layer\": 2, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
     struct mr_params params = {0};
     struct mr_moments moments;
     struct mr_naming naming;
@@ -453,8 +442,8 @@ static void test_moments_are_numbered_by_decay_then_order(void **state)
 static void test_moments_that_do_not_fit_are_not_guessed(void **state)
 {
     (void)state;
-    struct mr_config cfg =
-        small("nanorwkv", "{\"n_layer\": 2, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
+    struct mr_config cfg = test_config(
+        "nanorwkv", "{\"n_layer\": 2, \"n_embd\": 24, \"n_head\": 3, \"vocab_size\": 50, \"block_size\": 9}");
     struct mr_params params = {0};
     struct mr_moments moments;
     struct mr_naming naming;

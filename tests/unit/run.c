@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * One call for pieces of several texts: each comes out as it would alone, to the bit. */
+#include "config_test.h"
 #include "rt_test.h"
 
 #include <math.h>
 
-#include "model/sizes.h"
 #include "model/workspace.h"
 
 enum { SLOTS = 10, CHUNK = 9, VOCAB = 23 };
@@ -50,11 +50,8 @@ static int close_device(void **state)
 static struct fixture open_model(size_t i)
 {
     struct fixture f;
-    struct mr_config cfg;
+    const struct mr_config cfg = test_config(models[i].name, models[i].config);
     const struct mr_workspace_options options = {.batch = 1, .time = CHUNK, .steps = SLOTS, .logits = SLOTS * CHUNK};
-    json_t *given = json_loads(models[i].config, 0, NULL);
-    assert_ok(mr_config_by_name(&cfg, models[i].name, given));
-    json_decref(given);
     assert_ok(mr_model_create(&f.model, rt, &cfg, NULL, NULL, false));
     assert_ok(mr_model_init(f.model, 3));
     assert_ok(mr_workspace_create(&f.ws, f.model, &options));

@@ -71,7 +71,8 @@ static void test_what_is_written_comes_back(void **state)
     assert_int_equal(mr_token_data_count(d, MR_SPLIT_VAL), 3);
     assert_int_equal(mr_token_data_bytes(d, MR_SPLIT_VAL), 3);
     assert_int_equal(mr_token_data_vocab_size(d), 256);
-    assert_string_equal(json_string_value(json_object_get(mr_token_data_tokenizer(d), "kind")), "byte");
+    assert_string_equal(
+        json_string_value(json_object_get(mr_stored_tokenizer_json(mr_token_data_tokenizer(d)), "kind")), "byte");
     assert_int_equal(mr_token_data_read(d, MR_SPLIT_TRAIN, 1, 4999, tokens), 0);
     for (int i = 0; i < 4999; i++)
         assert_int_equal(tokens[i], (i + 1) % 251);

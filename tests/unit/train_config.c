@@ -53,7 +53,9 @@ static int read_text(const char *text)
 
 static int64_t model_int(const char *key)
 {
-    return json_integer_value(json_object_get(cfg.model, key));
+    const struct mr_value *value = mr_settings_find(&cfg.model, key);
+    assert_non_null(value);
+    return value->integer;
 }
 
 static void test_defaults_are_nanogpts(void **state)
@@ -69,7 +71,7 @@ static void test_defaults_are_nanogpts(void **state)
     assert_true(cfg.learning_rate == 6e-4 && cfg.min_lr == 6e-5 && cfg.beta2 == 0.95 && cfg.grad_clip == 1.0);
     assert_true(cfg.always_save_checkpoint && cfg.decay_lr && !cfg.eval_only);
     assert_int_equal(cfg.seed, 1337);
-    assert_int_equal(json_object_size(cfg.given), 0);
+    assert_int_equal(cfg.given.count, 0);
 }
 
 static void test_a_file_in_nanogpts_manner(void **state)
@@ -102,7 +104,7 @@ static void test_a_file_in_nanogpts_manner(void **state)
     assert_false(cfg.always_save_checkpoint);
     assert_int_equal(model_int("n_embd"), 384);
     assert_int_equal(model_int("block_size"), 256);
-    assert_true(json_real_value(json_object_get(cfg.model, "dropout")) == 0.2);
+    assert_true(mr_value_number(mr_settings_find(&cfg.model, "dropout")) == 0.2);
     assert_non_null(strstr(logged, "wandb_run_name"));
     assert_non_null(strstr(logged, "compile"));
 }
@@ -233,12 +235,12 @@ static void test_command_line(void **state)
     assert_string_equal(cfg.out_dir, "out-x");
     assert_int_equal(cfg.max_iters, 100);
     assert_int_equal(model_int("n_layer"), 3);
-    assert_string_equal(json_string_value(json_object_get(cfg.model, "mode")), "reference");
-    assert_string_equal(json_string_value(json_object_get(cfg.model, "positions")), "none");
+    assert_string_equal(mr_settings_find(&cfg.model, "mode")->text, "reference");
+    assert_string_equal(mr_settings_find(&cfg.model, "positions")->text, "none");
     assert_true(cfg.eval_only);
     assert_string_equal(cfg.dataset, "a b");
     assert_int_equal(cfg.batch_size, 4);
-    assert_int_equal(json_object_size(cfg.given), sizeof good / sizeof good[0] - 1);
+    assert_int_equal(cfg.given.count, sizeof good / sizeof good[0] - 1);
     assert_int_equal(mr_train_config_assign(&cfg, "max_iters"), MR_EINVAL);
     assert_int_equal(mr_train_config_assign(&cfg, "=3"), MR_EINVAL);
 }
