@@ -183,6 +183,17 @@ def make_containers():
         save("torch", f"ok-{name}", archive(content, noise(96)))
     save("torch", "ok-byteorder", archive(pickled({"a": 1}), b"", **{"a/byteorder": b"little"}))
     save("torch", "byteorder-big", archive(pickled({"a": 1}), b"", **{"a/byteorder": b"big"}))
+    name = "base_model.model.blocks.0.att.key."
+    for kind, config in (("plain", {"peft_type": "LORA", "lora_alpha": 4}), ("rslora", {"lora_alpha": 4.5, "use_rslora": True})):
+        save("adapter", f"ok-{kind}", json.dumps(config).encode() + LINE
+             + safetensors([(name + "lora_A.weight", "f32", [2, 4]), (name + "lora_B.weight", "bf16", [6, 2]), ("emb.weight", "f16", [4, 6])]))
+    save("adapter", "ok-blocks", b'{"lora_alpha": 1}' + LINE + safetensors([("blocks.0.att.key.disha", "f32", [2, 6])]))
+    save("adapter", "other-shape", b'{"lora_alpha": 1}' + LINE + safetensors([("blocks.0.att.key.disha", "f32", [3, 6])]))
+    ids = struct.pack("<5H", 1, 2, 3, 4, 5)
+    save("foreign_tokens", "ok-llm-c", struct.pack("<256i", 20240520, 1, 5, *[0] * 253) + ids)
+    save("foreign_tokens", "ok-llama", struct.pack("<256i", 20240801, 7, 2, *[0] * 253) + struct.pack("<2I", 1, 2))
+    save("foreign_tokens", "ok-megatron", ids + LINE + b"MMIDIDX\0\0" + struct.pack("<QBQQiqqq", 1, 8, 1, 2, 5, 0, 0, 1))
+    save("foreign_tokens", "cut", struct.pack("<256i", 20240520, 1, 6, *[0] * 253) + ids)
     for protocol in (1, 2, 4):
         save("torch_old", f"ok-protocol{protocol}", old_torch(protocol))
     save("torch_old", "cut", old_torch(2)[:-3])
