@@ -107,6 +107,49 @@ static int compare_parameter(struct side side[2], const struct mr_param *p, stru
     return err;
 }
 
+static int append(json_t *list, const char *name, const struct difference *d, size_t of)
+{
+    if (!d->count)
+        return 0;
+    return mr_json_append(list, json_pack("{ss sI sI so}", "name", name, "count", (json_int_t)d->count, "of",
+                                          (json_int_t)of, "largest", mr_json_finite(d->largest)));
+}
+
+/* The states that texts begin with, where a side has them; 0 where it does not. */
+static int compare_states(struct side side[2], json_t *list)
+{
+    for (int block = 0; block < side[0].cfg.n_layer; block++) {
+        struct pass pass = {0};
+        size_t count = 0;
+        char own[64], full[160];
+        int err = 0;
+        snprintf(own, sizeof own, "blocks.%d.att.time_state", block);
+        for (int k = 0; k < 2 && !err; k++) {
+            snprintf(full, sizeof full, "%s%s", side[k].naming.prefix, own);
+            int64_t at = mr_tensor_file_find(side[k].source, full);
+            size_t n = at < 0 ? count : (size_t)mr_tensor_elements(&side[k].source->tensors[at]);
+            float *x = n ? mr_alloc(n, sizeof *x) : NULL;
+            if (!n)
+                continue;
+            err = x ? 0 : MR_ENOMEM;
+            if (!err && (pass.numbers ? n != count : !(pass.numbers = mr_alloc(n, sizeof *x))))
+                err = mr_fail(MR_EFILE, "%s is not of one size in both", own);
+            if (!err && at >= 0)
+                err = mr_tensor_file_read_f32(side[k].source, (size_t)at, 0, n, x);
+            count = n;
+            pass.done = 0;
+            pass.comparing = k == 1;
+            if (!err)
+                err = take(&pass, x, n);
+            free(x);
+        }
+        free(pass.numbers);
+        MR_TRY(err);
+        MR_TRY(append(list, own, &pass.d, count));
+    }
+    return 0;
+}
+
 /* Appends {"name", "count", "of", "largest"} of each that differs. */
 static int compare_tensors(struct side side[2], const struct mr_params *params, json_t *list)
 {
@@ -114,11 +157,9 @@ static int compare_tensors(struct side side[2], const struct mr_params *params, 
         struct difference d;
         const struct mr_param *p = params->list[i];
         MR_TRY(compare_parameter(side, p, &d));
-        if (d.count)
-            MR_TRY(mr_json_append(list, json_pack("{ss sI sI so}", "name", p->name, "count", (json_int_t)d.count, "of",
-                                                  (json_int_t)p->count, "largest", mr_json_finite(d.largest))));
+        MR_TRY(append(list, p->name, &d, p->count));
     }
-    return 0;
+    return compare_states(side, list);
 }
 
 /* ---- logits ------------------------------------------------------------------------------------------------------ */

@@ -33,6 +33,17 @@ def test_tensors_that_differ_are_named(folder):
     run("compare", a, b).expect(1, out=r"emb\.weight: 1 of 2560 numbers", err="is the tolerance")
 
 
+def test_states_that_texts_begin_with_are_compared(folder):
+    a, b = make(folder / "a.safetensors"), folder / "b.safetensors"
+    tensors = {n: ("F32", s, x) for n, (s, x) in tiny.read_safetensors(a).items()}
+    state = {f"blocks.{i}.att.time_state": ("F32", [1, 64, 64], [0.25] * 4096) for i in range(2)}
+    tiny.write_safetensors(b, tensors | state)
+    for first, second in ((a, b), (b, a)):
+        found = run("compare", first, second, "--json", "--tolerance", 100).expect(0).json()[0]["tensors"]
+        assert [(t["name"], t["count"], t["largest"]) for t in found] == [(n, 4096, 0.25) for n in state], found
+    assert run("compare", b, b, "--json").expect(0).json()[0]["tensors"] == []
+
+
 def test_two_families_have_logits_in_common(folder):
     result = run("compare", make(folder / "a.pth"), make(folder / "b.pth", "rwkv7"), "--tolerance", 100, "--json").expect(0).json()[0]
     assert result["difference"] > 0 and "tensors" not in result
