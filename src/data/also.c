@@ -93,7 +93,7 @@ int mr_also_write(const char *folder, const char *format)
     char path[PATH_MAX];
     int err;
     MR_TRY(mr_token_data_open(&data, folder));
-    MR_GO(mr_tokenizer_open_json(&tokenizer, mr_token_data_tokenizer(data)));
+    MR_GO(mr_tokenizer_open_stored(&tokenizer, mr_token_data_tokenizer(data)));
     snprintf(path, sizeof path, "%s/llm.c", folder);
     if (llm_c)
         MR_GO(mr_make_folder(path, 0777));
