@@ -18,7 +18,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build-fuzz"
 DICTIONARIES = {"json": "json", "gpt2": "json tokenizer", "json_tokenizer": "json tokenizer", "stored_tokenizer": "json tokenizer",
                 "bpe": "json tokenizer", "world": "tokenizer", "mrw": "json containers", "safetensors": "json containers",
-                "shards": "json containers", "adapter": "json containers", "ggml_bin": "containers", "torch": "zip pickle", "torch_pickle": "pickle", "torch_old": "pickle",
+                 "shards": "json containers", "adapter": "json containers", "ggml_bin": "containers", "gguf": "containers",
+                 "torch": "zip pickle", "torch_pickle": "pickle", "torch_old": "pickle",
                 "recognise": "json recognise", "model": "json containers", "token_file": "json tokenizer pickle", "encode": "text", "source": "text"}
 LIMITS = ["-rss_limit_mb=1024", "-malloc_limit_mb=256", "-timeout=5", "-max_len=12288", "-print_final_stats=1"]
 SECONDS = int(os.environ.get("MICRORWKV_FUZZ_SECONDS", 20))

@@ -108,8 +108,9 @@ struct mr_lm_options {
 /* Sets all fields to what their comments name. */
 MR_API void mr_lm_defaults(struct mr_lm_options *options, size_t size);
 
-/* Opens a MODEL of the command line (a .mrw checkpoint, a training folder, .safetensors, .pth, .pt, .bin, a Hugging
- * Face folder) on rt, which must outlive it. options NULL: the defaults. MR_EFILE names what is wrong in the file. */
+/* Opens a MODEL of the command line (a .mrw checkpoint, a training folder, .safetensors, .pth, .pt, .bin, .gguf, a
+ * Hugging Face folder) on rt, which must outlive it. options NULL: the defaults. MR_EFILE names what is wrong in the
+ * file. */
 MR_API int mr_lm_open(mr_lm **lm, mr_runtime *rt, const char *model, const struct mr_lm_options *options);
 /* Frees the model; its sequences must be closed before. NULL is fine. */
 MR_API void mr_lm_close(mr_lm *lm);
@@ -326,7 +327,7 @@ MR_API int mr_logits_run(mr_runtime *rt, const char *model, const int32_t *token
 
 struct mr_convert_options {
     size_t size;           /* sizeof (struct mr_convert_options) */
-    const char *to;        /* "mrw", "safetensors", "hf", "rwkv", "nanogpt", "bin", "st"; NULL: what the name tells */
+    const char *to;        /* "mrw", "safetensors", "hf", "rwkv", "nanogpt", "bin", "st", "gguf"; NULL: by the name */
     const char *dtype;     /* "f32", "f16", "bf16", "q8_0" … "q4_0"; NULL: as it is */
     const char *tokenizer; /* the one to be carried, a TOKENIZER of the command line; NULL: the model's own */
     int saturate;          /* 1: numbers too large for dtype become its largest; 0: they are errors */

@@ -45,10 +45,11 @@ int mr_command_new(int argc, char **argv)
     struct request r = {.seed = 1337};
     struct mr_words words = {0};
     const struct mr_option options[] = {
-        {"out", MR_OPTION_TEXT, &r.out, "MODEL", "file to write (.mrw, .safetensors, .pth, .pt, .bin) or folder"},
+        {"out", MR_OPTION_TEXT, &r.out, "MODEL",
+         "file to write (.mrw, .safetensors, .pth, .pt, .bin, .st, .gguf) or folder"},
         {"seed", MR_OPTION_SEED, &r.seed, "S", "random seed (1337)"},
         {"dtype", MR_OPTION_TEXT, &r.dtype, "D", "f32, f16, bf16, q8_0, q5_1, q5_0, q4_1 or q4_0 (f32)"},
-        {"to", MR_OPTION_TEXT, &r.to, "LAYOUT", "mrw, safetensors, hf, rwkv, nanogpt or bin (OUT's ending)"},
+        {"to", MR_OPTION_TEXT, &r.to, "LAYOUT", "mrw, safetensors, hf, rwkv, nanogpt, bin, st or gguf (OUT's ending)"},
         {"tokenizer", MR_OPTION_TEXT, &r.tokenizer, "T", "tokenizer to store in the model"},
         MR_JSON_OPTION(&r),
     };

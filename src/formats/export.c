@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "io/ggml_bin.h"
+#include "io/gguf.h"
 #include "io/mrw.h"
 #include "io/safetensors.h"
 #include "io/torch_file.h"
@@ -91,6 +92,8 @@ static int begin(const struct mr_export *e, const char *path, mr_tensor_writer *
     case MR_TARGET_HF:
     case MR_TARGET_ST:
         return mr_safetensors_begin(writer, path, e->tensors, e->count, e->metadata);
+    case MR_TARGET_GGUF:
+        return mr_gguf_begin(writer, path, e->tensors, e->count, e->metadata);
     case MR_TARGET_BIN:
         return mr_ggml_bin_begin(writer, path, e->tensors, e->count, e->metadata);
     default:

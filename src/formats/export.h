@@ -18,6 +18,7 @@ enum mr_target {
     MR_TARGET_NANOGPT, /* .pt: {"model", "optimizer", "model_args", "iter_num", …} */
     MR_TARGET_BIN,     /* .bin */
     MR_TARGET_ST,      /* RWKV for web-rwkv and its kin, .st */
+    MR_TARGET_GGUF,    /* llama.cpp, .gguf */
     MR_TARGETS
 };
 
@@ -86,6 +87,8 @@ int mr_export_run(const struct mr_export *e, mr_tensor_file *source, const char 
 
 /* ---- its parts ------------------------------------------------------------------------------------------------ */
 
+/* One more tensor of the file, f32 and of no dimensions yet; NULL: out of memory. */
+struct mr_output *mr_export_add(struct mr_export *e, const char *name, int kind);
 /* Metadata, and the config.json of a folder. */
 int mr_export_metadata(struct mr_export *e, mr_tensor_file *source, const struct mr_export_options *options);
 

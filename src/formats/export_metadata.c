@@ -2,6 +2,7 @@
  * What a file says beside its tensors. A .mrw has "family", "mode" (MicroRWKV), "config", "tokenizer", "training" (see
  * formats/training.h), "checkpoint" (all that a training script for torch said) and "layout" ("bin": names and forms
  * are those of .bin files), and keeps what other programs added. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "base/json.h"
 #include "formats/config_json.h"
 #include "formats/export.h"
+#include "formats/gguf.h"
 #include "formats/training.h"
 #include "model/layer.h"
 
@@ -41,7 +43,7 @@ static int keep_unknown(struct mr_export *e, const mr_tensor_file *source)
     if (script_of(source) == source->metadata)
         return 0; /* goes into "checkpoint" as a whole */
     json_object_foreach(source->metadata, key, value)
-        if (!is_reserved(key))
+        if (!is_reserved(key) && !(mr_is_gguf(source) && mr_gguf_says_key(key)))
             MR_TRY(mr_json_set(e->metadata, key, json_incref(value)));
     return 0;
 }
@@ -266,6 +268,39 @@ static int note_config(struct mr_export *e)
     return 0;
 }
 
+/* ---- .gguf ------------------------------------------------------------------------------------------------------- */
+
+/* The format that most numbers of matrices have. */
+static enum mr_dtype usual_dtype(const struct mr_export *e)
+{
+    size_t counts[MR_DTYPES] = {0}, most = MR_DTYPE_F32;
+    for (size_t i = 0; i < e->count; i++) {
+        size_t count, bytes;
+        if (e->tensors[i].ndim == 2 && !mr_file_tensor_size(&e->tensors[i], &count, &bytes))
+            counts[e->tensors[i].dtype] += count;
+    }
+    for (size_t i = 0; i < MR_DTYPES; i++)
+        most = counts[i] > counts[most] ? i : most;
+    return (enum mr_dtype)most;
+}
+
+static int for_gguf(struct mr_export *e, mr_tensor_file *source, const mr_stored_tokenizer *tokenizer)
+{
+    const char *key;
+    json_t *value;
+    MR_TRY(mr_gguf_put_config(e->metadata, &e->cfg, usual_dtype(e)));
+    json_object_foreach(source->metadata, key, value)
+        if (!strncmp(key, "general.", 8) && !mr_gguf_says_key(key) && json_is_string(value))
+            MR_TRY(mr_json_set(e->metadata, key, json_incref(value)));
+    if (mr_is_gpt2(&e->cfg) && e->cfg.gelu == MR_GELU_ERF)
+        MR_TRY(mr_export_note(
+            e, "the erf form of GELU, for llama.cpp itself: it computes the tanh form whatever the file says"));
+    if (mr_family(&e->cfg)->heads_by_size && fabs(e->cfg.ln_x_eps - 64e-5) > 1e-6)
+        MR_TRY(mr_export_note(e, "ln_x_eps %g, for llama.cpp itself: it computes with 64e-5", e->cfg.ln_x_eps));
+    return mr_gguf_put_tokenizer(e->metadata, tokenizer ? mr_stored_tokenizer_json(tokenizer) : NULL, &e->cfg,
+                                 &e->keeps_tokenizer);
+}
+
 int mr_export_metadata(struct mr_export *e, mr_tensor_file *source, const struct mr_export_options *options)
 {
     if (!(e->metadata = json_object()))
@@ -279,6 +314,8 @@ int mr_export_metadata(struct mr_export *e, mr_tensor_file *source, const struct
         return for_nanogpt(e, source, options->tokenizer);
     case MR_TARGET_HF:
         return for_folder(e);
+    case MR_TARGET_GGUF:
+        return for_gguf(e, source, options->tokenizer);
     case MR_TARGET_BIN:
         MR_TRY(note_config(e));
         return for_bin(e, options);

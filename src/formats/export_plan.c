@@ -9,6 +9,8 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "formats/export.h"
+#include "formats/gguf.h"
+#include "formats/gguf_export.h"
 #include "formats/initial_state.h"
 #include "model/model.h"
 #include "formats/training.h"
@@ -57,7 +59,7 @@ void mr_export_free(struct mr_export *e)
 
 /* ---- tensors ----------------------------------------------------------------------------------------------------- */
 
-static struct mr_output *add(struct mr_export *e, const char *name, int kind)
+struct mr_output *mr_export_add(struct mr_export *e, const char *name, int kind)
 {
     if (e->count == e->capacity) {
         size_t capacity = e->capacity ? 2 * e->capacity : 256;
@@ -89,8 +91,10 @@ static struct mr_output *find_output(struct mr_export *e, const char *name)
 }
 
 /* What rwkv programs quantise: matrices, but not the embedding, the head and RWKV-7's low-rank pairs. */
-static bool quantises(const struct mr_config *cfg, const struct mr_param *p)
+static bool quantises(const struct mr_config *cfg, int target, const struct mr_param *p)
 {
+    if (target == MR_TARGET_GGUF)
+        return !mr_gguf_keeps_f32(p);
     static const char *const never[] = {"emb.weight", "head.weight", "transformer.wte.weight", "transformer.wpe.weight",
                                         NULL};
     const char *leaf = strrchr(p->name, '.');
@@ -116,11 +120,13 @@ static int choose_dtype(struct planner *pl, const struct mr_param *p, int natura
 {
     int target = pl->options->target, wanted = pl->options->dtype, dtype = wanted >= 0 ? wanted : natural;
     bool asked = wanted >= 0 && mr_dtype_block((enum mr_dtype)wanted) > 1;
-    if (asked && !quantises(&pl->e->cfg, p))
+    if (target == MR_TARGET_GGUF && wanted >= 0)
+        dtype = mr_gguf_quantised(p, wanted);
+    if (asked && !quantises(&pl->e->cfg, target, p))
         dtype = natural;
     else if (asked && row % (int64_t)mr_dtype_block((enum mr_dtype)wanted))
         dtype = natural, pl->odd_rows++;
-    if (dtype < 0)
+    if (dtype < 0 || (target == MR_TARGET_GGUF && mr_gguf_keeps_f32(p)))
         return MR_DTYPE_F32;
     if (dtype >= MR_DTYPE_F64 && dtype < MR_DTYPE_Q4_0 && target != MR_TARGET_MRW && dtype != MR_DTYPE_F64)
         return MR_DTYPE_F32;
@@ -167,6 +173,8 @@ static int shape_of(const struct planner *pl, const struct mr_param *p, const st
     }
     if (pl->e->layout == MR_LAYOUT_BIN)
         ndim = bin_shape(pl, p, shape, ndim);
+    if (pl->e->layout == MR_LAYOUT_GGUF)
+        return mr_gguf_shape(p, place, shape, ndim);
     if (place->change == MR_JOINED) { /* (6,1,C) */
         shape[0] = place->parts;
         shape[1] = 1;
@@ -203,20 +211,20 @@ static int natural_dtype(const struct planner *pl, const struct mr_recipe *r)
 static int add_weight(struct planner *pl, int index)
 {
     struct mr_export *e = pl->e;
-    const struct mr_param *p = e->params.list[index];
+    const struct mr_param *named = e->params.list[index], *p = mr_gguf_stands_for(pl->e, named);
     struct mr_place from, to;
     struct mr_recipe recipe = {0};
     char name[sizeof e->outputs->name];
     int64_t at = mr_naming_find(pl->source, pl->naming, p->name, &from);
-    if (!mr_layout_place(pl->rules, p->name, 0, &to))
-        return mr_fail(MR_EINVAL, "the layout %s has no name for %s", mr_target_name(e->target), p->name);
+    if (!mr_layout_place(pl->rules, named->name, 0, &to))
+        return mr_fail(MR_EINVAL, "the layout %s has no name for %s", mr_target_name(e->target), named->name);
     if (at >= 0)
         MR_TRY(mr_recipe_of(&recipe, pl->source, (size_t)at, &from, p));
     compose(&recipe, &to, p);
     snprintf(name, sizeof name, "%s%s", e->target == MR_TARGET_NANOGPT ? "model." : "", to.name);
     struct mr_output *o = to.change == MR_JOINED ? find_output(e, name) : NULL;
     if (!o) {
-        if (!(o = add(e, name, MR_OUTPUT_WEIGHT)))
+        if (!(o = mr_export_add(e, name, MR_OUTPUT_WEIGHT)))
             return MR_ENOMEM;
         struct mr_file_tensor *t = &e->tensors[e->count - 1];
         t->ndim = shape_of(pl, p, &to, t->shape);
@@ -237,7 +245,7 @@ static int add_moment(struct planner *pl, const char *name, int index, int which
     const struct mr_param *p = e->params.list[index];
     const struct mr_place same = {.change = MR_SAME};
     int64_t at = mr_moments_find(&pl->moments, pl->source, &e->params, index, which);
-    struct mr_output *o = add(e, name, MR_OUTPUT_MOMENT);
+    struct mr_output *o = mr_export_add(e, name, MR_OUTPUT_MOMENT);
     if (!o)
         return MR_ENOMEM;
     struct mr_file_tensor *t = &e->tensors[e->count - 1];
@@ -264,7 +272,7 @@ static int add_own_moments(struct planner *pl)
 
 static int add_number(struct mr_export *e, const char *name, float number)
 {
-    struct mr_output *o = add(e, name, MR_OUTPUT_NUMBER);
+    struct mr_output *o = mr_export_add(e, name, MR_OUTPUT_NUMBER);
     if (!o)
         return MR_ENOMEM;
     o->number = number;
@@ -324,11 +332,10 @@ static int add_moments(struct planner *pl)
 /* A .mrw of a .bin keeps its names and forms, so that nothing is lost between the two. */
 static int layout_of(const struct mr_config *cfg, int target, const struct mr_naming *source)
 {
-    static const char *const hints[] = {[MR_TARGET_HF] = "gpt2, rwkv4, rwkv5 and rwkv6",
-                                        [MR_TARGET_RWKV] = "rwkv4, rwkv5, rwkv6 and rwkv7",
-                                        [MR_TARGET_NANOGPT] = "microrwkv, nanorwkv and gpt2",
-                                        [MR_TARGET_BIN] = "rwkv4, rwkv5, rwkv6 and rwkv7",
-                                        [MR_TARGET_ST] = "rwkv4, rwkv5, rwkv6 and rwkv7"};
+    static const char *const hints[] = {
+        [MR_TARGET_HF] = "gpt2, rwkv4, rwkv5 and rwkv6",      [MR_TARGET_RWKV] = "rwkv4, rwkv5, rwkv6 and rwkv7",
+        [MR_TARGET_NANOGPT] = "microrwkv, nanorwkv and gpt2", [MR_TARGET_BIN] = "rwkv4, rwkv5, rwkv6 and rwkv7",
+        [MR_TARGET_ST] = "rwkv4, rwkv5, rwkv6 and rwkv7",     [MR_TARGET_GGUF] = "gpt2, rwkv6 and rwkv7"};
     bool rwkv = mr_family(cfg)->rwkv;
     switch (target) {
     case MR_TARGET_HF:
@@ -345,6 +352,10 @@ static int layout_of(const struct mr_config *cfg, int target, const struct mr_na
     case MR_TARGET_ST:
         if (rwkv && !cfg->rwkv51)
             return MR_LAYOUT_ST;
+        break;
+    case MR_TARGET_GGUF:
+        if (mr_gguf_rules(cfg))
+            return MR_LAYOUT_GGUF;
         break;
     case MR_TARGET_NANOGPT:
         if (!rwkv)
@@ -367,7 +378,7 @@ static int add_tied_head(struct planner *pl)
     if (e->target != MR_TARGET_NANOGPT || !wte)
         return 0;
     size_t at = (size_t)(wte - e->outputs);
-    if (!add(e, "model.lm_head.weight", MR_OUTPUT_SHARED))
+    if (!mr_export_add(e, "model.lm_head.weight", MR_OUTPUT_SHARED))
         return MR_ENOMEM;
     e->tensors[e->count - 1] = e->tensors[at];
     e->tensors[e->count - 1].shares = (int64_t)at;
@@ -455,6 +466,7 @@ static int plan(struct planner *pl)
     MR_TRY(mr_moments_open(&pl->moments, pl->source, pl->naming, &e->params));
     for (int i = 0; i < e->params.count; i++)
         MR_TRY(add_weight(pl, i));
+    MR_TRY(mr_gguf_add_biases(pl->e));
     MR_TRY(note_forms(pl));
     MR_TRY(add_tied_head(pl));
     MR_TRY(add_moments(pl));

@@ -6,6 +6,7 @@
 
 #include "io/tensor_source.h"
 #include "formats/adapter.h"
+#include "formats/gguf.h"
 #include "formats/initial_state.h"
 #include "formats/names.h"
 #include "formats/recipe.h"
@@ -38,7 +39,9 @@ int mr_model_tokenizer(const mr_tensor_file *source, mr_stored_tokenizer **token
     json_t *value = json_object_get(source->metadata, "tokenizer"), *parsed = NULL;
     const char *text = json_string_value(value); /* as safetensors have it */
     *tokenizer = NULL;
-    if (text)
+    if (mr_is_gguf(source))
+        MR_TRY(mr_gguf_tokenizer(source->metadata, &parsed));
+    else if (text)
         MR_TRY(mr_json_parse(&parsed, text, strlen(text), "its tokenizer"));
     int err = parsed || json_is_object(value) ? mr_stored_tokenizer_from_json(tokenizer, parsed ? parsed : value) : 0;
     json_decref(parsed);
@@ -96,6 +99,12 @@ static int read_tensor(mr_runtime *rt, mr_tensor_file *source, size_t i, const s
     return mr_upload(rt, source, &recipe, p, to, digest);
 }
 
+/* K-quants become f16, which has more digits than they do. */
+static int held_as(enum mr_dtype dtype)
+{
+    return mr_dtype_writes(dtype) ? mr_element_of(dtype) : MR_F16;
+}
+
 int mr_precision_choose(void *context, struct mr_param *p)
 {
     const struct mr_precision *precision = context;
@@ -104,7 +113,7 @@ int mr_precision_choose(void *context, struct mr_param *p)
     int format = precision->wanted;
     if (format == MR_PRECISION_OF_FILE) {
         int64_t at = precision->source ? mr_naming_find(precision->source, precision->naming, p->name, NULL) : -1;
-        format = at < 0 ? MR_F32 : mr_element_of(precision->source->tensors[at].dtype);
+        format = at < 0 ? MR_F32 : held_as(precision->source->tensors[at].dtype);
     }
     p->format = p->shape[1] % mr_element_block((enum mr_element)format) ? MR_F16 : (enum mr_element)format;
     return 0;

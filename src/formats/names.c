@@ -2,6 +2,7 @@
 #include "formats/names.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,8 @@
 #include "formats/initial_state.h"
 #include "model/layer.h"
 
-#define LISTED 10 /* so many names are told, of more only how many */
+#define LISTED 10   /* so many names are told, of more only how many */
+#define SAMPLE 1024 /* numbers of a tensor that stand for all: whole blocks of every format */
 
 /* The embedding tells the layout: every model has it, and a block whose names start so. */
 static const struct anchor {
@@ -21,6 +23,7 @@ static const struct anchor {
     {"emb.weight", "blocks.0.", MR_LAYOUT_OWN},
     {"rwkv.embeddings.weight", "rwkv.blocks.0.", MR_LAYOUT_HF_RWKV},
     {"wte.weight", "h.0.", MR_LAYOUT_BARE},
+    {"token_embd.weight", "blk.0.", MR_LAYOUT_GGUF},
 };
 
 /* Whether the first `size` bytes of a name are words with a point behind each, as training programs put them before the
@@ -127,9 +130,17 @@ int mr_naming_of(mr_tensor_file *source, struct mr_naming *naming)
     return 0;
 }
 
+/* Block 0 of RWKV-7 has v0, v1, v2 but no use for them. */
+static bool is_unused(const char *name)
+{
+    return !strcmp(name, "blocks.0.att.v0") || !strcmp(name, "blocks.0.att.v1") || !strcmp(name, "blocks.0.att.v2");
+}
+
 int64_t mr_naming_find(mr_tensor_file *source, const struct mr_naming *naming, const char *name, struct mr_place *place)
 {
     struct mr_place at;
+    if (naming->layout == MR_LAYOUT_GGUF && is_unused(name)) /* what is there instead has another shape */
+        return -1;
     for (int nth = 0; mr_layout_place(naming->rules, name, nth, &at); nth++) {
         char full[sizeof at.name + sizeof naming->prefix];
         snprintf(full, sizeof full, "%s%s", naming->prefix, at.name);
@@ -146,8 +157,7 @@ int64_t mr_naming_find(mr_tensor_file *source, const struct mr_naming *naming, c
 
 bool mr_may_be_missing(const struct mr_config *cfg, const char *name)
 {
-    return mr_family(cfg)->rwkv == 7 &&
-           (!strcmp(name, "blocks.0.att.v0") || !strcmp(name, "blocks.0.att.v1") || !strcmp(name, "blocks.0.att.v2"));
+    return mr_family(cfg)->rwkv == 7 && is_unused(name);
 }
 
 struct listing {
@@ -174,10 +184,12 @@ static const char *more(const struct listing *l, char text[32])
 static bool is_buffer(const struct mr_config *cfg, const char *name)
 {
     size_t size = strlen(name);
-    if (strcmp(name, "lm_head.weight") == 0)
+    if (strcmp(name, "lm_head.weight") == 0 || strcmp(name, "output.weight") == 0)
         return !mr_family(cfg)->rwkv;
     if (mr_is_initial_state(name))
         return mr_family(cfg)->rwkv >= 5;
+    if (strncmp(name, "blk.0.time_mix_v", 16) == 0 && name[16] >= '0' && name[16] <= '2')
+        return mr_family(cfg)->rwkv == 7;
     return mr_is_gpt2(cfg) && ((size > 10 && !strcmp(name + size - 10, ".attn.bias")) ||
                                (size > 17 && !strcmp(name + size - 17, ".attn.masked_bias")));
 }
@@ -187,7 +199,10 @@ bool mr_is_model_name(const struct mr_naming *naming, const char *name)
     static const char *const starts[] = {"transformer.", "blocks.", "rwkv.",   "lm_head.",
                                          "emb.",         "head.",   "ln_out.", NULL};
     static const char *const bare[] = {"wte.", "wpe.", "h.", "ln_f.", "lm_head.", NULL};
-    const char *const *s = naming->layout == MR_LAYOUT_BARE || naming->layout == MR_LAYOUT_GPT2 ? bare : starts;
+    static const char *const gguf[] = {"blk.", "token_", "position_", "output", NULL};
+    const char *const *s = naming->layout == MR_LAYOUT_BARE || naming->layout == MR_LAYOUT_GPT2 ? bare
+                           : naming->layout == MR_LAYOUT_GGUF                                   ? gguf
+                                                                                                : starts;
     while (*s && strncmp(name, *s, strlen(*s)) != 0)
         s++;
     return *s != NULL;
@@ -206,13 +221,27 @@ static void list_unknown(const mr_tensor_file *source, const struct mr_naming *n
     }
 }
 
+/* Whether two tensors hold the same numbers, at one end; in different formats they are as equal as these allow. */
+static int same_numbers(mr_tensor_file *source, size_t a, size_t b, uint64_t at, size_t count, bool *same)
+{
+    float x[SAMPLE], y[SAMPLE], largest = 0, apart = 0;
+    MR_TRY(mr_tensor_file_read_f32(source, a, at, count, x));
+    MR_TRY(mr_tensor_file_read_f32(source, b, at, count, y));
+    for (size_t i = 0; i < count; i++) {
+        largest = fmaxf(largest, fabsf(y[i]));
+        apart = fmaxf(apart, fabsf(x[i] - y[i]));
+    }
+    enum mr_dtype first = source->tensors[a].dtype, second = source->tensors[b].dtype;
+    bool quantised = mr_dtype_block(first) > 1 || mr_dtype_block(second) > 1;
+    *same = first == second ? !memcmp(x, y, count * sizeof *x) : apart <= largest * (quantised ? 0.3f : 0.01f);
+    return 0;
+}
+
 /* A head that files hold beside the embedding must be the same numbers: their ends tell. */
 static int check_tied(mr_tensor_file *source, const struct mr_naming *naming)
 {
-    enum { SAMPLE = 1024 };
-    float a[SAMPLE], b[SAMPLE];
     char name[96];
-    snprintf(name, sizeof name, "%slm_head.weight", naming->prefix);
+    snprintf(name, sizeof name, "%s%s.weight", naming->prefix, naming->layout == MR_LAYOUT_GGUF ? "output" : "lm_head");
     int64_t head = mr_tensor_file_find(source, name),
             embedding = mr_naming_find(source, naming, "transformer.wte.weight", NULL);
     if (head < 0 || embedding < 0)
@@ -221,15 +250,10 @@ static int check_tied(mr_tensor_file *source, const struct mr_naming *naming)
     if (shares[0] == embedding || shares[1] == head || (shares[0] >= 0 && shares[0] == shares[1]))
         return 0;
     int64_t count = mr_tensor_elements(&source->tensors[embedding]), n = count < SAMPLE ? count : SAMPLE;
-    bool same = mr_tensor_elements(&source->tensors[head]) == count &&
-                mr_dtype_block(source->tensors[head].dtype) == 1 &&
-                mr_dtype_block(source->tensors[embedding].dtype) == 1;
-    for (int end = 0; same && end < 2; end++) {
-        uint64_t at = end ? (uint64_t)(count - n) : 0;
-        MR_TRY(mr_tensor_file_read_f32(source, (size_t)head, at, (size_t)n, a));
-        MR_TRY(mr_tensor_file_read_f32(source, (size_t)embedding, at, (size_t)n, b));
-        same = memcmp(a, b, (size_t)n * sizeof *a) == 0;
-    }
+    bool same = mr_tensor_elements(&source->tensors[head]) == count;
+    for (int end = 0; same && end < 2; end++)
+        MR_TRY(
+            same_numbers(source, (size_t)head, (size_t)embedding, end ? (uint64_t)(count - n) : 0, (size_t)n, &same));
     return same
                ? 0
                : mr_fail(MR_EFILE, "%s differs from the embedding: a head of its own is not part of this family", name);

@@ -48,7 +48,9 @@ static bool same_shape(const struct mr_file_tensor *t, const struct mr_param *p,
     int wants = squeeze(want, shape, p->ndim), haves = squeeze(have, t->shape, t->ndim);
     if (wants == haves)
         return memcmp(want, have, (size_t)wants * sizeof *want) == 0;
-    return !transposed && wants + haves <= 3 && strstr(p->name, "time_");
+    const char *leaf = strrchr(p->name, '.');
+    bool vector = strstr(p->name, ".time_") || (leaf && !strcmp(leaf, ".r_k"));
+    return !transposed && wants + haves <= 3 && vector;
 }
 
 int mr_recipe_of(struct mr_recipe *recipe, const mr_tensor_file *source, size_t tensor, const struct mr_place *place,

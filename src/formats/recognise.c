@@ -6,6 +6,7 @@
 
 #include "formats/config_json.h"
 #include "formats/foreign_config.h"
+#include "formats/gguf.h"
 #include "formats/names.h"
 #include "model/layer.h"
 
@@ -360,6 +361,11 @@ int mr_recognise(mr_tensor_file *source, const struct mr_settings *overrides, st
 {
     struct view v = {source, naming};
     MR_TRY(mr_naming_of(source, naming));
+    if (naming->layout == MR_LAYOUT_GGUF) {
+        struct mr_config family = {.family = mr_gguf_family(source)};
+        MR_TRY(family.family);
+        naming->rules = mr_layout_rules(MR_LAYOUT_GGUF, &family);
+    }
     bool rwkv = find(&v, "emb.weight") != NULL;
     MR_TRY(rwkv ? recognise_rwkv(&v, cfg, naming) : recognise_own(&v, cfg, naming));
     naming->rules = mr_layout_rules(naming->layout, cfg);
@@ -367,7 +373,7 @@ int mr_recognise(mr_tensor_file *source, const struct mr_settings *overrides, st
     if (mr_is_gpt2(cfg))
         cfg->n_head = 0;
     int blocks = cfg->n_layer;
-    MR_TRY(apply_said(&v, overrides, cfg));
+    MR_TRY(naming->layout == MR_LAYOUT_GGUF ? mr_gguf_config(source, cfg) : apply_said(&v, overrides, cfg));
     if (cfg->n_layer != blocks) /* before so many blocks are declared */
         return mr_fail(MR_EFILE, "it says that it has %d blocks (n_layer), but its tensors are those of %d",
                        cfg->n_layer, blocks);

@@ -14,6 +14,7 @@ static const struct {
     [MR_TARGET_NANOGPT] = {"nanogpt", ".pt"},
     [MR_TARGET_BIN] = {"bin", ".bin"},
     [MR_TARGET_ST] = {"st", ".st"},
+    [MR_TARGET_GGUF] = {"gguf", ".gguf"},
 };
 
 const char *mr_target_name(int target)
@@ -26,8 +27,8 @@ int mr_target_by_name(const char *name)
     for (int i = 0; i < MR_TARGETS; i++)
         if (strcmp(name, targets[i].name) == 0)
             return i;
-    return mr_fail(MR_EINVAL, "there is no layout '%s': it is one of mrw, safetensors, hf, rwkv, nanogpt, bin, st",
-                   name);
+    return mr_fail(MR_EINVAL,
+                   "there is no layout '%s': it is one of mrw, safetensors, hf, rwkv, nanogpt, bin, st, gguf", name);
 }
 
 int mr_target_by_path(const char *path)
@@ -44,7 +45,7 @@ int mr_target_by_path(const char *path)
         return MR_TARGET_HF;
     return mr_fail(
         MR_EINVAL,
-        "unknown file extension %s of %s: use .mrw, .safetensors, .pth, .pt, .bin, .st, none for a folder, or "
+        "unknown file extension %s of %s: use .mrw, .safetensors, .pth, .pt, .bin, .st, .gguf, none for a folder, or "
         "--to LAYOUT",
         dot, path);
 }
@@ -55,8 +56,10 @@ bool mr_target_holds(int target, enum mr_dtype dtype)
     switch (target) {
     case MR_TARGET_MRW:
         return true;
+    case MR_TARGET_GGUF:
+        return quantised || dtype == MR_DTYPE_F32 || dtype == MR_DTYPE_F16 || dtype == MR_DTYPE_BF16;
     case MR_TARGET_BIN:
-        return quantised || dtype == MR_DTYPE_F32 || dtype == MR_DTYPE_F16;
+        return (quantised && mr_dtype_writes(dtype)) || dtype == MR_DTYPE_F32 || dtype == MR_DTYPE_F16;
     default:
         return dtype == MR_DTYPE_F32 || dtype == MR_DTYPE_F16 || dtype == MR_DTYPE_BF16 || dtype == MR_DTYPE_F64;
     }

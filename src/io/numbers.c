@@ -10,14 +10,16 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "all file formats here
 
 static const struct {
     const char *name;
-    uint8_t block, bytes;
+    uint16_t block, bytes;
 } formats[MR_DTYPES] = {
-    [MR_DTYPE_F32] = {"f32", 1, 4},     [MR_DTYPE_F16] = {"f16", 1, 2},     [MR_DTYPE_BF16] = {"bf16", 1, 2},
-    [MR_DTYPE_F64] = {"f64", 1, 8},     [MR_DTYPE_I64] = {"i64", 1, 8},     [MR_DTYPE_I32] = {"i32", 1, 4},
-    [MR_DTYPE_I16] = {"i16", 1, 2},     [MR_DTYPE_I8] = {"i8", 1, 1},       [MR_DTYPE_U16] = {"u16", 1, 2},
-    [MR_DTYPE_U8] = {"u8", 1, 1},       [MR_DTYPE_BOOL] = {"bool", 1, 1},   [MR_DTYPE_Q4_0] = {"q4_0", 32, 18},
-    [MR_DTYPE_Q4_1] = {"q4_1", 32, 20}, [MR_DTYPE_Q5_0] = {"q5_0", 32, 22}, [MR_DTYPE_Q5_1] = {"q5_1", 32, 24},
-    [MR_DTYPE_Q8_0] = {"q8_0", 32, 34},
+    [MR_DTYPE_F32] = {"f32", 1, 4},       [MR_DTYPE_F16] = {"f16", 1, 2},       [MR_DTYPE_BF16] = {"bf16", 1, 2},
+    [MR_DTYPE_F64] = {"f64", 1, 8},       [MR_DTYPE_I64] = {"i64", 1, 8},       [MR_DTYPE_I32] = {"i32", 1, 4},
+    [MR_DTYPE_I16] = {"i16", 1, 2},       [MR_DTYPE_I8] = {"i8", 1, 1},         [MR_DTYPE_U16] = {"u16", 1, 2},
+    [MR_DTYPE_U8] = {"u8", 1, 1},         [MR_DTYPE_BOOL] = {"bool", 1, 1},     [MR_DTYPE_Q4_0] = {"q4_0", 32, 18},
+    [MR_DTYPE_Q4_1] = {"q4_1", 32, 20},   [MR_DTYPE_Q5_0] = {"q5_0", 32, 22},   [MR_DTYPE_Q5_1] = {"q5_1", 32, 24},
+    [MR_DTYPE_Q8_0] = {"q8_0", 32, 34},   [MR_DTYPE_Q2_K] = {"q2_k", 256, 84},  [MR_DTYPE_Q3_K] = {"q3_k", 256, 110},
+    [MR_DTYPE_Q4_K] = {"q4_k", 256, 144}, [MR_DTYPE_Q5_K] = {"q5_k", 256, 176}, [MR_DTYPE_Q6_K] = {"q6_k", 256, 210},
+    [MR_DTYPE_Q8_K] = {"q8_k", 256, 292},
 };
 
 enum { PIECE = 64 };
@@ -202,7 +204,10 @@ void mr_to_f32(enum mr_dtype dtype, const void *from, float *to, size_t count)
             to[i] = in[i] != 0;
         return;
     default:
-        mr_dequantise(dtype, in, to, count / 32);
+        if (mr_dtype_block(dtype) == 32)
+            mr_dequantise(dtype, in, to, count / 32);
+        else
+            mr_dequantise_k(dtype, in, to, count / 256);
     }
 }
 

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file_kind.h"
 #include "io/ggml_bin.h"
+#include "io/gguf.h"
 #include "io/mrw.h"
 #include "io/safetensors.h"
 #include "io/shards.h"
@@ -36,6 +37,8 @@ static int open_one(mr_tensor_file **file, const char *path)
         return mr_mrw_open(file, path);
     if (memcmp(head, MR_GGML_MAGIC, 4) == 0)
         return mr_ggml_bin_open(file, path);
+    if (memcmp(head, MR_GGUF_MAGIC, 4) == 0)
+        return mr_gguf_open(file, path);
     if (head[8] == '{')
         return mr_safetensors_open(file, path);
     if (memcmp(head, "PK\3\4", 4) == 0 || memcmp(head, "PK\5\6", 4) == 0)
@@ -47,9 +50,9 @@ static int open_one(mr_tensor_file **file, const char *path)
     const char *kind = mr_file_kind(head, size);
     if (!kind)
         kind = mr_text_kind(head, size);
-    return kind
-               ? mr_fail(MR_EFILE, "%s is no model but %s", path, kind)
-               : mr_fail(MR_EFILE, "%s is of no known format: it is neither .mrw nor safetensors, torch or .bin", path);
+    return kind ? mr_fail(MR_EFILE, "%s is no model but %s", path, kind)
+                : mr_fail(MR_EFILE, "%s is of no known format: it is neither .mrw nor safetensors, torch, .bin or GGUF",
+                          path);
 }
 
 /* A file that has no config itself may have one beside it. */
@@ -76,7 +79,8 @@ static int open_file(mr_tensor_file **result, const char *path)
     MR_TRY(read_head(path, head, &size));
     bool is_index = head[0] == '{' && head[8] != '{';
     MR_TRY(is_index ? mr_shards_open(&file, path, open_one) : open_one(&file, path));
-    bool whole = memcmp(head, MR_MRW_MAGIC, 8) == 0 || memcmp(head, MR_GGML_MAGIC, 4) == 0;
+    bool whole = memcmp(head, MR_MRW_MAGIC, 8) == 0 || memcmp(head, MR_GGML_MAGIC, 4) == 0 ||
+                 memcmp(head, MR_GGUF_MAGIC, 4) == 0;
     int err = whole ? 0 : add_config(file);
     if (err)
         mr_tensor_file_close(file);

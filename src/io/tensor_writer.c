@@ -203,6 +203,9 @@ int mr_tensor_writer_append_f32(mr_tensor_writer *w, const float *data, size_t c
     if (count % block)
         return w->error = mr_fail(MR_EINVAL, "%s: %zu numbers are not whole blocks of \"%s\"", w->path, count,
                                   w->tensors[w->current].name);
+    if (!mr_dtype_writes(dtype))
+        return w->error = mr_fail(MR_EINVAL, "%s: floats cannot become %s, which \"%s\" is", w->path,
+                                  mr_dtype_name(dtype), w->tensors[w->current].name);
     if (dtype == MR_DTYPE_F32)
         return mr_tensor_writer_append(w, data, count * 4);
     while (count) {

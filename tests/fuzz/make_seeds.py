@@ -19,7 +19,7 @@ import zlib
 SEEDS = pathlib.Path(__file__).resolve().parent / "seeds"
 LINE = b"\n====\n"
 WIDTHS = {"f32": 4, "f16": 2, "bf16": 2, "f64": 8, "i64": 8, "i32": 4, "i16": 2, "i8": 1, "u16": 2, "u8": 1, "bool": 1,
-          "q4_0": 18, "q4_1": 20, "q5_0": 22, "q5_1": 24, "q8_0": 34}
+          "q4_0": 18, "q4_1": 20, "q5_0": 22, "q5_1": 24, "q8_0": 34, "q2_k": 84, "q6_k": 210}
 DRAW = random.Random(1)
 MOST_MODEL = 12 << 10
 
@@ -84,6 +84,24 @@ def ggml_bin(tensors, dtype=1, version=101):
         out += struct.pack("<3i", len(shape), len(name), codes[kind])
         out += struct.pack(f"<{len(shape)}i", *reversed(shape)) + name.encode() + tensor_bytes(kind, shape)
     return out
+
+
+def gguf(tensors, keys=b"", count=0, version=3, types={"f32": 0, "f16": 1, "q4_1": 3, "q8_0": 8, "q2_k": 10, "q6_k": 14, "bf16": 30}):
+    text = lambda s: struct.pack("<Q", len(s)) + s.encode()
+    out, data = b"GGUF" + struct.pack("<Iqq", version, len(tensors), count) + keys, b""
+    for name, kind, shape in tensors:
+        piece = noise(count_of(shape) // {"k": 256}.get(kind[-1], 32 if kind[0] == "q" else 1) * WIDTHS[kind])
+        out += text(name) + struct.pack(f"<I{len(shape)}qiQ", len(shape), *reversed(shape), types[kind], len(data))
+        data += piece + bytes(-len(piece) % 32)
+    return out + bytes(-len(out) % 32) + data
+
+
+def gguf_keys():
+    text = lambda s: struct.pack("<Q", len(s)) + s.encode()
+    values = [(0, b"\xc8"), (3, b"\xff\xff"), (4, b"abcd"), (6, b"\0\0\xc0\x7f"), (7, b"\1"), (8, text("a text")), (10, b"\xff" * 8),
+              (9, struct.pack("<iQ", 8, 2) + text("a") + text("")), (9, struct.pack("<iQ3i", 5, 3, 1, 2, 3)), (9, struct.pack("<iQ", 0, 300) + bytes(300))]
+    keys = b"".join(text(f"k.{i}") + struct.pack("<i", kind) + value for i, (kind, value) in enumerate(values))
+    return keys + text("general.alignment") + struct.pack("<iI", 4, 32), len(values) + 1
 
 
 # ---- torch ----
@@ -162,7 +180,7 @@ def old_torch(protocol):
 
 def make_containers():
     some = [("a.weight", "f32", [3, 5]), ("b", "bf16", [7]), ("c", "f16", [2, 1, 3])]
-    every = [(f"t.{d}", d, [2, 32] if d[0] == "q" else [3]) for d in WIDTHS]
+    every = [(f"t.{d}", d, [2, 32] if d[0] == "q" else [3]) for d in WIDTHS if d[-1] != "k"]
     quantised = [(name, dtype, shape) for name, dtype, shape in every if dtype[0] == "q" or dtype in ("f32", "f16")]
     save("mrw", "ok-some", mrw(some, {"family": "gpt2", "config": {"n_layer": 1}}))
     save("mrw", "ok-every-type", mrw(every + [("empty", "f32", [0, 4]), ("number", "f64", [])], {}))
@@ -204,6 +222,10 @@ def make_containers():
     for name, text in (("posix", b"cposix\nsystem\n"), ("nt", b"cnt\nsystem\n"), ("eval", b"c__builtin__\neval\n"),
                        ("popen", b"csubprocess\nPopen\n")):
         save("pickle", f"command-{name}", b"\x80\x02" + text + b"X\x04\x00\x00\x00true\x85R.")
+    save("gguf", "ok-types", gguf([("f", "f32", [3, 5]), ("h", "f16", [2, 1, 3]), ("b", "bf16", [7]), ("q", "q8_0", [2, 32]), ("e", "f32", [0, 4])]))
+    save("gguf", "ok-blocks", gguf([("q2", "q2_k", [2, 256]), ("q4", "q4_1", [1, 64]), ("q6", "q6_k", [256])], version=2))
+    save("gguf", "ok-keys", gguf([("f", "f32", [3])], *gguf_keys()))
+    save("gguf", "cut", gguf([("f", "f32", [3])], *gguf_keys())[:-30])
 
 
 # ---- texts ----
@@ -319,7 +341,7 @@ def make_models(program):
             model = folder / f"{family}.safetensors"
             common = ["n_layer=1", "n_embd=8", "vocab_size=5", "block_size=4"]
             run(program, "new", family, *common, *keys, "--seed", "1", "--out", model)
-            for ending, kind in (("safetensors", None), ("mrw", "f32"), ("pth", "bf16"), ("pt", "f32"), ("bin", "f16")):
+            for ending, kind in (("safetensors", None), ("mrw", "f32"), ("pth", "bf16"), ("pt", "f32"), ("bin", "f16"), ("gguf", "f32")):
                 other = model.with_suffix(f".{ending}")
                 if kind and not run(program, "convert", model, other, "--dtype", kind):
                     continue

@@ -8,7 +8,7 @@ import sys
 import zlib
 
 WIDTH = {"f32": 4, "f16": 2, "bf16": 2, "f64": 8, "i64": 8, "i32": 4, "i16": 2, "i8": 1, "u16": 2, "u8": 1, "bool": 1,
-         "q4_0": 18, "q4_1": 20, "q5_0": 22, "q5_1": 24, "q8_0": 34}
+         "q4_0": 18, "q4_1": 20, "q5_0": 22, "q5_1": 24, "q8_0": 34, "q2_k": 84, "q3_k": 110, "q4_k": 144, "q5_k": 176, "q6_k": 210, "q8_k": 292}
 
 
 def unshuffle(data, width):
@@ -37,7 +37,7 @@ def read(path):
         for n in t["shape"]:
             left *= n
         if t["dtype"].startswith("q"):
-            left //= 32
+            left //= 256 if t["dtype"].endswith("_k") else 32
         data = b""
         while left:
             raw = min(left, header["chunk_bytes"] // width * width)

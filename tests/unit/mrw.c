@@ -13,7 +13,7 @@ static struct content small_content(void)
 {
     struct content c = {0};
     for (int dtype = 0; dtype < MR_DTYPES; dtype++)
-        content_add(&c, (enum mr_dtype)dtype, 2, 3, dtype < MR_DTYPE_Q4_0 ? 7 : 64, 1);
+        content_add(&c, (enum mr_dtype)dtype, 2, 3, dtype < MR_DTYPE_Q4_0 ? 7 : dtype < MR_DTYPE_Q2_K ? 64 : 512, 1);
     content_add(&c, MR_DTYPE_F32, 0, 0, 0, 0);
     content_add(&c, MR_DTYPE_F32, 3, 5, 0, 2);
     content_add(&c, MR_DTYPE_BF16, 1, 1, 0, 0);

@@ -245,7 +245,7 @@ static void test_names_of_formats(void **state)
     (void)state;
     for (int i = 0; i < MR_DTYPES; i++)
         assert_int_equal(mr_dtype_from_name(mr_dtype_name((enum mr_dtype)i)), i);
-    assert_int_equal(mr_dtype_from_name("q6_k"), -1);
+    assert_int_equal(mr_dtype_from_name("q7_k"), -1);
     assert_int_equal(mr_dtype_block(MR_DTYPE_Q5_0), 32);
     assert_int_equal(mr_dtype_block_bytes(MR_DTYPE_Q5_0), 22);
 }
