@@ -2,6 +2,7 @@
  * What a number format cannot keep of floats. */
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #include "io/numbers.h"
 
@@ -32,9 +33,42 @@ static void fit_plain(const float *x, size_t count, float beyond, float vanishes
     fit->worst = large && worst > fit->worst ? worst : fit->worst;
 }
 
+static void note_scale(float scale, float most, size_t nonzero, struct mr_fit *fit)
+{
+    fit->nonzero += nonzero;
+    if (scale >= F16_BEYOND) {
+        fit->beyond++;
+        fit->worst = fmaxf(fit->worst, most);
+    } else if (nonzero && scale <= F16_VANISHES) {
+        fit->vanished += nonzero;
+    }
+}
+
+/* A block of finite numbers in a format without minimum: only the largest size counts, which among the bits is found by
+ * vector code. False: not all are finite. */
+static bool fit_plain_block(const float *x, float steps, struct mr_fit *fit)
+{
+    int32_t bits[32], largest = 0, zeros = 0;
+    float most;
+    memcpy(bits, x, sizeof bits);
+    for (int i = 0; i < 32; i++) {
+        int32_t size = bits[i] & 0x7fffffff;
+        largest = size > largest ? size : largest;
+        zeros += size == 0;
+    }
+    memcpy(&most, &largest, 4);
+    if (!isfinite(most))
+        return false;
+    note_scale(most / steps, most, (size_t)(32 - zeros), fit);
+    return true;
+}
+
 /* A block's scale and minimum are f16; numbers that are not finite have no place in it at all. */
 static void fit_block(enum mr_dtype dtype, const float *x, struct mr_fit *fit)
 {
+    if (dtype == MR_DTYPE_Q8_0 || dtype == MR_DTYPE_Q5_0 || dtype == MR_DTYPE_Q4_0)
+        if (fit_plain_block(x, dtype == MR_DTYPE_Q8_0 ? 127 : dtype == MR_DTYPE_Q5_0 ? 16 : 8, fit))
+            return;
     float low = x[0], high = x[0];
     size_t nonzero = 0, odd = 0;
     for (int i = 0; i < 32; i++) {
