@@ -326,11 +326,11 @@ MR_API int mr_logits_run(mr_runtime *rt, const char *model, const int32_t *token
                          const struct mr_logits_options *options);
 
 struct mr_convert_options {
-    size_t size;           /* sizeof (struct mr_convert_options) */
-    const char *to;        /* "mrw", "safetensors", "hf", "rwkv", "nanogpt", "bin", "st", "gguf"; NULL: by the name */
-    const char *dtype;     /* "f32", "f16", "bf16", "q8_0" … "q4_0"; NULL: as it is */
-    const char *tokenizer; /* the one to be carried, a TOKENIZER of the command line; NULL: the model's own */
-    int saturate;          /* 1: numbers too large for dtype become its largest; 0: they are errors */
+    size_t size;       /* sizeof (struct mr_convert_options) */
+    const char *to;    /* "mrw", "safetensors", "hf", "rwkv", "nanogpt", "bin", "st", "gguf", "fla"; NULL: by name */
+    const char *dtype; /* "f32", "f16", "bf16", "q8_0" … "q4_0"; NULL: as it is */
+    const char *tokenizer;     /* the one to be carried, a TOKENIZER of the command line; NULL: the model's own */
+    int saturate;              /* 1: numbers too large for dtype become its largest; 0: they are errors */
     const char *const *config; /* as mr_lm_options */
     /* Called before anything is written, for each thing that the new file cannot hold. Or NULL. */
     void (*note)(void *context, const char *text);

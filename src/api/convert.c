@@ -16,8 +16,9 @@ static int check_paths(const char *in, const char *out, int target)
 {
     if (!mr_is_file(in) && !mr_is_folder(in))
         return mr_fail(MR_EFILE, "there is no file or folder %s", in);
-    if (target == MR_TARGET_HF && mr_is_file(out))
-        return mr_fail(MR_EINVAL, "%s is a file, and the layout hf is a folder: name another place or use --to", out);
+    if (mr_target_is_folder(target) && mr_is_file(out))
+        return mr_fail(MR_EINVAL, "%s is a file, and the layout %s is a folder: name another place or use --to", out,
+                       mr_target_name(target));
     return 0;
 }
 

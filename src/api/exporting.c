@@ -88,7 +88,7 @@ int mr_exporting_write(struct mr_export *e, mr_tensor_file *source, const char *
 {
     struct audience a = {.how = how, .tokenizer = tokenizer};
     struct mr_export_events events = {.context = &a, .progress = on_progress, .files = on_files, .stop = &a.stop};
-    if (tokenizer && !e->keeps_tokenizer && !(e->target == MR_TARGET_HF && mr_folder_tokenizer_writes(tokenizer)))
+    if (tokenizer && !e->keeps_tokenizer && !(mr_target_is_folder(e->target) && mr_folder_tokenizer_writes(tokenizer)))
         MR_TRY(mr_export_note(e, "the tokenizer: give it with --tokenizer wherever %s is used", out));
     for (size_t i = 0; how->note && i < e->note_count; i++)
         how->note(how->context, e->notes[i]);

@@ -47,7 +47,8 @@ int mr_command_convert(int argc, char **argv)
         {"dtype", MR_OPTION_TEXT, &r.dtype, "D", "f32, f16, bf16, q8_0, q5_1, q5_0, q4_1 or q4_0 (as it is)"},
         {"saturate", MR_OPTION_FLAG, &r.saturate, NULL, "numbers too large for D become its largest, not errors"},
         {"verify", MR_OPTION_FLAG, &r.verify, NULL, "then run the same tokens through both; exit 1 where they differ"},
-        {"to", MR_OPTION_TEXT, &r.to, "LAYOUT", "mrw, safetensors, hf, rwkv, nanogpt, bin, st or gguf (OUT's ending)"},
+        {"to", MR_OPTION_TEXT, &r.to, "LAYOUT",
+         "mrw, safetensors, hf, rwkv, nanogpt, bin, st, gguf or fla (OUT's ending)"},
         {"tokenizer", MR_OPTION_TEXT, &r.tokenizer, "T", "the tokenizer that OUT shall carry (the one of IN)"},
         {"lora", MR_OPTION_LIST, &lora, "F[:S]", MR_LORA_HELP},
         {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
@@ -59,8 +60,9 @@ int mr_command_convert(int argc, char **argv)
         .words = "IN OUT",
         .about = "Writes a model into another kind of file: .mrw, .safetensors, a Hugging Face folder (no ending), "
                  ".pth (official\n"
-                 "RWKV), .pt (nanoGPT), .bin or .st (RWKV, f16), .gguf (llama.cpp). What cannot be kept is said first. "
-                 "Models may\nbe larger than memory.",
+                 "RWKV), .pt (nanoGPT), .bin or .st (RWKV, f16), .gguf (llama.cpp), or with --to fla a folder of "
+                 "RWKV-7 for\n"
+                 "flash-linear-attention. What cannot be kept is said first. Models may be larger than memory.",
         .example = "microrwkv convert ckpt.pt out/ckpt.mrw",
         .options = options,
         .option_count = MR_COUNT(options),

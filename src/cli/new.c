@@ -49,7 +49,8 @@ int mr_command_new(int argc, char **argv)
          "file to write (.mrw, .safetensors, .pth, .pt, .bin, .st, .gguf) or folder"},
         {"seed", MR_OPTION_SEED, &r.seed, "S", "random seed (1337)"},
         {"dtype", MR_OPTION_TEXT, &r.dtype, "D", "f32, f16, bf16, q8_0, q5_1, q5_0, q4_1 or q4_0 (f32)"},
-        {"to", MR_OPTION_TEXT, &r.to, "LAYOUT", "mrw, safetensors, hf, rwkv, nanogpt, bin, st or gguf (OUT's ending)"},
+        {"to", MR_OPTION_TEXT, &r.to, "LAYOUT",
+         "mrw, safetensors, hf, rwkv, nanogpt, bin, st, gguf or fla (OUT's ending)"},
         {"tokenizer", MR_OPTION_TEXT, &r.tokenizer, "T", "tokenizer to store in the model"},
         MR_JSON_OPTION(&r),
     };

@@ -90,6 +90,7 @@ static int begin(const struct mr_export *e, const char *path, mr_tensor_writer *
         return mr_mrw_begin(writer, path, e->tensors, e->count, e->metadata, MR_MRW_LEVEL);
     case MR_TARGET_SAFETENSORS:
     case MR_TARGET_HF:
+    case MR_TARGET_FLA:
     case MR_TARGET_ST:
         return mr_safetensors_begin(writer, path, e->tensors, e->count, e->metadata);
     case MR_TARGET_GGUF:
@@ -251,7 +252,7 @@ static int write_folder(const struct mr_export *e, mr_tensor_file *source, const
 int mr_export_run(const struct mr_export *e, mr_tensor_file *source, const char *path,
                   const struct mr_export_events *events)
 {
-    if (e->target == MR_TARGET_HF)
+    if (mr_target_is_folder(e->target))
         return write_folder(e, source, path, events);
     if (mr_is_folder(path))
         return mr_fail(MR_EINVAL, "%s is a folder, and %s is a file: name the file", path, mr_target_name(e->target));

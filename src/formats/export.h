@@ -19,10 +19,12 @@ enum mr_target {
     MR_TARGET_BIN,     /* .bin */
     MR_TARGET_ST,      /* RWKV for web-rwkv and its kin, .st */
     MR_TARGET_GGUF,    /* llama.cpp, .gguf */
+    MR_TARGET_FLA,     /* a folder: RWKV-7 of flash-linear-attention */
     MR_TARGETS
 };
 
 const char *mr_target_name(int target);
+bool mr_target_is_folder(int target);
 /* The target of that name, or MR_EINVAL naming the known ones. */
 int mr_target_by_name(const char *name);
 /* The target that a path's ending asks for: none is a folder; MR_EINVAL: an ending that is not known. */

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "formats/config_json.h"
 #include "formats/export.h"
+#include "formats/fla.h"
 #include "formats/gguf.h"
 #include "formats/training.h"
 #include "model/layer.h"
@@ -229,7 +230,10 @@ static json_t *rwkv_config(const struct mr_config *c)
 
 static int for_folder(struct mr_export *e)
 {
-    e->config = mr_is_gpt2(&e->cfg) ? gpt2_config(&e->cfg) : rwkv_config(&e->cfg);
+    bool fla = e->layout == MR_LAYOUT_FLA;
+    e->config = fla ? mr_fla_config(&e->cfg) : mr_is_gpt2(&e->cfg) ? gpt2_config(&e->cfg) : rwkv_config(&e->cfg);
+    if (fla && fabs(e->cfg.ln_x_eps - 1e-5 * e->cfg.head_size) > 1e-6)
+        MR_TRY(mr_export_note(e, "ln_x_eps %g: there it is the head's width times 1e-5", e->cfg.ln_x_eps));
     if (!e->config)
         return mr_fail(MR_ENOMEM, "out of memory: no config.json can be made");
     if (mr_is_gpt2(&e->cfg) && !e->cfg.bias)
@@ -313,6 +317,7 @@ int mr_export_metadata(struct mr_export *e, mr_tensor_file *source, const struct
     case MR_TARGET_NANOGPT:
         return for_nanogpt(e, source, options->tokenizer);
     case MR_TARGET_HF:
+    case MR_TARGET_FLA:
         return for_folder(e);
     case MR_TARGET_GGUF:
         return for_gguf(e, source, options->tokenizer);

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "formats/export.h"
+#include "formats/fla.h"
 #include "formats/gguf.h"
 #include "formats/gguf_export.h"
 #include "formats/initial_state.h"
@@ -173,6 +174,8 @@ static int shape_of(const struct planner *pl, const struct mr_param *p, const st
     }
     if (pl->e->layout == MR_LAYOUT_BIN)
         ndim = bin_shape(pl, p, shape, ndim);
+    if (pl->e->layout == MR_LAYOUT_FLA)
+        return mr_fla_shape(p, shape, ndim);
     if (pl->e->layout == MR_LAYOUT_GGUF)
         return mr_gguf_shape(p, place, shape, ndim);
     if (place->change == MR_JOINED) { /* (6,1,C) */
@@ -332,10 +335,13 @@ static int add_moments(struct planner *pl)
 /* A .mrw of a .bin keeps its names and forms, so that nothing is lost between the two. */
 static int layout_of(const struct mr_config *cfg, int target, const struct mr_naming *source)
 {
-    static const char *const hints[] = {
-        [MR_TARGET_HF] = "gpt2, rwkv4, rwkv5 and rwkv6",      [MR_TARGET_RWKV] = "rwkv4, rwkv5, rwkv6 and rwkv7",
-        [MR_TARGET_NANOGPT] = "microrwkv, nanorwkv and gpt2", [MR_TARGET_BIN] = "rwkv4, rwkv5, rwkv6 and rwkv7",
-        [MR_TARGET_ST] = "rwkv4, rwkv5, rwkv6 and rwkv7",     [MR_TARGET_GGUF] = "gpt2, rwkv6 and rwkv7"};
+    static const char *const hints[] = {[MR_TARGET_HF] = "gpt2, rwkv4, rwkv5 and rwkv6",
+                                        [MR_TARGET_RWKV] = "rwkv4, rwkv5, rwkv6 and rwkv7",
+                                        [MR_TARGET_NANOGPT] = "microrwkv, nanorwkv and gpt2",
+                                        [MR_TARGET_BIN] = "rwkv4, rwkv5, rwkv6 and rwkv7",
+                                        [MR_TARGET_ST] = "rwkv4, rwkv5, rwkv6 and rwkv7",
+                                        [MR_TARGET_GGUF] = "gpt2, rwkv6 and rwkv7",
+                                        [MR_TARGET_FLA] = "rwkv7"};
     bool rwkv = mr_family(cfg)->rwkv;
     switch (target) {
     case MR_TARGET_HF:
@@ -352,6 +358,10 @@ static int layout_of(const struct mr_config *cfg, int target, const struct mr_na
     case MR_TARGET_ST:
         if (rwkv && !cfg->rwkv51)
             return MR_LAYOUT_ST;
+        break;
+    case MR_TARGET_FLA:
+        if (mr_family(cfg)->rwkv == 7)
+            return MR_LAYOUT_FLA;
         break;
     case MR_TARGET_GGUF:
         if (mr_gguf_rules(cfg))
@@ -465,7 +475,8 @@ static int plan(struct planner *pl)
     MR_TRY(mr_check_names(pl->source, pl->naming, &e->params, &e->cfg));
     MR_TRY(mr_moments_open(&pl->moments, pl->source, pl->naming, &e->params));
     for (int i = 0; i < e->params.count; i++)
-        MR_TRY(add_weight(pl, i));
+        if (layout != MR_LAYOUT_FLA || !mr_may_be_missing(&e->cfg, e->params.list[i]->name))
+            MR_TRY(add_weight(pl, i));
     MR_TRY(mr_gguf_add_biases(pl->e));
     MR_TRY(note_forms(pl));
     MR_TRY(add_tied_head(pl));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "formats/layout.h"
+#include "formats/fla.h"
 #include "formats/gguf.h"
 #include "model/layer.h"
 
@@ -160,6 +161,8 @@ const struct mr_name_rule *mr_layout_rules(int layout, const struct mr_config *c
         return bin_rules(cfg);
     case MR_LAYOUT_ST:
         return st_rules(cfg);
+    case MR_LAYOUT_FLA:
+        return mr_fla_rules;
     case MR_LAYOUT_GGUF:
         return mr_gguf_rules(cfg) ? mr_gguf_rules(cfg) : own;
     default:

@@ -32,6 +32,7 @@ enum mr_layout_id {
     MR_LAYOUT_GPT2,    /* h.N.…, transposed likewise: the released files */
     MR_LAYOUT_BARE,    /* h.N.…, nothing transposed */
     MR_LAYOUT_BIN,     /* official RWKV names, some tensors transformed */
+    MR_LAYOUT_FLA,     /* RWKV-7 of flash-linear-attention */
     MR_LAYOUT_GGUF,    /* llama.cpp's names, see formats/gguf.h */
     MR_LAYOUT_ST,      /* RWKV as web-rwkv reads it: older names, low-rank pairs transposed */
 };

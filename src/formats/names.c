@@ -24,6 +24,7 @@ static const struct anchor {
     {"rwkv.embeddings.weight", "rwkv.blocks.0.", MR_LAYOUT_HF_RWKV},
     {"wte.weight", "h.0.", MR_LAYOUT_BARE},
     {"token_embd.weight", "blk.0.", MR_LAYOUT_GGUF},
+    {"model.embeddings.weight", "model.layers.0.", MR_LAYOUT_FLA},
 };
 
 /* Whether the first `size` bytes of a name are words with a point behind each, as training programs put them before the
@@ -200,8 +201,10 @@ bool mr_is_model_name(const struct mr_naming *naming, const char *name)
                                          "emb.",         "head.",   "ln_out.", NULL};
     static const char *const bare[] = {"wte.", "wpe.", "h.", "ln_f.", "lm_head.", NULL};
     static const char *const gguf[] = {"blk.", "token_", "position_", "output", NULL};
+    static const char *const fla[] = {"model.", "lm_head.", NULL};
     const char *const *s = naming->layout == MR_LAYOUT_BARE || naming->layout == MR_LAYOUT_GPT2 ? bare
                            : naming->layout == MR_LAYOUT_GGUF                                   ? gguf
+                           : naming->layout == MR_LAYOUT_FLA                                    ? fla
                                                                                                 : starts;
     while (*s && strncmp(name, *s, strlen(*s)) != 0)
         s++;

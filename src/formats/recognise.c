@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "formats/config_json.h"
+#include "formats/fla.h"
 #include "formats/foreign_config.h"
 #include "formats/gguf.h"
 #include "formats/names.h"
@@ -347,6 +348,8 @@ static int apply_said(const struct view *v, const struct mr_settings *overrides,
         MR_GO(mr_config_set_all_json(cfg, said));
     if (said && said == v->source->config)
         MR_GO(mr_foreign_config(cfg, said));
+    if (said && v->naming->layout == MR_LAYOUT_FLA)
+        mr_fla_apply(cfg, said);
     if (mr_is_gpt2(cfg) && json_object_get(config, "gelu")) /* which "model_args" cannot say */
         MR_GO(mr_config_set_json(cfg, "gelu", json_object_get(config, "gelu")));
     err = apply_mode(v->source, said, overrides, cfg);

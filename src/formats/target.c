@@ -15,11 +15,17 @@ static const struct {
     [MR_TARGET_BIN] = {"bin", ".bin"},
     [MR_TARGET_ST] = {"st", ".st"},
     [MR_TARGET_GGUF] = {"gguf", ".gguf"},
+    [MR_TARGET_FLA] = {"fla", ""},
 };
 
 const char *mr_target_name(int target)
 {
     return targets[target].name;
+}
+
+bool mr_target_is_folder(int target)
+{
+    return target == MR_TARGET_HF || target == MR_TARGET_FLA;
 }
 
 int mr_target_by_name(const char *name)
@@ -28,7 +34,8 @@ int mr_target_by_name(const char *name)
         if (strcmp(name, targets[i].name) == 0)
             return i;
     return mr_fail(MR_EINVAL,
-                   "there is no layout '%s': it is one of mrw, safetensors, hf, rwkv, nanogpt, bin, st, gguf", name);
+                   "there is no layout '%s': it is one of mrw, safetensors, hf, rwkv, nanogpt, bin, st, gguf, fla",
+                   name);
 }
 
 int mr_target_by_path(const char *path)
