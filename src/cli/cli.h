@@ -47,6 +47,6 @@ int mr_print_json(json_t *object);
 typedef int mr_command(int argc, char **argv);
 mr_command mr_command_devices, mr_command_prepare, mr_command_train, mr_command_eval, mr_command_generate,
     mr_command_logits, mr_command_grad, mr_command_info, mr_command_convert, mr_command_compare, mr_command_new,
-    mr_command_tokenize, mr_command_detokenize, mr_command_bench;
+    mr_command_tokenize, mr_command_detokenize, mr_command_bench, mr_command_tune;
 
 #endif

@@ -28,6 +28,7 @@ static const struct {
     {"compare", "say how far two models are apart", mr_command_compare},
     {"info", "show what a model file holds and the memory it needs", mr_command_info},
     {"bench", "measure models and kernels on any devices", mr_command_bench},
+    {"tune", "find the fastest tiles of matrix products on a device", mr_command_tune},
 };
 
 static void print_log(void *verbose, enum mr_log_level level, const char *line)

@@ -75,16 +75,22 @@ static bool usable(const char *folder)
     return mr_make_folder(folder, 0700) == 0 && access(folder, R_OK | W_OK | X_OK) == 0;
 }
 
-int mr_cache_open(mr_runtime *rt)
+int mr_cache_path(struct mr_str *path)
 {
     const char *given = getenv("MICRORWKV_CACHE_DIR");
-    struct mr_str path = {0};
-    int found = given && *given ? mr_str_printf(&path, "%s", given) : user_cache(&path);
+    int found = given && *given ? mr_str_printf(path, "%s", given) : user_cache(path);
     if (found > 0)
-        found = mr_str_printf(&path, "/microrwkv");
-    if (!found && !path.size)
+        found = mr_str_printf(path, "/microrwkv");
+    return found < 0 ? found : path->size > 0;
+}
+
+int mr_cache_open(mr_runtime *rt)
+{
+    struct mr_str path = {0};
+    int found = mr_cache_path(&path);
+    if (!found)
         mr_log(MR_LOG_WARNING, "no folder for compiled kernels: set MICRORWKV_CACHE_DIR or HOME");
-    if (found || !path.size) {
+    if (found <= 0) {
         mr_str_free(&path);
         return found;
     }

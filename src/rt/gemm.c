@@ -11,8 +11,6 @@
 #include "rt/internal.h"
 #include "rt/products.h"
 
-extern const char mr_tune_cpu[], mr_tune_gpu[]; /* data/tune/ */
-
 /* MICRORWKV_GEMM: 'o', 'c', or 0 for the table's choice. */
 static int read_override(int *override)
 {
@@ -23,13 +21,6 @@ static int read_override(int *override)
     return 0;
 }
 
-static int shipped_table(const struct mr_device_info *info, struct mr_gemm_table *table, const char **name)
-{
-    bool alone = info->lanes == 1;
-    *name = alone ? "data/tune/cpu.tune" : "data/tune/gpu.tune";
-    return mr_gemm_table_parse(table, *name, alone ? mr_tune_cpu : mr_tune_gpu, info->vec);
-}
-
 int mr_gemm_open(mr_runtime *rt)
 {
     const char *name;
@@ -37,7 +28,7 @@ int mr_gemm_open(mr_runtime *rt)
     if (!rt->gemm)
         return MR_ENOMEM;
     MR_TRY(read_override(&rt->gemm->override));
-    return shipped_table(&rt->info, &rt->gemm->table, &name);
+    return mr_gemm_table_find(&rt->gemm->table, &rt->info, &name);
 }
 
 int mr_gemm_of_device(const struct mr_device_info *info, const char **provider, const char **table_name)
@@ -45,7 +36,7 @@ int mr_gemm_of_device(const struct mr_device_info *info, const char **provider, 
     struct mr_gemm_table table;
     int override;
     MR_TRY(read_override(&override));
-    MR_TRY(shipped_table(info, &table, table_name));
+    MR_TRY(mr_gemm_table_find(&table, info, table_name));
     bool clblast = override == 'c';
     for (int i = 0; i < table.count; i++)
         clblast = clblast || (table.rules[i].clblast && override != 'o');
@@ -72,6 +63,11 @@ int mr_gemm_set_table(mr_runtime *rt, const char *name, const char *text)
     mr_gemm_table_free(&rt->gemm->table);
     rt->gemm->table = table;
     return 0;
+}
+
+const struct mr_gemm_table *mr_gemm_table_of(const mr_runtime *rt)
+{
+    return &rt->gemm->table;
 }
 
 uint64_t mr_gemm_table_hash(const mr_runtime *rt)
@@ -332,7 +328,7 @@ static int scratch_of_none(const struct mr_gemm *g, size_t *bytes)
 {
     struct mr_gemm_table table;
     const char *name;
-    MR_TRY(shipped_table(mr_runtime_info(NULL), &table, &name));
+    MR_TRY(mr_gemm_table_find(&table, NULL, &name));
     *bytes = mr_gemm_own_scratch(NULL, g, &mr_gemm_table_choose(&table, g)->tiles) * sizeof(float);
     mr_gemm_table_free(&table);
     return 0;

@@ -6,6 +6,7 @@
 #include <CL/cl.h>
 
 #include "base/error.h"
+#include "base/str.h"
 #include "rt/kernels.h"
 #include "rt/rt.h"
 
@@ -138,6 +139,8 @@ void mr_record_spoil(mr_runtime *rt);
 
 /* ---- cache.c ------------------------------------------------------------------------------------------- */
 
+/* Appends the folder for what can be made again, which may not be there yet; 0 where none can be. */
+int mr_cache_path(struct mr_str *path);
 /* Chooses the folder and makes it; without one only a warning is logged. */
 int mr_cache_open(mr_runtime *rt);
 /* Before OpenCL is first called: where PoCL cannot write its own cache it offers no device, so it is given a folder. */
