@@ -164,7 +164,7 @@ static int read_info(const char *model, const struct mr_settings *overrides, con
     int err;
     MR_TRY(mr_precision_by_name(o->precision, &precision.wanted));
     if (by_name && (err = mr_config_by_name(&cfg, model, overrides)) < 0)
-        return o->plan ? err : mr_fail_in(MR_EFILE, "%s is no file", model);
+        return o->plan ? err : mr_fail_in(MR_EFILE, "no such file: %s", model);
     if (!by_name)
         MR_GO(mr_model_open_file(&precision.source, model, overrides, &cfg, &naming));
     MR_GO(mr_model_declare(&params, &cfg));

@@ -49,7 +49,7 @@ int mr_command_convert(int argc, char **argv)
         {"verify", MR_OPTION_FLAG, &r.verify, NULL, "then run the same tokens through both; exit 1 where they differ"},
         {"to", MR_OPTION_TEXT, &r.to, "LAYOUT",
          "mrw, safetensors, hf, rwkv, nanogpt, bin, st, gguf or fla (OUT's ending)"},
-        {"tokenizer", MR_OPTION_TEXT, &r.tokenizer, "T", "the tokenizer that OUT shall carry (the one of IN)"},
+        {"tokenizer", MR_OPTION_TEXT, &r.tokenizer, "T", "tokenizer to store in OUT (default: IN's own)"},
         {"lora", MR_OPTION_LIST, &lora, "F[:S]", MR_LORA_HELP},
         {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
         MR_DEVICE_OPTION(&r),

@@ -145,8 +145,7 @@ int mr_command_info(int argc, char **argv)
     const struct mr_syntax syntax = {
         .name = "info",
         .words = "MODEL",
-        .about = "Says what a model file holds: family, mode, config, parameters, precision, tokenizer, where its "
-                 "training stands,\n"
+        .about = "Describes a model file: family, mode, config, parameters, precision, tokenizer, training state,\n"
                  "tensors, and the XXH3-128 digest over the bytes of all tensors in the order of their names. Needs no "
                  "device.",
         .example = "microrwkv info out/best.mrw --plan",

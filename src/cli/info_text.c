@@ -110,8 +110,7 @@ int mr_info_print(const json_t *info)
             (long long)(json_is_array(tensors) ? (json_int_t)json_array_size(tensors) : json_integer_value(tensors)));
     json_is_object(tokenizer) ? print_pairs("tokenizer", tokenizer)
                               : (void)(tensors && printf("%-14snone inside\n", "tokenizer"));
-    json_is_object(training) ? print_pairs("training", training)
-                             : (void)(tensors && printf("%-14snothing said\n", "training"));
+    json_is_object(training) ? print_pairs("training", training) : (void)(tensors && printf("%-14snone\n", "training"));
     if (json_object_get(info, "digest"))
         printf("%-14s%s\n", "digest", json_string_value(json_object_get(info, "digest")));
     const char *key;

@@ -53,7 +53,7 @@ static int report(const struct mr_prepare *p, const struct mr_prepared *r, bool 
         fprintf(stderr, "it has only %zu of %" PRId64 " tokens: no other pair of tokens occurs twice in the text\n",
                 r->vocab_size, p->train_bpe);
     if (r->met.skipped_lines)
-        fprintf(stderr, "%" PRIu64 " lines that hold no record were left out\n", r->met.skipped_lines);
+        fprintf(stderr, "%" PRIu64 " lines without a valid record were skipped\n", r->met.skipped_lines);
     if (r->met.replaced)
         fprintf(stderr, "%" PRIu64 " characters that are no valid Unicode became U+FFFD\n", r->met.replaced);
     return 0;
@@ -75,12 +75,12 @@ static int check(const struct mr_prepare *p, int64_t stories)
     return 0;
 }
 
-/* "a,b" into the list of fields; the names point into `room`. */
-static int set_fields(struct mr_source_options *reading, const char *list, char *room, size_t size)
+/* "a,b" into the list of fields; the names point into `names`. */
+static int set_fields(struct mr_source_options *reading, const char *list, char *names, size_t size)
 {
-    if ((size_t)snprintf(room, size, "%s", list) >= size)
+    if ((size_t)snprintf(names, size, "%s", list) >= size)
         return mr_fail(MR_EINVAL, "prepare: --jsonl-fields is longer than %zu bytes", size - 1);
-    for (char *save, *name = strtok_r(room, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
+    for (char *save, *name = strtok_r(names, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
         if (reading->field_count == MR_SOURCE_FIELDS)
             return mr_fail(MR_EINVAL, "prepare: --jsonl-fields takes at most %d names", MR_SOURCE_FIELDS);
         reading->fields[reading->field_count++] = name;

@@ -89,7 +89,7 @@ static int for_safetensors(struct mr_export *e, mr_tensor_file *source, const mr
     bool had = training != NULL;
     json_decref(training);
     if (had && !e->note_count)
-        MR_TRY(mr_export_note(e, "where the training stands: only mrw and nanogpt hold it"));
+        MR_TRY(mr_export_note(e, "the training state: only mrw and nanogpt hold it"));
     return add_tokenizer(e, tokenizer);
 }
 

@@ -327,7 +327,7 @@ static int add_moments(struct planner *pl)
         return add_own_moments(pl);
     if (pl->e->target == MR_TARGET_NANOGPT)
         return add_torch_state(pl);
-    return mr_export_note(pl->e, "the optimizer's state and where the training stands: only mrw and nanogpt hold them");
+    return mr_export_note(pl->e, "the optimizer and training state: only mrw and nanogpt hold them");
 }
 
 /* ---- the plan ---------------------------------------------------------------------------------------------------- */
@@ -395,7 +395,7 @@ static int add_tied_head(struct planner *pl)
     return 0;
 }
 
-/* The best loss stands as a tensor in checkpoints for torch. */
+/* Checkpoints for torch hold the best loss as a tensor. */
 static int add_best_loss(struct planner *pl)
 {
     struct mr_training training;

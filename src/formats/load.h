@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * Opening a MODEL of the command line: what it is is told by its content, never by its name. */
+ * Opening a MODEL of the command line: recognised by its content, never by its name. */
 #ifndef MR_FORMATS_LOAD_H
 #define MR_FORMATS_LOAD_H
 

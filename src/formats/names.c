@@ -11,7 +11,7 @@
 #include "formats/initial_state.h"
 #include "model/layer.h"
 
-#define LISTED 10   /* so many names are told, of more only how many */
+#define LISTED 10   /* names listed in an error; of more only how many */
 #define SAMPLE 1024 /* numbers of a tensor that stand for all: whole blocks of every format */
 
 /* The embedding tells the layout: every model has it, and a block whose names start so. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * Which model a file of tensors holds: told by the names and shapes of its tensors and by what it says of itself. */
+ * Which model a file of tensors holds: recognised by the names and shapes of its tensors and by what it says of itself.
+ */
 #ifndef MR_FORMATS_NAMES_H
 #define MR_FORMATS_NAMES_H
 

@@ -165,7 +165,7 @@ int64_t mr_moments_find(const struct mr_moments *m, mr_tensor_file *source, cons
     return mr_tensor_file_find(source, name);
 }
 
-/* ---- where the run stands -----------------------------------------------------------------------------------------
+/* ---- the training state ---------------------------------------------------------------------------------------------
  */
 
 void mr_training_free(struct mr_training *training)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * Where a training run stands, as files say it: the project's own (adamw.m.NAME, adamw.v.NAME, "training"), or those
+ * The training state in files: the project's own (adamw.m.NAME, adamw.v.NAME, "training"), or those
  * of training scripts for torch, which number the parameters (optimizer.state.N.exp_avg, "iter_num"). */
 #ifndef MR_FORMATS_TRAINING_H
 #define MR_FORMATS_TRAINING_H
@@ -13,7 +13,7 @@ struct mr_moments {
     int kind;
     int *numbers; /* torch: the number of each parameter, in the order of mr_params */
     int decayed;  /* torch: parameters of the first group */
-    bool unknown; /* there is an optimizer's state, but which number is which parameter cannot be told */
+    bool unknown; /* there is an optimizer's state, but which number is which parameter is unknown */
 };
 
 /* Which moments the file has of the parameters. */

@@ -79,8 +79,8 @@ static int read_tensor(struct ggml_bin *f, uint64_t *at)
     MR_TRY(mr_reader_read(f->in, *at, head, sizeof head));
     int ndim = head[0], dtype = dtype_of(head[2]);
     if (ndim < 0 || ndim > MR_MOST_DIMS || head[1] <= 0 || head[1] > LONGEST_NAME || dtype < 0)
-        return mr_fail(MR_EFILE, "%s: at byte %llu stands no tensor: %d dimensions, a name of %d bytes, data type %d",
-                       path, where, ndim, head[1], head[2]);
+        return mr_fail(MR_EFILE, "%s: no tensor at byte %llu: %d dimensions, a name of %d bytes, data type %d", path,
+                       where, ndim, head[1], head[2]);
     size_t length = (size_t)head[1], count, bytes;
     MR_TRY(mr_reader_read(f->in, *at + TENSOR, dims, 4 * (size_t)ndim));
     MR_TRY(mr_reader_read(f->in, *at + TENSOR + 4 * (size_t)ndim, name, length));

@@ -53,7 +53,7 @@ static int open_shard(struct shards *f, const char *name, int (*open)(mr_tensor_
     if (f->count == MOST_SHARDS)
         return mr_fail(MR_EFILE, "%s names more than %d shards", f->base.path, MOST_SHARDS);
     if (!*name || strchr(name, '/'))
-        return mr_fail(MR_EFILE, "%s names the shard \"%s\", which is no file beside it", f->base.path, name);
+        return mr_fail(MR_EFILE, "%s names the shard \"%s\", but there is no such file beside it", f->base.path, name);
     char *path = mr_path_beside(f->base.path, name);
     mr_tensor_file **list = path ? mr_realloc(f->list, f->count + 1, sizeof *list) : NULL;
     int err = list ? 0 : MR_ENOMEM;
@@ -169,7 +169,8 @@ static void check_total(const struct shards *f, const json_t *said)
         sum += bytes;
     }
     if ((double)sum != json_number_value(total))
-        mr_log(MR_LOG_WARNING, "%s speaks of %.0f bytes in all, but its shards hold %llu: are they of one download?",
+        mr_log(MR_LOG_WARNING,
+               "%s gives a total of %.0f bytes, but its shards hold %llu: are they from the same download?",
                f->base.path, json_number_value(total), (unsigned long long)sum);
 }
 

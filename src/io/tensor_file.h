@@ -99,7 +99,7 @@ struct mr_tensor_writer {
     struct mr_file_tensor *tensors; /* a copy of the caller's list */
     size_t count, current;          /* the tensor that the next bytes belong to */
     uint64_t done;                  /* bytes of it so far */
-    float *spare;                   /* room for numbers on their way to their format */
+    float *spare;                   /* buffer for numbers on their way to their format */
     bool saturate;                  /* numbers that are too large for their format become its largest, not errors */
     struct mr_fit fit;              /* of the tensor at hand */
     int told, untold;               /* tensors that lost numbers, and were told of or not */
@@ -110,7 +110,7 @@ struct mr_tensor_writer {
  * do not cross a tensor's end. */
 int mr_tensor_writer_append(mr_tensor_writer *writer, const void *data, size_t size);
 /* The same from floats (whole blocks), converted to the tensor's own format. MR_EFILE: a finite number is too large for
- * it (see `saturate`). Tensors that lose numbers in other ways, or are saturated, are told of in the log. */
+ * it (see `saturate`). Tensors that lose numbers in other ways, or are saturated, are logged. */
 int mr_tensor_writer_append_f32(mr_tensor_writer *writer, const float *data, size_t count);
 /* Appends tensor i of a file; bit for bit where the formats agree. It must be the writer's current tensor, or
  * empty. */

@@ -23,7 +23,7 @@ static int check(const struct mr_tensor_writer_format *format, const struct mr_f
         return mr_fail(MR_EINVAL, "tensor \"%s\" cannot share its numbers with another in a %s file", t->name,
                        format->name);
     if ((size_t)t->shares >= i || list[t->shares].shares >= 0)
-        return mr_fail(MR_EINVAL, "tensor \"%s\" shares with one that does not stand before it", t->name);
+        return mr_fail(MR_EINVAL, "tensor \"%s\" shares its data with one that does not come before it", t->name);
     MR_TRY(mr_file_tensor_size(&list[t->shares], &count2, &bytes2));
     if (t->dtype != list[t->shares].dtype || count != count2)
         return mr_fail(MR_EINVAL, "tensors \"%s\" and \"%s\" cannot share: they differ", t->name, list[t->shares].name);

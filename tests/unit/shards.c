@@ -171,9 +171,9 @@ static void test_hostile_indices_are_refused(void **state)
     static const struct {
         const char *index, *part;
     } cases[] = {
-        {"{\"weight_map\": {\"t\": \"../a.shard\"}}", "is no file beside it"},
-        {"{\"weight_map\": {\"t\": \"/dev/zero\"}}", "is no file beside it"},
-        {"{\"weight_map\": {\"t\": \"\"}}", "is no file beside it"},
+        {"{\"weight_map\": {\"t\": \"../a.shard\"}}", "there is no such file beside it"},
+        {"{\"weight_map\": {\"t\": \"/dev/zero\"}}", "there is no such file beside it"},
+        {"{\"weight_map\": {\"t\": \"\"}}", "there is no such file beside it"},
         {"{\"weight_map\": {\"t\": \"..\"}}", "is missing"},
         {"{\"weight_map\": {\"t\": \"pytorch_model.bin.index.json\"}}", "is of no known format"},
         {"{\"weight_map\": {\"t\": 3}}", "names no file for tensor \"t\""},
@@ -260,7 +260,7 @@ static void test_shards_of_two_downloads_are_told(void **state)
     save_named("lacking", lacking, -1, -1);
     opens_with("lacking", "names 3 of the 4 shards");
     save_named("short", good, 100, -1);
-    opens_with("short", "speaks of 100 bytes in all, but its shards hold");
+    opens_with("short", "gives a total of 100 bytes, but its shards hold");
     save_named("unnamed", good, -1, 3);
     opens_with("unnamed", "does not name 1 tensors of its shards, as \"tensor.3\" in");
 }
