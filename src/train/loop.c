@@ -81,8 +81,7 @@ static int prove(mr_trainer *t)
     return 0;
 }
 
-/* One iteration: all micro-batches forward and backward, then the update. */
-static int iterate(mr_trainer *t, double lr, float *loss, float *grad_norm)
+int mr_trainer_iterate(mr_trainer *t, double lr, float *loss, float *grad_norm)
 {
     int micro_batches = t->cfg->gradient_accumulation_steps;
     *loss = 0;
@@ -137,7 +136,7 @@ static int iterate_and_log(mr_trainer *t, const struct mr_train_events *events, 
 {
     float loss = NAN, grad_norm = NAN;
     double lr = mr_learning_rate(t->cfg, t->iter), began = mr_now();
-    int err = iterate(t, lr, &loss, &grad_norm);
+    int err = mr_trainer_iterate(t, lr, &loss, &grad_norm);
     if (err && err != MR_ENUMERIC)
         return err;
     double ms = 1e3 * (mr_now() - began), tokens_per_s = pace->tokens / ms * 1e3;

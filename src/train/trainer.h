@@ -42,6 +42,9 @@ void mr_trainer_close(mr_trainer *t);
 /* Draws micro-batch `micro_step` of a stream into t->tokens and t->targets. */
 int mr_trainer_batch(mr_trainer *t, int split, uint32_t stream, uint64_t micro_step);
 
+/* One iteration: all micro-batches forward and backward, then the update. */
+int mr_trainer_iterate(mr_trainer *t, double lr, float *loss, float *grad_norm);
+
 /* Gradient norm, clip, and one AdamW step over all parameters; *grad_norm waits for the gradients. */
 int mr_trainer_grad_norm(mr_trainer *t, float *grad_norm);
 int mr_trainer_update(mr_trainer *t, double lr);

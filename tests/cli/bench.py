@@ -132,6 +132,110 @@ def test_time_limit(folder):
     assert "--seconds" in summary["reason"] and summary["tokens"] == len(tokens)
 
 
+def test_training_steps(folder):
+    line, = run("bench", "train", *tiny.MODEL, "vocab_size=40", "batch_size=2", "--steps", 3).expect(0).json()
+    assert {"family", "config", "device", "step_ms_min", "step_ms_median", "tokens_per_s", "peak_device_bytes",
+            "resident_bytes"} <= set(line)
+    assert line["family"] == "microrwkv" and line["config"]["n_embd"] == 16 and line["steps"] == 3
+    assert 0 < line["step_ms_min"] <= line["step_ms_median"]
+    assert abs(line["tokens_per_s"] - 1e3 * 2 * 16 / line["step_ms_median"]) < 1e-6 * line["tokens_per_s"]
+    named, = run("bench", "train", "gpt2", "n_layer=1", "n_head=2", "n_embd=16", "vocab_size=40", "block_size=16",
+                 "batch_size=2", "--steps", 1).expect(0).json()
+    assert named["family"] == named["label"] == "gpt2" and named["config"]["n_layer"] == 1
+    run("bench", "train", "gpt2-xxl").expect(2, err="gpt2-xl")
+    run("bench", "train", "n_heads=3").expect(2, err="n_head")
+
+
+def test_products_and_kernels(folder):
+    lines = run("bench", "gemm", GPT2, "--rows", 16, "--seconds", 0).expect(0).json()
+    assert {(line["m"], line["n"], line["k"], line["trans_a"], line["trans_b"]) for line in lines} >= {
+        (16, 96, 32, False, True), (16, 32, 96, False, False), (96, 32, 16, True, False), (16, 40, 32, False, True)}
+    assert all({"provider", "device", "gflops"} <= set(line) and line["gflops"] > 0 for line in lines)
+    lines = run("bench", "kernels", GPT2, "--steps", 3, "--prompt", 8).expect(0).json()
+    assert len({line["shape"] for line in lines}) == 2 and any("attention_step" in line["kernel"] for line in lines)
+    for line in lines:
+        assert {"kernel", "variant", "shape", "device", "us", "gb_per_s", "gflops", "share_of_limit"} <= set(line)
+        share = max(line[key] / line["limits"][key] for key in ("gflops", "gb_per_s"))
+        assert abs(share - line["share_of_limit"]) < 1e-9 * max(1, share)
+        assert line["calls"] % (3 if "one token" in line["shape"] else 1) == 0
+
+
+def results(folder, *factors):
+    """A file of results, every time multiplied by a factor a line."""
+    path = folder / f"results-{'-'.join(map(str, factors))}.jsonl"
+    with path.open("w") as out:
+        for factor in factors:
+            base = {"device": "D", "platform": "P", "noise": 0.01}
+            for line in ({"bench": "gemm", "m": 8, "n": 8, "k": 8, "trans_a": False, "trans_b": True, "provider": "own",
+                          "gflops": 100 / factor},
+                         {"bench": "latency", "model": "m", "precision": "f32", "texts": 1, "summary": True, "median_ms": 5 * factor},
+                         {"bench": "latency", "model": "gone", "precision": "f32", "texts": 1, "summary": True, "reason": "why"}):
+                print(json.dumps({**base, **line}), file=out)
+    return path
+
+
+def test_compare_exits_with_1_where_something_became_slower(folder):
+    base = results(folder, 1)
+    run("bench", "compare", base, results(folder, 1.02)).expect(0, out="^same")
+    slower = run("bench", "compare", base, results(folder, 1.2), "--json").expect(1, err="2 of 2")
+    assert [line["verdict"] for line in slower.json()] == ["slower"] * 2
+    assert all(abs(line["worse"] - 0.2) < 1e-9 for line in slower.json())
+    run("bench", "compare", results(folder, 1.2), base).expect(0, out="^faster")
+    run("bench", "compare", results(folder, 0.8, 1.0, 1.3), results(folder, 1.2)).expect(0, out="^same")
+    run("bench", "compare", base, results(folder, 1.2), "--tolerance", 0.3).expect(0)
+    (folder / "other.jsonl").write_text('{"bench": "limits", "device": "D", "gflops": 1, "gb_per_s": 1}\n')
+    run("bench", "compare", base, folder / "other.jsonl").expect(1, err="in common")
+    (folder / "wrong.jsonl").write_text("{}\n{}\n")
+    run("bench", "compare", base, folder / "wrong.jsonl").expect(1, err=r"wrong\.jsonl:1")
+
+
+def pictures(folder):
+    """Results of which all pictures can be drawn."""
+    out = folder / "all.jsonl"
+    run("bench", "latency", "--models", f"{GPT2},{RNN}", "--tokens", 40, "--texts", "1,2", "--out", out).expect(0)
+    run("bench", "kernels", GPT2, "--steps", 2, "--prompt", 4, "--out", out).expect(0)
+    return out
+
+
+def test_pictures_and_report(folder):
+    if execute(["sh", "-c", "command -v gnuplot"]).status:
+        raise Skip("no gnuplot")
+    out = pictures(folder)
+    run("bench", "plot", out, "--out", folder / "p").expect(0)
+    names = ("latency", "total", "memory", "first_token", "throughput", "kernels")
+    assert sorted(p.name for p in (folder / "p").iterdir()) == sorted(
+        f"{name}-{ground}.{kind}" for name in names for ground in ("light", "dark") for kind in ("svg", "png"))
+    assert "position in the text (tokens)" in (folder / "p" / "latency-dark.svg").read_text()
+    run("bench", "report", out, "--out", folder / "page.html").expect(0)
+    page = (folder / "page.html").read_text()
+    assert page.count("data:image/svg+xml;base64,") == 2 * len(names) and "bench latency --models" in page
+    assert not re.search(r"""(src|href|srcset)=["']?(https?:)?//""", page) and "<td>gpt2:" in page
+
+
+def test_without_gnuplot(folder):
+    out = results(folder, 1)
+    out.write_text(out.read_text() + "".join(json.dumps({"bench": "latency", "device": "D", "platform": "P", "model": "m", "precision": "f32",
+                   "texts": 1, "token": t, "wall_ms": 1, "device_bytes": 1}) + "\n" for t in range(1, 5)))
+    run("bench", "plot", out, "--out", folder / "p", environment={"PATH": folder}).expect(77, err="gnuplot is not installed")
+    assert list((folder / "p").iterdir()) == []
+    run("bench", "report", out, "--out", folder / "page.html", environment={"PATH": folder}).expect(0, err="gnuplot")
+    assert "no pictures" in (folder / "page.html").read_text()
+
+
+def test_tuned_tables_take_effect(folder):
+    cache = {"MICRORWKV_CACHE_DIR": folder / "cache", "MICRORWKV_LANES": "32"}
+    model = RNN.replace("n_layer=2", "n_layer=1")
+    lines = run("tune", model, "--rows", 16, "--out", folder / "t.tune", "--json", environment=cache).expect(0).json()
+    assert lines and all(line["class"] == "small" and line["gflops"] >= line["before_gflops"] > 0 for line in lines)
+    assert (folder / "t.tune").read_text().startswith("# ")
+    assert "data/tune" in run("devices", "--json", environment=cache).json()[0]["gemm_table"]
+    run("tune", model, "--rows", 16, environment=cache).expect(0, err="follows it from now on")
+    table, = (folder / "cache" / "microrwkv").glob("*.tune")
+    assert "tune" in run("devices", "--json", environment=cache).json()[0]["gemm_table"].split()
+    table.write_text("nonsense\n")
+    assert "data/tune" in run("devices", "--json", environment=cache).expect(0, err="microrwkv tune").json()[0]["gemm_table"]
+
+
 def test_wrong_arguments(folder):
     run("bench").expect(2, err="--help")
     run("bench", "latencie").expect(2, err="latency")
