@@ -21,15 +21,27 @@
 
 /* ---- in the new process -------------------------------------------------------------------------------------- */
 
+int mr_write_line(int fd, const json_t *line)
+{
+    struct mr_str text = {0};
+    char *json = line ? mr_json_text(line) : NULL;
+    int err = json ? mr_str_printf(&text, "%s\n", json) : mr_fail(MR_ENOMEM, "out of memory for a line of results");
+    for (size_t at = 0; !err && at < text.size;) {
+        ssize_t n = write(fd, text.text + at, text.size - at);
+        if (n < 0 && errno != EINTR)
+            err = mr_fail(MR_EFILE, "cannot write results: %s", strerror(errno));
+        at += n > 0 ? (size_t)n : 0;
+    }
+    free(json);
+    mr_str_free(&text);
+    return err;
+}
+
 static int put_line(void *to, json_t *line)
 {
-    char *text = line ? mr_json_text(line) : NULL;
+    int err = mr_write_line(*(const int *)to, line);
     json_decref(line);
-    if (!text)
-        return mr_fail(MR_ENOMEM, "out of memory for a line of results");
-    int failed = fprintf(to, "%s\n", text) < 0 || fflush(to);
-    free(text);
-    return failed ? mr_fail(MR_EFILE, "nobody reads the results any more") : 0;
+    return err;
 }
 
 static _Noreturn void live(const struct mr_child *child, int fd)
@@ -38,11 +50,10 @@ static _Noreturn void live(const struct mr_child *child, int fd)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 #endif
     signal(SIGPIPE, SIG_IGN);
-    FILE *to = fdopen(fd, "w");
-    int err = to ? child->work(child->context, put_line, to) : MR_EFILE;
-    if (err < 0 && to)
-        put_line(to, json_pack("{si ss}", "error", err, "text", mr_error_text()));
-    _exit(!to || fclose(to) ? 1 : 0);
+    int err = child->work(child->context, put_line, &fd);
+    if (err < 0)
+        put_line(&fd, json_pack("{si ss}", "error", err, "text", mr_error_text()));
+    _exit(0);
 }
 
 /* ---- in the old one ------------------------------------------------------------------------------------------ */

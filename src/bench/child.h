@@ -22,6 +22,9 @@ struct mr_child {
  * named) or was killed. */
 int mr_child_run(const struct mr_child *child);
 
+/* Writes the line, and is not stopped in its middle by a signal. */
+int mr_write_line(int fd, const json_t *line);
+
 /* The devices that a list such as "all", "0,1" or "intel,0" names (NULL: the default device), as objects with index,
  * name and platform, found in a process of its own. MR_ENODEV names what there is. */
 int mr_child_devices(const char *list, json_t **devices);

@@ -92,15 +92,13 @@ int mr_bench_end(struct mr_bench *b, int err)
 int mr_bench_put(void *bench, json_t *line)
 {
     struct mr_bench *b = bench;
-    char *text = line ? mr_json_text(line) : NULL;
-    int err = text ? 0 : mr_fail(MR_ENOMEM, "out of memory for a line of results");
-    if (!err && b->file && (fprintf(b->file, "%s\n", text) < 0 || fflush(b->file)))
-        err = mr_fail(MR_EFILE, "%s: %s", b->out, strerror(errno));
-    if (!err && b->json)
-        err = printf("%s\n", text) < 0 || fflush(stdout) ? mr_fail(MR_EFILE, "cannot write to standard output") : 0;
-    else if (!err)
+    int err = b->file ? mr_write_line(fileno(b->file), line) : 0;
+    if (err)
+        mr_fail_in(err, "%s", b->out);
+    else if (b->json)
+        err = mr_write_line(STDOUT_FILENO, line);
+    else if (line)
         b->show(line);
-    free(text);
     json_decref(line);
     return err;
 }

@@ -46,6 +46,7 @@ static void show(const json_t *line)
 static int settings(struct request *r, const struct mr_words *words)
 {
     r->label = "microrwkv";
+    r->cfg.gradient_accumulation_steps = 1; /* a step is one batch unless something else is wanted */
     for (int i = 0; i < words->count; i++) {
         const char *word = words->word[i];
         if (strchr(word, '=')) {
