@@ -99,6 +99,8 @@ int mr_bench_put(void *bench, json_t *line)
         err = mr_write_line(STDOUT_FILENO, line);
     else if (line)
         b->show(line);
+    else
+        err = mr_fail(MR_ENOMEM, "out of memory for a line of results");
     json_decref(line);
     return err;
 }
