@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Softmax cross-entropy over rows of V logits: row_loss = -log softmax(logits)[target], or 0 where the target
- * is not in 0..V-1; if backward, the logits become (softmax - onehot) * factor, or 0 there. */
+ * is not in 0..V-1; if backward, the logits become (softmax - onehot) * factor, or 0 there. With WRAP (-D) the largest
+ * of each row, the first of equal ones, has wrap times itself added to its gradient. */
+#ifndef WRAP
+#define WRAP 0
+#endif
 
 static inline float max_of_vector(floatv a)
 {
@@ -107,9 +111,23 @@ static inline void shares(global float *a, int V, float top, float share)
 
 #endif
 
+/* The column of the first logit that equals top, known to all lanes */
+static inline int first_of(global const float *a, int V, float top, local float *room)
+{
+    int at = V;
+    FOR_LANE(i, V) {
+        if (a[i] == top) {
+            at = i;
+            break;
+        }
+    }
+    return -(int)row_max(-(float)at, room);
+}
+
 /* logits [R,V]; row r has targets[start+r] and row_loss[start+r]. */
 kernel void cross_entropy(global float *restrict logits, global const int *restrict targets,
-                          global float *restrict row_loss, int start, int R, int V, float factor, int backward)
+                          global float *restrict row_loss, int start, int R, int V, float factor, float wrap,
+                          int backward)
 {
     local float room[LANES];
     FOR_ROWS(row, R) {
@@ -119,11 +137,17 @@ kernel void cross_entropy(global float *restrict logits, global const int *restr
         int owner = counted ? target / VEC % LANES : 0; /* the lane of the target's vector: no other reads it */
         float of_target = counted && LANE == owner ? a[target] : 0.0f, top;
 #if LANES == 1
+#if WRAP
+        int most = first_of(a, V, largest(a, V), room);
+#endif
         float tops[PIECES];
         float total = exponentials(a, V, backward, tops, &top);
 #else
         float sum = exponentials(a, V, &top), lane_top = top;
         top = row_max(lane_top, room);
+#if WRAP
+        int most = first_of(a, V, top, room);
+#endif
         float total = row_sum(lane_top > -INFINITY ? sum * exp(lane_top - top) : 0.0f, room);
 #endif
         if (LANE == owner)
@@ -137,6 +161,10 @@ kernel void cross_entropy(global float *restrict logits, global const int *restr
 #endif
             if (counted && LANE == owner)
                 a[target] -= factor;
+#if WRAP
+            if (counted && most < V && LANE == most / VEC % LANES)
+                a[most] += wrap * top;
+#endif
         }
     }
 }

@@ -39,6 +39,26 @@ kernel void sigmoid_forward(global const float *x, global float *y, int n)
     }
 }
 
+/* Of y = tanh(x): dx = dy (1 - y^2); dx may be dy. */
+kernel void tanh_backward(global const float *restrict y, global const float *dy, global float *dx, int n)
+{
+    FOR_ITEMS(block, VECTORS(n)) {
+        int i = block * VEC, left = n - i;
+        floatv v = load_some(y + i, left);
+        store_some(load_some(dy + i, left) * (1.0f - v) * (1.0f + v), dx + i, left);
+    }
+}
+
+/* Of y = sigmoid(x): dx = dy y (1 - y); dx may be dy. */
+kernel void sigmoid_backward(global const float *restrict y, global const float *dy, global float *dx, int n)
+{
+    FOR_ITEMS(block, VECTORS(n)) {
+        int i = block * VEC, left = n - i;
+        floatv v = load_some(y + i, left);
+        store_some(load_some(dy + i, left) * v * (1.0f - v), dx + i, left);
+    }
+}
+
 /* y = a * b over rows of C floats; row r of a starts at a_start + r * a_stride. y may be a or b. */
 kernel void multiply_forward(global const float *a, int a_start, int a_stride, global const float *b, int b_start,
                              int b_stride, global float *y, int y_start, int y_stride, int rows, int C)

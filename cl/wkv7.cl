@@ -25,19 +25,21 @@ static inline floatv small_expm1(floatv x)
 }
 
 /* kappa = k k_k / |k k_k| per head, rate = sigmoid(a); w <- exp(-e^-1/2 sigmoid(w)) - 1, a <- kappa rate,
- * k <- k (1 + (rate - 1) k_a), v <- v + (v_first - v) sigmoid(share), where v_first is not NULL. */
-kernel void wkv7_inputs(global float *restrict w, global float *restrict a, global float *restrict k,
-                        global float *restrict v, global float *restrict kappa, global const float *restrict v_first,
+ * k <- k (1 + (rate - 1) k_a), v <- v + (v_first - v) sigmoid(share), where v_first is not NULL. What w, a, k and v
+ * become goes to change, removal, key and value, which may be the same tensors. */
+kernel void wkv7_inputs(global const float *w, global const float *a, global const float *k, global const float *v,
+                        global float *change, global float *removal, global float *key, global float *value,
+                        global float *restrict kappa, global const float *restrict v_first,
                         global const float *restrict share, global const float *restrict k_k,
                         global const float *restrict k_a, int R, int H)
 {
     local float room[LANES];
     FOR_ROWS(head, R * H) {
         int at = head * N, c = head % H * N;
-        floatv key[MINE], way[MINE], squares = 0.0f;
+        floatv own[MINE], way[MINE], squares = 0.0f;
         FOR_MINE(j) {
-            key[j] = load_some(k + at + AT(j), N - AT(j));
-            way[j] = key[j] * load_some(k_k + c + AT(j), N - AT(j));
+            own[j] = load_some(k + at + AT(j), N - AT(j));
+            way[j] = own[j] * load_some(k_k + c + AT(j), N - AT(j));
             squares += way[j] * way[j];
         }
         float scale = 1.0f / fmax(sqrt(row_sum(sum_of_vector(squares), room)), 1e-12f);
@@ -45,21 +47,21 @@ kernel void wkv7_inputs(global float *restrict w, global float *restrict a, glob
             int left = N - AT(j), i = at + AT(j);
             floatv rate = sigmoid_of(load_some(a + i, left));
             store_some(way[j] * scale, kappa + i, left);
-            store_some(way[j] * scale * rate, a + i, left);
-            store_some(key[j] + key[j] * (rate - 1.0f) * load_some(k_a + c + AT(j), left), k + i, left);
-            store_some(small_expm1(SLOWEST * sigmoid_of(load_some(w + i, left))), w + i, left);
+            store_some(way[j] * scale * rate, removal + i, left);
+            store_some(own[j] + own[j] * (rate - 1.0f) * load_some(k_a + c + AT(j), left), key + i, left);
+            store_some(small_expm1(SLOWEST * sigmoid_of(load_some(w + i, left))), change + i, left);
             if (v_first) {
-                floatv own = load_some(v + i, left), first = load_some(v_first + i, left);
-                store_some(own + (first - own) * sigmoid_of(load_some(share + i, left)), v + i, left);
+                floatv mine = load_some(v + i, left), first = load_some(v_first + i, left);
+                store_some(mine + (first - mine) * sigmoid_of(load_some(share + i, left)), value + i, left);
             }
         }
     }
 }
 
-/* y <- (y + (sum of r k bonus over the head) v) g; bonus [H*N] */
+/* y = (x + (sum of r k bonus over the head) v) g; bonus [H*N]; y may be x. */
 kernel void wkv7_output(global const float *restrict r, global const float *restrict k, global const float *restrict v,
-                        global const float *restrict bonus, global const float *restrict g, global float *restrict y,
-                        int R, int H)
+                        global const float *restrict bonus, global const float *restrict g, global const float *x,
+                        global float *y, int R, int H)
 {
     local float room[LANES];
     FOR_ROWS(head, R * H) {
@@ -72,7 +74,7 @@ kernel void wkv7_output(global const float *restrict r, global const float *rest
         float again = row_sum(sum_of_vector(sum), room);
         FOR_MINE(j) {
             int left = N - AT(j), i = at + AT(j);
-            store_some((load_some(y + i, left) + again * load_some(v + i, left)) * load_some(g + i, left), y + i, left);
+            store_some((load_some(x + i, left) + again * load_some(v + i, left)) * load_some(g + i, left), y + i, left);
         }
     }
 }
@@ -95,9 +97,31 @@ static inline void take(local float *restrict to, global const float *restrict f
     FOR_LANE(e, count * N)
         to[e / N * APART + e % N] = from[e / N * stride + e % N];
 }
+
+static inline void get_column(float column[N], global const float *restrict from, int there)
+{
+#pragma unroll
+    for (int i = 0; i < N; i++)
+        column[i] = there ? from[i * N] : 0.0f;
+}
+
+static inline void put_column(const float column[N], global float *restrict to)
+{
+#pragma unroll
+    for (int i = 0; i < N; i++)
+        to[i * N] = column[i];
+}
 #endif
 
 #if LANES == 1
+/* Columns of a state that are kept */
+static inline void keep_columns(global const float *restrict S, global float *restrict to, int rest)
+{
+    for (int i = 0; i < N; i++)
+        FOR_VECS(c)
+            store_some(load_some(S + i * N + c * VEC, rest - c * VEC), to + i * N + c * VEC, rest - c * VEC);
+}
+
 /* removed = kappa S, for the `rest` columns from S on */
 static inline void state_times_kappa(floatv removed[VECS], global const float *restrict kappa,
                                      global const float *restrict S, int rest)
@@ -110,15 +134,17 @@ static inline void state_times_kappa(floatv removed[VECS], global const float *r
 }
 #endif
 
-/* Groups: blocks of values, B*H. */
+/* Groups: blocks of values, B*H. kept [B*H,ceil(T / every),N,N], or NULL: the state before every `every` positions. */
 kernel void wkv7_forward(global const float *restrict r, global const float *restrict change,
                          global const float *restrict k, global const float *restrict v,
                          global const float *restrict kappa, global const float *restrict removal,
-                         global float *restrict state, global float *restrict y, int T, int H)
+                         global float *restrict state, global float *restrict y, global float *restrict kept, int every,
+                         int T, int H)
 {
     int bh = (int)get_group_id(1), j0 = (int)get_group_id(0) * COLUMNS, stride = H * N;
     int base = bh / H * T * stride + bh % H * N;
     global float *S = state + bh * (N * N);
+    kept = kept ? kept + bh * ((T + every - 1) / every) * (N * N) : 0;
 #if LANES == 1
     int rest = N <= COLUMNS ? N : N - j0; /* known to the compiler where there is one block */
     floatv removed[VECS];                 /* kappa S of the position at hand: summed up while S is made */
@@ -127,6 +153,8 @@ kernel void wkv7_forward(global const float *restrict r, global const float *res
         int at = base + t * stride;
         global const float *next = kappa + (t + 1 < T ? at + stride : at);
         floatv value[VECS], sum[VECS], after[VECS];
+        if (kept && t % every == 0)
+            keep_columns(S + j0, kept + t / every * (N * N) + j0, rest);
         FOR_VECS(c) {
             value[c] = load_some(v + at + j0 + c * VEC, rest - c * VEC);
             sum[c] = after[c] = 0.0f;
@@ -152,9 +180,7 @@ kernel void wkv7_forward(global const float *restrict r, global const float *res
         outs[POSITIONS * APART];
     int j = min(j0 + LANE, N - 1), mine = j0 + LANE < N; /* who has no column computes with an empty one */
     float column[N];
-#pragma unroll
-    for (int i = 0; i < N; i++)
-        column[i] = mine ? S[i * N + j] : 0.0f;
+    get_column(column, S + j, mine);
     for (int t0 = 0; t0 < T; t0 += POSITIONS) {
         int count = min(POSITIONS, T - t0), from = base + t0 * stride;
         barrier(CLK_LOCAL_MEM_FENCE);
@@ -167,6 +193,8 @@ kernel void wkv7_forward(global const float *restrict r, global const float *res
         for (int p = 0; p < count; p++) {
             int at = from + p * stride + j, row = p * APART;
             float value = v[at], sum = 0.0f, removed = 0.0f;
+            if (kept && mine && (t0 + p) % every == 0)
+                put_column(column, kept + (t0 + p) / every * (N * N) + j);
 #pragma unroll
             for (int i = 0; i < N; i++)
                 removed = fma(kappas[row + i], column[i], removed);
@@ -179,10 +207,7 @@ kernel void wkv7_forward(global const float *restrict r, global const float *res
                 y[at] = sum;
         }
     }
-    if (mine) {
-#pragma unroll
-        for (int i = 0; i < N; i++)
-            S[i * N + j] = column[i];
-    }
+    if (mine)
+        put_column(column, S + j);
 #endif
 }

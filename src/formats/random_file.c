@@ -33,15 +33,15 @@ static int draw(void *context, size_t i)
 
 static int read_bytes(mr_tensor_file *base, size_t i, uint64_t offset, size_t size, void *to)
 {
-    struct range r = {.file = (const struct random_file *)base,
-                      .index = (int)i,
-                      .first = offset / sizeof(float),
-                      .count = size / sizeof(float)};
+    struct random_file *file = (struct random_file *)base;
+    struct range r = {.file = file, .index = (int)i, .first = offset / sizeof(float), .count = size / sizeof(float)};
     if (offset % sizeof(float) || size % sizeof(float))
         return mr_fail(MR_EINVAL, "%s: only whole numbers can be drawn", base->path);
     if (!(r.to = mr_alloc(r.count, sizeof *r.to)))
         return MR_ENOMEM;
-    int err = mr_parallel_for((r.count + PIECE - 1) / PIECE, draw, &r);
+    int err = mr_param_draw(&file->params, (int)i, file->seed);
+    if (!err)
+        err = mr_parallel_for((r.count + PIECE - 1) / PIECE, draw, &r);
     if (!err)
         memcpy(to, r.to, size);
     free(r.to);

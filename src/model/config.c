@@ -31,7 +31,7 @@ static const struct key {
     {"block_size", INT, offsetof(struct mr_config, block_size), 0, NULL, "longest context the model is trained for"},
     {"vocab_size", INT, offsetof(struct mr_config, vocab_size), 0, NULL, "number of tokens (default: the data set's)"},
     {"bias", BOOL, offsetof(struct mr_config, bias), MR_KEYS_NANO, NULL, "use biases in linear layers and norms"},
-    {"dropout", REAL, offsetof(struct mr_config, dropout), MR_KEYS_NANO, NULL, "dropout probability in training"},
+    {"dropout", REAL, offsetof(struct mr_config, dropout), MR_KEYS_DROPOUT, NULL, "dropout probability in training"},
     {"mode", CHOICE, offsetof(struct mr_config, mode), MR_KEYS_MICRO, modes,
      "microrwkv: causal, or reference (the published code)"},
     {"positions", CHOICE, offsetof(struct mr_config, positions), MR_KEYS_MICRO, position_kinds,

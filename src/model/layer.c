@@ -18,8 +18,9 @@ int mr_scratch(struct mr_planner *planner, mr_tensor *where, size_t count)
     return count ? mr_plan_add(planner->plan, MR_SCRATCH, where, MR_F32, count) : 0;
 }
 
-int mr_shared(struct mr_planner *planner, const mr_tensor **where, const char *name, size_t count)
+static int share(struct mr_planner *planner, const mr_tensor **where, const char *name, size_t count, bool gradient)
 {
+    enum mr_memory kind = planner->training && !gradient ? MR_ACTIVATIONS : MR_BUFFERS;
     mr_workspace *ws = planner->ws;
     struct mr_shared_tensor **last = &ws->shared;
     while (*last && strcmp((*last)->name, name) != 0)
@@ -30,14 +31,24 @@ int mr_shared(struct mr_planner *planner, const mr_tensor **where, const char *n
             return MR_ENOMEM;
         (*last)->name = name;
         (*last)->count = count;
-        MR_TRY(mr_plan_add(planner->plan, planner->training ? MR_ACTIVATIONS : MR_BUFFERS, &(*last)->tensor, MR_F32,
-                           count));
+        (*last)->gradient = gradient;
+        MR_TRY(mr_plan_add(planner->plan, kind, &(*last)->tensor, MR_F32, count));
     }
     if ((*last)->count != count)
         return mr_fail(MR_EINVAL, "two layers declare the shared tensor %s with %zu and %zu elements", name,
                        (*last)->count, count);
     *where = &(*last)->tensor;
     return 0;
+}
+
+int mr_shared(struct mr_planner *planner, const mr_tensor **where, const char *name, size_t count)
+{
+    return share(planner, where, name, count, false);
+}
+
+int mr_shared_gradient(struct mr_planner *planner, const mr_tensor **where, const char *name, size_t count)
+{
+    return share(planner, where, name, count, true);
 }
 
 int mr_norm_declare(struct mr_params *params, const char *prefix, int dim, bool bias)

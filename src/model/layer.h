@@ -84,7 +84,7 @@ struct mr_branch {
 
 /* Groups of configuration keys that not every family has. */
 enum mr_keys {
-    MR_KEYS_NANO = 1, /* n_head, bias, dropout */
+    MR_KEYS_NANO = 1, /* n_head, bias */
     MR_KEYS_MICRO = 2,
     MR_KEYS_GELU = 4,
     MR_KEYS_FFN = 8,
@@ -92,6 +92,12 @@ enum mr_keys {
     MR_KEYS_RWKV5 = 32,
     MR_KEYS_RWKV6 = 64,
     MR_KEYS_RWKV7 = 128,
+    MR_KEYS_DROPOUT = 256,
+};
+
+/* Defaults of training that a family has for itself; 0: nanoGPT's. */
+struct mr_training_defaults {
+    double beta2, eps, l2wrap;
 };
 
 struct mr_family {
@@ -108,6 +114,10 @@ struct mr_family {
     bool whole_block;                         /* attention sees all of the block: its window is block_size */
     int rwkv;                                 /* the version of RWKV, 4 to 7; 0: none */
     unsigned keys;                            /* enum mr_keys, or-ed */
+    double embedding_range;                   /* the embedding starts uniform in ± that; 0: normal(0, 0.02) */
+    double head_gain;                         /* a head of its own starts orthogonal, that long times the root of V/C
+                                                 where V is larger; 0: normal(0, 0.02) */
+    struct mr_training_defaults training;     /* how its published trainer trains it */
     /* What differs from the common defaults, and what must hold beyond the common checks; NULL: nothing. */
     void (*defaults)(struct mr_config *cfg);
     int (*check)(const struct mr_config *cfg);
@@ -140,6 +150,8 @@ int mr_scratch(struct mr_planner *planner, mr_tensor *where, size_t count);
 /* A tensor by which layers hand something on: the first to ask has it made, all get the same. The name is kept, not
  * copied; *where stays valid as long as the workspace. */
 int mr_shared(struct mr_planner *planner, const mr_tensor **where, const char *name, size_t count);
+/* The same for its gradient, under a name of its own: 0 at the begin of each backward, layers add to it. */
+int mr_shared_gradient(struct mr_planner *planner, const mr_tensor **where, const char *name, size_t count);
 
 /* Declares a norm's weight (starting at 1) and, if wanted, its bias. */
 int mr_norm_declare(struct mr_params *params, const char *prefix, int dim, bool bias);

@@ -60,7 +60,7 @@ int mr_loss(mr_workspace *ws, const int32_t *targets, float *logits)
         if (logits)
             MR_TRY(mr_read(ws->rt, &ws->slice, 0, (size_t)rows * vocab, logits + (size_t)row * vocab));
         MR_TRY(mr_cross_entropy(ws->rt, &ws->slice, &ws->targets, &ws->row_loss, row, rows, ws->cfg->vocab_size,
-                                inverse, ws->backward));
+                                inverse, ws->backward, ws->l2wrap));
         if (ws->backward)
             MR_TRY(head_backward(ws, row, rows));
     }

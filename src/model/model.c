@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "model/model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,7 +15,8 @@ static int declare_embeddings(struct mr_params *params, const struct mr_config *
         mr_declare(params, "", family->embedding, mr_shape((size_t)cfg->vocab_size, (size_t)cfg->n_embd));
     if (!p)
         return params->error;
-    p->std = 0.02;
+    p->std = family->embedding_range > 0 ? 0 : 0.02;
+    p->range = family->embedding_range;
     p->matrix = p->decay = true;
     if (family->positions && cfg->positions == MR_POSITIONS_LEARNED) {
         p = mr_declare(params, "", family->positions, mr_shape((size_t)cfg->block_size, (size_t)cfg->n_embd));
@@ -50,6 +52,7 @@ int mr_model_declare(struct mr_params *params, const struct mr_config *cfg)
     if (!p)
         return params->error;
     p->std = 0.02;
+    p->gain = family->head_gain * sqrt(fmax(1, (double)cfg->vocab_size / cfg->n_embd));
     p->matrix = p->decay = true;
     return 0;
 }
@@ -65,21 +68,20 @@ bool mr_model_trainable(const struct mr_config *cfg)
 
 int mr_model_check_trainable(const struct mr_config *cfg)
 {
-    return mr_model_trainable(cfg)
-               ? 0
-               : mr_fail(
-                     MR_EINVAL,
-                     "models of family %s cannot be trained, only evaluated and run; microrwkv, nanorwkv and gpt2 can",
-                     mr_family_name(cfg->family));
+    if (mr_model_trainable(cfg))
+        return 0;
+    return mr_fail(MR_EINVAL,
+                   "models of family %s cannot be trained, only evaluated and run; microrwkv, nanorwkv, gpt2 and rwkv7 "
+                   "can",
+                   mr_family_name(cfg->family));
 }
 
-/* Parameters with weight decay come first: the optimizer works on whole segments. */
 int mr_model_plan(struct mr_params *params, mr_plan *plan)
 {
-    for (int decay = 1; decay >= 0; decay--) {
+    for (int group = 0; group < MR_PARAM_GROUPS; group++) {
         for (int i = 0; i < params->count; i++) {
             struct mr_param *p = params->list[i];
-            if (p->decay == (decay == 1))
+            if (mr_param_group(p) == group)
                 MR_TRY(mr_plan_add(plan, MR_PARAMETERS, &p->value, p->format, p->count));
         }
     }
@@ -137,6 +139,7 @@ int mr_model_init(mr_model *model, uint64_t seed)
         return MR_ENOMEM;
     for (int i = 0; i < model->params.count; i++) {
         const struct mr_param *p = model->params.list[i];
+        MR_GO(mr_param_draw(&model->params, i, seed));
         for (size_t at = 0; at < p->count; at += PIECE) {
             size_t n = p->count - at < PIECE ? p->count - at : PIECE;
             MR_GO(mr_param_init(&model->params, i, &model->cfg, seed, at, n, values));
@@ -145,5 +148,7 @@ int mr_model_init(mr_model *model, uint64_t seed)
     }
 fail:
     free(values);
+    free(model->params.whole.values);
+    model->params.whole.values = NULL;
     return err;
 }

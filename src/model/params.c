@@ -7,12 +7,14 @@
 
 #include "base/alloc.h"
 #include "base/philox.h"
+#include "model/orthogonal.h"
 
 void mr_params_free(struct mr_params *params)
 {
     for (int i = 0; i < params->count; i++)
         free(params->list[i]);
     free(params->list);
+    free(params->whole.values);
     *params = (struct mr_params){0};
 }
 
@@ -70,10 +72,31 @@ struct mr_param *mr_declare(struct mr_params *params, const char *prefix, const 
     return added;
 }
 
+int mr_param_group(const struct mr_param *p)
+{
+    return p->rate > 1 ? p->rate : !p->decay;
+}
+
+int mr_param_draw(struct mr_params *params, int index, uint64_t seed)
+{
+    const struct mr_param *p = params->list[index];
+    const struct mr_philox draws = {.seed = seed, .stream = MR_STREAM_INIT, .step = (uint64_t)index};
+    if (!(p->gain > 0) || (params->whole.values && params->whole.index == index && params->whole.seed == seed))
+        return 0;
+    free(params->whole.values);
+    params->whole.values = mr_alloc(p->count, sizeof *params->whole.values);
+    if (!params->whole.values)
+        return MR_ENOMEM;
+    params->whole.index = index;
+    params->whole.seed = seed;
+    return mr_orthogonal(&draws, p->shape[0], p->count / p->shape[0], p->gain, params->whole.values);
+}
+
 int mr_param_init(const struct mr_params *params, int index, const struct mr_config *cfg, uint64_t seed, size_t offset,
                   size_t count, float *out)
 {
     const struct mr_param *p = params->list[index];
+    const struct mr_philox draws = {.seed = seed, .stream = MR_STREAM_INIT, .step = (uint64_t)index};
     if (p->init) { /* these are vectors: all of them, then the part */
         float *all = mr_alloc(p->count, sizeof *all);
         if (!all)
@@ -83,9 +106,16 @@ int mr_param_init(const struct mr_params *params, int index, const struct mr_con
         free(all);
         return 0;
     }
-    struct mr_philox draws = {.seed = seed, .stream = MR_STREAM_INIT, .step = (uint64_t)index};
+    if (p->gain > 0) {
+        if (!params->whole.values || params->whole.index != index || params->whole.seed != seed)
+            return mr_fail(MR_EINVAL, "%s was not drawn", p->name);
+        memcpy(out, params->whole.values + offset, count * sizeof *out);
+        return 0;
+    }
     for (size_t i = 0; i < count; i++)
-        out[i] = p->std > 0 ? (float)(p->std * mr_philox_normal(&draws, offset + i)) : (float)p->fill;
+        out[i] = p->std > 0     ? (float)(p->std * mr_philox_normal(&draws, offset + i))
+                 : p->range > 0 ? (float)(p->range * (2.0 * (double)mr_philox_uniform(&draws, offset + i) - 1))
+                                : (float)p->fill;
     return 0;
 }
 

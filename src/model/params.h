@@ -16,8 +16,11 @@ struct mr_param {
     enum mr_element format; /* of the weights on the device: MR_F32 unless the model's opener chose another */
     bool matrix;            /* the matrix of a linear layer, an embedding or a head: may have another format */
     bool decay;             /* takes part in AdamW's weight decay */
-    /* Its initial values: normal(0, std) where std > 0, else `fill`, or what init() writes where that is set. */
-    double std, fill;
+    int rate;               /* its learning rate is so many times the others'; 0: once */
+    /* Its initial values: what init() writes where that is set; orthogonal where gain > 0 (the rows or the columns,
+     * whichever are fewer, at right angles, each `gain` long); normal(0, std) where std > 0; uniform in [-range, range)
+     * where range > 0; else `fill`. */
+    double gain, std, range, fill;
     void (*init)(const struct mr_config *cfg, int block, float *out, size_t count);
     int block;
     mr_tensor value;
@@ -27,7 +30,17 @@ struct mr_params {
     struct mr_param **list; /* in the order of declaration, which is the order of files */
     int count, capacity;
     int error; /* of the last mr_declare that gave NULL */
+    struct {
+        int index;
+        uint64_t seed;
+        float *values; /* NULL: none */
+    } whole;           /* see mr_param_draw */
 };
+
+/* Memory holds the parameters group by group, each in the order of declaration: with weight decay, without, and then by
+ * rate. The optimizer takes a group's part of a segment at a time. */
+enum { MR_PARAM_GROUPS = 4 };
+int mr_param_group(const struct mr_param *p);
 
 void mr_params_free(struct mr_params *params);
 
@@ -39,6 +52,9 @@ struct mr_param *mr_declare(struct mr_params *params, const char *prefix, const 
 /* The parameter of that name, or NULL without an error. */
 struct mr_param *mr_param_find(const struct mr_params *params, const char *prefix, const char *name);
 
+/* To be called before mr_param_init of that parameter: draws what is made as a whole, an orthogonal matrix. One at a
+ * time is kept. */
+int mr_param_draw(struct mr_params *params, int index, uint64_t seed);
 /* Initial values, philox(seed; init, index of the parameter, element): count floats from
  * `offset` on into out. */
 int mr_param_init(const struct mr_params *params, int index, const struct mr_config *cfg, uint64_t seed, size_t offset,

@@ -166,6 +166,9 @@ int mr_backward(mr_workspace *ws)
     const struct mr_branch *block = mr_family_branches(cfg);
     int branches = ws->branches * cfg->n_layer;
     size_t n = (size_t)ws->rows * (size_t)cfg->n_embd;
+    for (struct mr_shared_tensor *shared = ws->shared; shared; shared = shared->next)
+        if (shared->gradient)
+            MR_TRY(mr_zero(ws->rt, &shared->tensor));
     MR_TRY(norm_backward(ws, ws->own.final_weight, ws->own.final_bias, &ws->x[branches], &ws->final_mean,
                          &ws->final_rstd, &ws->dfinal, &ws->dx));
     struct mr_node *node = ws->nodes + ws->node_count - 1;

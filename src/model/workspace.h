@@ -72,6 +72,7 @@ int mr_first_not_finite(mr_workspace *ws, char place[MR_NAME]);
 struct mr_shared_tensor {
     const char *name;
     size_t count;
+    bool gradient;
     mr_tensor tensor;
     struct mr_shared_tensor *next;
 };
@@ -100,6 +101,7 @@ struct mr_workspace {
     int64_t position; /* of its first token in the text */
     bool backward;    /* a backward follows: what it needs is kept, dropout is on */
     float loss_scale; /* 1, or 1 / gradient_accumulation_steps */
+    float l2wrap;     /* see mr_cross_entropy */
     uint64_t seed, micro_step;
     int unique_tokens, valid_targets;
     bool stepping;   /* the last group was a step */

@@ -42,6 +42,27 @@ int mr_sigmoid_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, s
     return unary(rt, "sigmoid", "sigmoid_forward", x, y, n);
 }
 
+static int unary_backward(mr_runtime *rt, const char *op, const char *kernel, const mr_tensor *y, const mr_tensor *dy,
+                          const mr_tensor *dx, size_t n)
+{
+    MR_TRY(mr_need_count(op, n));
+    MR_TRY(mr_need_f32(op, "y", y, n));
+    MR_TRY(mr_need_f32(op, "dy", dy, n));
+    MR_TRY(mr_need_f32(op, "dx", dx, n));
+    mr_profile_note(rt, 12.0 * (double)n, 4.0 * (double)n);
+    return mr_launch(rt, kernel, mr_vectors(rt, n), mr_in(y), mr_in(dy), mr_out(dx), mr_int((int)n));
+}
+
+int mr_tanh_backward(mr_runtime *rt, const mr_tensor *y, const mr_tensor *dy, const mr_tensor *dx, size_t n)
+{
+    return unary_backward(rt, "tanh backward", "tanh_backward", y, dy, dx, n);
+}
+
+int mr_sigmoid_backward(mr_runtime *rt, const mr_tensor *y, const mr_tensor *dy, const mr_tensor *dx, size_t n)
+{
+    return unary_backward(rt, "sigmoid backward", "sigmoid_backward", y, dy, dx, n);
+}
+
 /* Fills in a stride of 0 and checks that the rows lie within the tensor. */
 static int need_columns(const char *op, const char *name, struct mr_columns *c, int rows, int dim)
 {

@@ -14,6 +14,9 @@ int mr_accumulate(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, size_t
 /* y = tanh(x), y = sigmoid(x); y may be x. */
 int mr_tanh_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, size_t n);
 int mr_sigmoid_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, size_t n);
+/* From what they gave: dx = dy (1 - y^2), dx = dy y (1 - y); dx may be dy. */
+int mr_tanh_backward(mr_runtime *rt, const mr_tensor *y, const mr_tensor *dy, const mr_tensor *dx, size_t n);
+int mr_sigmoid_backward(mr_runtime *rt, const mr_tensor *y, const mr_tensor *dy, const mr_tensor *dx, size_t n);
 
 /* Some columns of a matrix: row r lies at offset + r * stride elements; stride 0 means tight (dim). */
 struct mr_columns {

@@ -89,6 +89,15 @@ static int bias_backward(mr_runtime *rt, const mr_tensor *dy, const mr_tensor *d
     return mr_sum_rows(rt, scratch, (const mr_tensor *const[]){dbias}, groups, 1, out);
 }
 
+int mr_bias_backward(mr_runtime *rt, const mr_tensor *dy, const mr_tensor *dbias, const mr_tensor *scratch, int rows,
+                     int out)
+{
+    size_t n;
+    MR_TRY(mr_need_shape("bias backward", rows, out, &n));
+    MR_TRY(mr_need_f32("bias backward", "dy", dy, n));
+    return bias_backward(rt, dy, dbias, scratch, rows, out, out, 0);
+}
+
 int mr_linear_backward_weight_columns(mr_runtime *rt, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dw,
                                       const mr_tensor *dbias, const mr_tensor *scratch, int rows, int in, int out,
                                       int ld, size_t offset)

@@ -27,4 +27,8 @@ int mr_linear_backward_weight_columns(mr_runtime *rt, const mr_tensor *x, const 
                                       const mr_tensor *dbias, const mr_tensor *scratch, int rows, int in, int out,
                                       int ld, size_t offset);
 
+/* dbias [out] += the sum of dy [rows,out] over its rows, with mr_linear_scratch floats of scratch. */
+int mr_bias_backward(mr_runtime *rt, const mr_tensor *dy, const mr_tensor *dbias, const mr_tensor *scratch, int rows,
+                     int out);
+
 #endif

@@ -16,20 +16,29 @@ enum { MR_WKV7_WIDTH = 128 };
 
 /* From the linear layers' outputs to what the recurrence takes, all [B,T,H*N]:
  *     kappa = (k k_k) normalised to length 1 per head;  rate = σ(a)
- *     w <- exp(-e^-½ σ(w)) - 1;  a <- kappa rate;  k <- k (1 + (rate - 1) k_a);  v <- v + (v_first - v) σ(share)
- * kappa is written, w, a, k, v are changed in place; v_first and share may be NULL: v stays. k_k, k_a [H*N]. */
-int mr_wkv7_inputs(mr_runtime *rt, const struct mr_wkv7 *s, const mr_tensor *w, const mr_tensor *a, const mr_tensor *k,
-                   const mr_tensor *v, const mr_tensor *kappa, const mr_tensor *v_first, const mr_tensor *share,
-                   const mr_tensor *k_k, const mr_tensor *k_a);
+ *     change = exp(-e^-½ σ(w)) - 1;  removal = kappa rate;  key = k (1 + (rate - 1) k_a);
+ *     value = v + (v_first - v) σ(share)
+ * v_first and share may be NULL: value is not touched, and v stands for it. k_k, k_a [H*N]. */
+struct mr_wkv7_inputs {
+    const mr_tensor *w, *a, *k, *v, *v_first, *share, *k_k, *k_a;
+    const mr_tensor *change, *removal, *key, *value, *kappa; /* written; the first four may be w, a, k and v */
+};
+int mr_wkv7_inputs(mr_runtime *rt, const struct mr_wkv7 *s, const struct mr_wkv7_inputs *x);
 
 /* r, change, k, v, kappa, removal (= κ a), y [B,T,H*N] (y none of the others); state [B,H,N,N] is read and advanced.
- * Positions in one call or in several: the same bits. */
+ * kept, mr_wkv7_kept floats or NULL, gets what a backward needs. Positions in one call or in several: the same bits. */
 int mr_wkv7_forward(mr_runtime *rt, const struct mr_wkv7 *s, const mr_tensor *r, const mr_tensor *change,
                     const mr_tensor *k, const mr_tensor *v, const mr_tensor *kappa, const mr_tensor *removal,
-                    const mr_tensor *state, const mr_tensor *y);
+                    const mr_tensor *state, const mr_tensor *y, const mr_tensor *kept);
+/* The states before every so many positions, a chunk of mr_wkv7_backward. */
+size_t mr_wkv7_kept(const mr_runtime *rt, const struct mr_wkv7 *s);
+int mr_wkv7_chunk(const mr_runtime *rt, int width);
 
-/* y <- (y + (Σ r k bonus) v) g per head: y (normalised), r, k, v, g [B,T,H*N], bonus [H*N]. */
+/* y = (x + (Σ r k bonus) v) g per head: x (normalised), r, k, v, g [B,T,H*N], bonus [H*N]; y may be x. */
 int mr_wkv7_output(mr_runtime *rt, const struct mr_wkv7 *s, const mr_tensor *r, const mr_tensor *k, const mr_tensor *v,
-                   const mr_tensor *bonus, const mr_tensor *g, const mr_tensor *y);
+                   const mr_tensor *bonus, const mr_tensor *g, const mr_tensor *x, const mr_tensor *y);
+
+/* MR_EINVAL, naming `op`, unless the sizes are possible; *n is B*T*H*N, *pairs B*H. */
+int mr_wkv7_need(const char *op, const struct mr_wkv7 *s, size_t *n, size_t *pairs);
 
 #endif

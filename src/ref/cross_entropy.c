@@ -2,10 +2,11 @@
 #include "ref/cross_entropy.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 void mr_ref_cross_entropy(const double *logits, const int32_t *targets, double *row_loss, double *dlogits, int rows,
-                          int V, double inv_count)
+                          int V, double inv_count, double l2wrap)
 {
     for (ptrdiff_t row = 0; row < rows; row++) {
         const double *a = logits + row * V;
@@ -16,8 +17,12 @@ void mr_ref_cross_entropy(const double *logits, const int32_t *targets, double *
         for (int i = 0; i < V; i++)
             sum += exp(a[i] - top);
         row_loss[row] = target >= 0 ? top + log(sum) - a[target] : 0;
-        for (int i = 0; dlogits && i < V; i++)
-            dlogits[row * V + i] = target >= 0 ? (exp(a[i] - top) / sum - (i == target)) * inv_count : 0;
+        bool wraps = true;
+        for (int i = 0; dlogits && i < V; i++) {
+            double pull = wraps && a[i] == top ? l2wrap * top : 0;
+            wraps = wraps && a[i] != top;
+            dlogits[row * V + i] = target >= 0 ? (exp(a[i] - top) / sum - (i == target) + pull) * inv_count : 0;
+        }
     }
 }
 

@@ -15,6 +15,18 @@ void mr_ref_accumulate(const double *x, double *y, size_t n)
         y[i] += x[i];
 }
 
+void mr_ref_tanh_backward(const double *y, const double *dy, double *dx, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        dx[i] = dy[i] * (1 - y[i] * y[i]);
+}
+
+void mr_ref_sigmoid_backward(const double *y, const double *dy, double *dx, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        dx[i] = dy[i] * y[i] * (1 - y[i]);
+}
+
 void mr_ref_tanh_forward(const double *x, double *y, size_t n)
 {
     for (size_t i = 0; i < n; i++)

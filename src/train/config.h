@@ -19,7 +19,7 @@ struct mr_train_config {
     int batch_size, block_size, gradient_accumulation_steps;
     uint64_t seed;
     /* optimizer */
-    double learning_rate, min_lr, weight_decay, beta1, beta2, grad_clip;
+    double learning_rate, min_lr, weight_decay, beta1, beta2, adam_eps, grad_clip, l2wrap;
     int max_iters, warmup_iters, lr_decay_iters;
     bool decay_lr;
     /* The keys that were given and belong to the model (n_layer, family, mode, dropout, block_size, …), for
@@ -34,6 +34,10 @@ int mr_train_config_defaults(struct mr_train_config *cfg);
 void mr_train_config_free(struct mr_train_config *cfg);
 /* Ranges of the values, each for itself: MR_EINVAL names the key. */
 int mr_train_config_check(const struct mr_train_config *cfg);
+
+/* The keys that were not given take what the model's family is trained with. */
+struct mr_config;
+void mr_train_config_family(struct mr_train_config *cfg, const struct mr_config *model);
 
 /* Reads a file of assignments (the grammar is in config.c). MR_EINVAL names file, line and what is wrong; an unknown
  * key names the nearest known one; ignored keys (wandb_*, compile, dtype, backend, ddp…) are logged, one line each. */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "model/layer.h"
 
 #define FIELD(name) offsetof(struct mr_train_config, name)
 
@@ -44,6 +45,9 @@ static const struct mr_train_key keys[] = {
     {"weight_decay", MR_KEY_REAL, FIELD(weight_decay), "weight decay, on matrices only"},
     {"beta1", MR_KEY_REAL, FIELD(beta1), "AdamW's beta1, the decay of the first moment"},
     {"beta2", MR_KEY_REAL, FIELD(beta2), "AdamW's beta2, the decay of the second moment"},
+    {"adam_eps", MR_KEY_REAL, FIELD(adam_eps), "AdamW's epsilon (rwkv7: 1e-18 unless given)"},
+    {"l2wrap", MR_KEY_REAL, FIELD(l2wrap),
+     "pulls each row's largest logit towards 0: 1e-4 of it (rwkv7: 1e-4 unless given)"},
     {"grad_clip", MR_KEY_REAL, FIELD(grad_clip), "largest gradient norm (0: no clipping)"},
 };
 enum { KEYS = sizeof keys / sizeof keys[0] };
@@ -83,6 +87,7 @@ int mr_train_config_defaults(struct mr_train_config *cfg)
         .weight_decay = 1e-1,
         .beta1 = 0.9,
         .beta2 = 0.95,
+        .adam_eps = 1e-8,
         .grad_clip = 1.0,
         .max_iters = 600000,
         .warmup_iters = 2000,
@@ -93,6 +98,19 @@ int mr_train_config_defaults(struct mr_train_config *cfg)
         return 0;
     mr_train_config_free(cfg);
     return mr_fail(MR_ENOMEM, "out of memory for the training configuration");
+}
+
+void mr_train_config_family(struct mr_train_config *cfg, const struct mr_config *model)
+{
+    const struct mr_training_defaults *of = &mr_family(model)->training;
+    const struct {
+        const char *key;
+        double *field, value;
+    } all[] = {
+        {"beta2", &cfg->beta2, of->beta2}, {"adam_eps", &cfg->adam_eps, of->eps}, {"l2wrap", &cfg->l2wrap, of->l2wrap}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (all[i].value > 0 && !json_object_get(cfg->given, all[i].key))
+            *all[i].field = all[i].value;
 }
 
 void mr_train_config_free(struct mr_train_config *cfg)
@@ -124,10 +142,8 @@ int mr_train_config_check(const struct mr_train_config *cfg)
     const struct {
         const char *name;
         double value;
-    } reals[] = {{"learning_rate", cfg->learning_rate},
-                 {"min_lr", cfg->min_lr},
-                 {"weight_decay", cfg->weight_decay},
-                 {"grad_clip", cfg->grad_clip}};
+    } reals[] = {{"learning_rate", cfg->learning_rate}, {"min_lr", cfg->min_lr}, {"weight_decay", cfg->weight_decay},
+                 {"adam_eps", cfg->adam_eps},           {"l2wrap", cfg->l2wrap}, {"grad_clip", cfg->grad_clip}};
     for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
         if (ints[i].value < ints[i].low)
             return mr_fail(MR_EINVAL, "%s is %d: it must be at least %d", ints[i].name, ints[i].value, ints[i].low);

@@ -36,21 +36,23 @@ int mr_trainer_grad_norm(mr_trainer *t, float *grad_norm)
     return mr_read(t->rt, &t->grad_norm, 0, 1, grad_norm);
 }
 
-/* Elements of each segment before the first parameter without weight decay. */
-static int decayed_elements(const mr_trainer *t, int segment, size_t count, size_t *decayed)
+/* A group's parameters within a segment lie one behind the other: from *first to *end. */
+static int group_range(const mr_trainer *t, int group, int segment, size_t *first, size_t *end)
 {
     const struct mr_params *params = &t->model->params;
-    *decayed = count;
+    *first = SIZE_MAX;
+    *end = 0;
     for (int i = 0; i < params->count; i++) {
+        const struct mr_param *p = params->list[i];
         int at;
         size_t offset;
-        if (params->list[i]->decay)
+        if (mr_param_group(p) != group)
             continue;
-        MR_TRY(mr_arena_place(t->model->arena, &params->list[i]->value, &at, &offset));
-        if (at < segment)
-            *decayed = 0;
-        else if (at == segment && offset < *decayed)
-            *decayed = offset;
+        MR_TRY(mr_arena_place(t->model->arena, &p->value, &at, &offset));
+        if (at != segment)
+            continue;
+        *first = offset < *first ? offset : *first;
+        *end = offset + p->count > *end ? offset + p->count : *end;
     }
     return 0;
 }
@@ -58,6 +60,7 @@ static int decayed_elements(const mr_trainer *t, int segment, size_t count, size
 int mr_trainer_update(mr_trainer *t, double lr)
 {
     mr_arena *arena = t->model->arena;
+    const struct mr_train_config *cfg = t->cfg;
     int segments;
     const mr_tensor *value = mr_arena_segments(arena, MR_PARAMETERS, &segments);
     const mr_tensor *grad = mr_param_set_segments(&t->gradients, &segments);
@@ -65,20 +68,18 @@ int mr_trainer_update(mr_trainer *t, double lr)
     const mr_tensor *v = mr_param_set_segments(&t->moments[1], &segments);
     t->optimizer_steps++;
     for (int i = 0; i < segments; i++) {
-        size_t decayed;
-        MR_TRY(decayed_elements(t, i, value[i].count, &decayed));
-        struct mr_adamw step = {.lr = lr,
-                                .beta1 = t->cfg->beta1,
-                                .beta2 = t->cfg->beta2,
-                                .eps = 1e-8,
-                                .weight_decay = (float)t->cfg->weight_decay,
-                                .step = t->optimizer_steps};
-        if (decayed)
-            MR_TRY(mr_adamw(t->rt, &step, &value[i], &grad[i], &m[i], &v[i], 0, decayed, &t->clip));
-        step.weight_decay = 0;
-        if (decayed < value[i].count)
-            MR_TRY(
-                mr_adamw(t->rt, &step, &value[i], &grad[i], &m[i], &v[i], decayed, value[i].count - decayed, &t->clip));
+        for (int group = 0; group < MR_PARAM_GROUPS; group++) {
+            const struct mr_adamw step = {.lr = group > 1 ? group * lr : lr,
+                                          .beta1 = cfg->beta1,
+                                          .beta2 = cfg->beta2,
+                                          .eps = cfg->adam_eps,
+                                          .weight_decay = group ? 0 : (float)cfg->weight_decay,
+                                          .step = t->optimizer_steps};
+            size_t first, end;
+            MR_TRY(group_range(t, group, i, &first, &end));
+            if (first < end)
+                MR_TRY(mr_adamw(t->rt, &step, &value[i], &grad[i], &m[i], &v[i], first, end - first, &t->clip));
+        }
     }
     return 0;
 }

@@ -216,12 +216,14 @@ int mr_trainer_open(mr_trainer *t, mr_runtime *rt, struct mr_train_config *cfg)
         MR_TRY(old_model(t, cfg->init_from, false));
     }
     t->model_cfg = t->model->cfg;
+    mr_train_config_family(cfg, &t->model_cfg);
     mr_token_data_limit(t->data, (uint64_t)t->model->cfg.vocab_size);
     const struct mr_workspace_options options = {.batch = cfg->batch_size,
                                                  .time = cfg->block_size,
                                                  .training = !cfg->eval_only,
                                                  .gradients = cfg->eval_only ? NULL : &t->gradients};
     MR_TRY(mr_workspace_create(&t->ws, t->model, &options));
+    t->ws->l2wrap = (float)cfg->l2wrap;
     size_t rows = (size_t)cfg->batch_size * (size_t)cfg->block_size;
     t->tokens = mr_alloc(rows, sizeof *t->tokens);
     t->targets = mr_alloc(rows, sizeof *t->targets);

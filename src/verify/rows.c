@@ -267,10 +267,10 @@ void mr_case_cross_entropy(struct mr_trial *t)
     int32_t *targets = mr_trial_integers(t, ROWS, -1, DIM - 1);
     const mr_tensor *in = mr_trial_floats(t, logits, N), *rows = mr_trial_floats(t, NULL, ROWS);
     const mr_tensor *mean = mr_trial_floats(t, NULL, 1);
-    mr_trial_run(t,
-                 mr_cross_entropy(t->rt, in, mr_trial_ints(t, targets, ROWS), rows, 0, ROWS, DIM, 1.0f / ROWS, true));
+    mr_trial_run(
+        t, mr_cross_entropy(t->rt, in, mr_trial_ints(t, targets, ROWS), rows, 0, ROWS, DIM, 1.0f / ROWS, true, 0));
     mr_trial_run(t, mr_mean_loss(t->rt, rows, mean, ROWS, 1.0f / ROWS));
-    mr_ref_cross_entropy(logits, targets, losses, dlogits, ROWS, DIM, 1.0 / ROWS);
+    mr_ref_cross_entropy(logits, targets, losses, dlogits, ROWS, DIM, 1.0 / ROWS, 0);
     double loss = mr_ref_mean_loss(losses, ROWS, 1.0 / ROWS);
     mr_trial_compare(t, rows, losses, ROWS);
     mr_trial_compare(t, in, dlogits, N);

@@ -109,11 +109,23 @@ void mr_case_wkv7(struct mr_trial *t)
         vector[i] = mr_trial_random(t, C, 1);
         per_channel[i] = mr_trial_floats(t, vector[i], C);
     }
-    mr_trial_run(t, mr_wkv7_inputs(t->rt, &s, in[IN_W], in[IN_A], in[IN_K], in[IN_V], removal_key, in[FIRST], in[SHARE],
-                                   per_channel[0], per_channel[1]));
-    mr_trial_run(
-        t, mr_wkv7_forward(t->rt, &s, in[IN_R], in[IN_W], in[IN_K], in[IN_V], removal_key, in[IN_A], carried, out));
-    mr_trial_run(t, mr_wkv7_output(t->rt, &s, in[IN_R], in[IN_K], in[IN_V], per_channel[2], in[GATE], out));
+    const struct mr_wkv7_inputs inputs = {.w = in[IN_W],
+                                          .a = in[IN_A],
+                                          .k = in[IN_K],
+                                          .v = in[IN_V],
+                                          .v_first = in[FIRST],
+                                          .share = in[SHARE],
+                                          .k_k = per_channel[0],
+                                          .k_a = per_channel[1],
+                                          .change = in[IN_W],
+                                          .removal = in[IN_A],
+                                          .key = in[IN_K],
+                                          .value = in[IN_V],
+                                          .kappa = removal_key};
+    mr_trial_run(t, mr_wkv7_inputs(t->rt, &s, &inputs));
+    mr_trial_run(t, mr_wkv7_forward(t->rt, &s, in[IN_R], in[IN_W], in[IN_K], in[IN_V], removal_key, in[IN_A], carried,
+                                    out, NULL));
+    mr_trial_run(t, mr_wkv7_output(t->rt, &s, in[IN_R], in[IN_K], in[IN_V], per_channel[2], in[GATE], out, out));
     mr_ref_wkv7_inputs(x[IN_W], x[IN_A], x[IN_K], x[IN_V], kappa, x[FIRST], x[SHARE], vector[0], vector[1], B * T, H,
                        W);
     mr_ref_wkv7_forward(x[IN_R], x[IN_W], x[IN_K], x[IN_V], kappa, x[IN_A], state, y, B, T, H, W);

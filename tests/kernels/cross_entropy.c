@@ -13,6 +13,7 @@ struct slice {
     size_t n, all;
     int32_t *targets;
     double *logits, *row_loss, *dlogits;
+    float l2wrap;
 };
 
 static struct slice make(int start, int rows, int V, double scale)
@@ -35,15 +36,30 @@ static void drop(struct slice *c)
 static void check(struct slice c, double inv_count)
 {
     mr_runtime *rt = test_runtime();
-    mr_ref_cross_entropy(c.logits, c.targets + c.start, c.row_loss + c.start, c.dlogits, c.rows, c.V, inv_count);
+    mr_ref_cross_entropy(c.logits, c.targets + c.start, c.row_loss + c.start, c.dlogits, c.rows, c.V, inv_count,
+                         c.l2wrap);
     mr_tensor logits = upload(c.logits, c.n), targets = upload_i32(c.targets, c.all), row_loss = zeroed(c.all);
-    must(mr_cross_entropy(rt, &logits, &targets, &row_loss, c.start, c.rows, c.V, (float)inv_count, false));
+    must(mr_cross_entropy(rt, &logits, &targets, &row_loss, c.start, c.rows, c.V, (float)inv_count, false, c.l2wrap));
     expect_near("row_loss", &row_loss, c.row_loss, c.all, 1e-5); /* the other rows stay 0 */
     expect_near("logits after a forward", &logits, c.logits, c.n, 0);
-    must(mr_cross_entropy(rt, &logits, &targets, &row_loss, c.start, c.rows, c.V, (float)inv_count, true));
+    must(mr_cross_entropy(rt, &logits, &targets, &row_loss, c.start, c.rows, c.V, (float)inv_count, true, c.l2wrap));
     expect_near("row_loss", &row_loss, c.row_loss, c.all, 1e-5);
     expect_near("dlogits", &logits, c.dlogits, c.n, 1e-5);
     release(&logits), release(&targets), release(&row_loss);
+}
+
+/* Strong, so that it shows; with two equal largest logits in the first row that counts. */
+static void test_largest_logit_is_pulled_to_zero(void **state)
+{
+    (void)state;
+    static const int sizes[] = {1, 2, 17, 64, 1025, 5000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct slice c = make(1, 5, sizes[i], 2);
+        c.l2wrap = 0.25f;
+        c.logits[0] = c.logits[sizes[i] / 2] = 30;
+        check(c, 1.0 / c.rows);
+        drop(&c);
+    }
 }
 
 static void test_random_shapes(void **state)
@@ -84,8 +100,8 @@ static void test_masked_logits_get_no_gradient(void **state)
     for (int row = 0; row < c.rows; row++)
         c.targets[row] = 2000;
     mr_tensor logits = upload(c.logits, c.n), targets = upload_i32(c.targets, c.all), row_loss = zeroed(c.all);
-    mr_ref_cross_entropy(c.logits, c.targets, c.row_loss, c.dlogits, c.rows, c.V, 0.5);
-    must(mr_cross_entropy(test_runtime(), &logits, &targets, &row_loss, 0, c.rows, c.V, 0.5f, true));
+    mr_ref_cross_entropy(c.logits, c.targets, c.row_loss, c.dlogits, c.rows, c.V, 0.5, 0);
+    must(mr_cross_entropy(test_runtime(), &logits, &targets, &row_loss, 0, c.rows, c.V, 0.5f, true, 0));
     expect_near("row_loss", &row_loss, c.row_loss, 4, 1e-5);
     expect_near("dlogits", &logits, c.dlogits, c.n, 1e-5);
     release(&logits), release(&targets), release(&row_loss);
@@ -122,7 +138,7 @@ static double loss(void *context)
 {
     struct slice *c = context;
     double row_loss[4];
-    mr_ref_cross_entropy(c->logits, c->targets, row_loss, NULL, 4, c->V, 0.25);
+    mr_ref_cross_entropy(c->logits, c->targets, row_loss, NULL, 4, c->V, 0.25, 0);
     return mr_ref_mean_loss(row_loss, 4, 0.25);
 }
 
@@ -130,7 +146,7 @@ static void test_reference_gradient(void **state)
 {
     (void)state;
     struct slice c = make(0, 4, 9, 1);
-    mr_ref_cross_entropy(c.logits, c.targets, c.row_loss, c.dlogits, 4, 9, 0.25);
+    mr_ref_cross_entropy(c.logits, c.targets, c.row_loss, c.dlogits, 4, 9, 0.25, 0);
     expect_gradient("dlogits", loss, &c, c.logits, c.dlogits, c.n, 1e-6);
     drop(&c);
 }
@@ -141,9 +157,9 @@ static void test_wrong_sizes_are_refused(void **state)
     mr_runtime *rt = test_runtime();
     int32_t ids[4] = {0};
     mr_tensor logits = zeroed(40), targets = upload_i32(ids, 4), row_loss = zeroed(4);
-    assert_int_equal(mr_cross_entropy(rt, &logits, &targets, &row_loss, 0, 4, 11, 1, true), MR_EINVAL);
-    assert_int_equal(mr_cross_entropy(rt, &logits, &targets, &row_loss, 1, 4, 10, 1, true), MR_EINVAL);
-    assert_int_equal(mr_cross_entropy(rt, &logits, &row_loss, &row_loss, 0, 4, 10, 1, true), MR_EINVAL);
+    assert_int_equal(mr_cross_entropy(rt, &logits, &targets, &row_loss, 0, 4, 11, 1, true, 0), MR_EINVAL);
+    assert_int_equal(mr_cross_entropy(rt, &logits, &targets, &row_loss, 1, 4, 10, 1, true, 0), MR_EINVAL);
+    assert_int_equal(mr_cross_entropy(rt, &logits, &row_loss, &row_loss, 0, 4, 10, 1, true, 0), MR_EINVAL);
     assert_int_equal(mr_mean_loss(rt, &row_loss, NULL, 4, 1), MR_EINVAL);
     release(&logits), release(&targets), release(&row_loss);
 }
@@ -151,6 +167,7 @@ static void test_wrong_sizes_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_largest_logit_is_pulled_to_zero),
         cmocka_unit_test(test_random_shapes),
         cmocka_unit_test(test_far_logits),
         cmocka_unit_test(test_masked_logits_get_no_gradient),

@@ -73,6 +73,60 @@ static void test_sigmoid(void **state)
     check_unary("sigmoid", mr_sigmoid_forward, mr_ref_sigmoid_forward);
 }
 
+typedef int device_backward(mr_runtime *rt, const mr_tensor *y, const mr_tensor *dy, const mr_tensor *dx, size_t n);
+typedef void reference(const double *x, double *y, size_t n);
+typedef void reference_backward(const double *y, const double *dy, double *dx, size_t n);
+
+struct unary {
+    reference *forward;
+    double *x, *dy;
+    size_t n;
+};
+
+static double unary_loss(void *context)
+{
+    struct unary *u = context;
+    double *y = zeros(u->n), sum = 0;
+    u->forward(u->x, y, u->n);
+    for (size_t i = 0; i < u->n; i++)
+        sum += y[i] * u->dy[i];
+    free(y);
+    return sum;
+}
+
+/* In place too; and the reference is the slope. */
+static void check_unary_backward(const char *name, device_backward *device, reference *forward,
+                                 reference_backward *backward)
+{
+    for (size_t n = 1; n <= 300; n = 2 * n + 1) {
+        struct unary u = {forward, random_array(n * test_seed(), n, 1), random_array(n * test_seed() + 9, n, 1), n};
+        double *y = zeros(n), *dx = zeros(n);
+        test_case("%s backward: n %zu", name, n);
+        forward(u.x, y, n);
+        mr_tensor t_y = upload(y, n), t_dy = upload(u.dy, n), t_dx = empty(n);
+        must(device(test_runtime(), &t_y, &t_dy, &t_dx, n));
+        must(device(test_runtime(), &t_y, &t_dy, &t_dy, n));
+        backward(y, u.dy, dx, n);
+        expect_near("dx", &t_dx, dx, n, 2e-6);
+        expect_near("dx in place", &t_dy, dx, n, 2e-6);
+        expect_gradient("x", unary_loss, &u, u.x, dx, n, 1e-6);
+        release(&t_y), release(&t_dy), release(&t_dx);
+        free(y), free(dx), free(u.x), free(u.dy);
+    }
+}
+
+static void test_tanh_backward(void **state)
+{
+    (void)state;
+    check_unary_backward("tanh", mr_tanh_backward, mr_ref_tanh_forward, mr_ref_tanh_backward);
+}
+
+static void test_sigmoid_backward(void **state)
+{
+    (void)state;
+    check_unary_backward("sigmoid", mr_sigmoid_backward, mr_ref_sigmoid_forward, mr_ref_sigmoid_backward);
+}
+
 /* Each number relative to itself: from tiny ones, where tanh(x) is x, over the seam to those where it is 1. */
 static void test_tanh_is_exact_near_and_far(void **state)
 {
@@ -208,6 +262,8 @@ int main(void)
         cmocka_unit_test(test_accumulate),
         cmocka_unit_test(test_tanh),
         cmocka_unit_test(test_sigmoid),
+        cmocka_unit_test(test_tanh_backward),
+        cmocka_unit_test(test_sigmoid_backward),
         cmocka_unit_test(test_tanh_is_exact_near_and_far),
         cmocka_unit_test(test_multiply_of_columns),
         cmocka_unit_test(test_sum_rows_adds_to_each_output),

@@ -66,7 +66,8 @@ static mr_tensor run(const struct problem *p, int from, int time, const mr_tenso
     s.time = time;
     for (int i = 0; i < INPUTS; i++)
         in[i] = upload(p->in[i] + at, n);
-    must(mr_wkv7_forward(test_runtime(), &s, &in[R], &in[W], &in[K], &in[V], &in[KAPPA], &in[REMOVAL], state, &y));
+    must(
+        mr_wkv7_forward(test_runtime(), &s, &in[R], &in[W], &in[K], &in[V], &in[KAPPA], &in[REMOVAL], state, &y, NULL));
     for (int i = 0; i < INPUTS; i++)
         release(&in[i]);
     return y;
@@ -152,6 +153,26 @@ static void test_steps_give_the_same_bits(void **state)
 
 enum { A = V + 1, FIRST, SHARE, ROWS }; /* after R, W, K, V */
 
+/* From w, a, k and v, in place or into tensors of their own */
+static int inputs(const struct mr_wkv7 *s, mr_tensor t[ROWS], const mr_tensor *kappa, const mr_tensor *k_k,
+                  const mr_tensor *k_a, bool mixes, mr_tensor *to)
+{
+    const struct mr_wkv7_inputs x = {.w = &t[W],
+                                     .a = &t[A],
+                                     .k = &t[K],
+                                     .v = &t[V],
+                                     .v_first = mixes ? &t[FIRST] : NULL,
+                                     .share = mixes ? &t[SHARE] : NULL,
+                                     .k_k = k_k,
+                                     .k_a = k_a,
+                                     .change = &to[W],
+                                     .removal = &to[A],
+                                     .key = &to[K],
+                                     .value = &to[V],
+                                     .kappa = kappa};
+    return mr_wkv7_inputs(test_runtime(), s, &x);
+}
+
 static void check_inputs(struct mr_wkv7 s, uint64_t seed, bool mixes)
 {
     size_t dim = (size_t)s.heads * (size_t)s.width, rows = (size_t)s.batch * (size_t)s.time, n = rows * dim;
@@ -162,8 +183,7 @@ static void check_inputs(struct mr_wkv7 s, uint64_t seed, bool mixes)
         x[i] = random_array(seed + (uint64_t)i, n, i == W ? 4 : 1);
         t[i] = upload(x[i], n);
     }
-    must(mr_wkv7_inputs(test_runtime(), &s, &t[W], &t[A], &t[K], &t[V], &t_kappa, mixes ? &t[FIRST] : NULL,
-                        mixes ? &t[SHARE] : NULL, &t_k_k, &t_k_a));
+    must(inputs(&s, t, &t_kappa, &t_k_k, &t_k_a, mixes, t));
     mr_ref_wkv7_inputs(x[W], x[A], x[K], x[V], kappa, mixes ? x[FIRST] : NULL, x[SHARE], k_k, k_a, (int)rows, s.heads,
                        s.width);
     for (size_t i = 0; i < n; i++)
@@ -192,7 +212,7 @@ static void check_output(struct mr_wkv7 s, uint64_t seed)
         x[i] = random_array(seed + (uint64_t)i, n, 1);
         t[i] = upload(x[i], n);
     }
-    must(mr_wkv7_output(test_runtime(), &s, &t[r], &t[k], &t[v], &t_bonus, &t[g], &t[y]));
+    must(mr_wkv7_output(test_runtime(), &s, &t[r], &t[k], &t[v], &t_bonus, &t[g], &t[y], &t[y]));
     mr_ref_wkv7_output(x[r], x[k], x[v], bonus, x[g], x[y], (int)rows, s.heads, s.width);
     expect_near("y", &t[y], x[y], n, 2e-6);
     for (int i = 0; i < all; i++) {
@@ -238,10 +258,10 @@ static void test_change_is_exact_near_and_far(void **state)
     for (double x = -60; x < 100; x += 0.73) {
         double w = (float)x, want = expm1(-exp(-0.5) / (1 + exp(-w)));
         test_case("wkv7 inputs: w %g", w);
-        mr_tensor t = upload(&w, 1);
-        must(mr_wkv7_inputs(test_runtime(), &s, &t, &other, &other, &other, &out, NULL, NULL, &other, &other));
-        expect_near("change", &t, &want, 1, 2e-6);
-        release(&t);
+        mr_tensor t[ROWS] = {other, upload(&w, 1), other, other, other};
+        must(inputs(&s, t, &out, &other, &other, false, t));
+        expect_near("change", &t[W], &want, 1, 2e-6);
+        release(&t[W]);
     }
     release(&other), release(&out);
 }
@@ -251,15 +271,15 @@ static void test_keys_of_length_zero_give_zero(void **state)
     (void)state;
     struct mr_wkv7 s = {1, 1, 2, 4};
     double *none = zeros(8);
-    mr_tensor x[6], vector = zeroed(8);
+    mr_tensor x[ROWS], vector = zeroed(8), kappa = empty(8);
     test_case("wkv7 inputs: k = 0");
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < ROWS; i++)
         x[i] = zeroed(8);
-    must(mr_wkv7_inputs(test_runtime(), &s, &x[0], &x[1], &x[2], &x[3], &x[4], NULL, NULL, &vector, &vector));
-    expect_near("kappa", &x[4], none, 8, 1e-9);
-    for (int i = 0; i < 6; i++)
+    must(inputs(&s, x, &kappa, &vector, &vector, false, x));
+    expect_near("kappa", &kappa, none, 8, 1e-9);
+    for (int i = 0; i < ROWS; i++)
         release(&x[i]);
-    release(&vector);
+    release(&vector), release(&kappa);
     free(none);
 }
 
@@ -267,14 +287,14 @@ static void test_wrong_sizes_are_refused(void **state)
 {
     (void)state;
     mr_runtime *rt = test_runtime();
-    mr_tensor a = zeroed(24), none = {0};
+    mr_tensor a = zeroed(24), none = {0}, rows[ROWS] = {a, a, a, a, a, a};
     struct mr_wkv7 s = {1, 2, 3, 4}, wide = {1, 1, 1, 129}, nothing = {1, 0, 3, 4};
-    assert_int_equal(mr_wkv7_forward(rt, &s, &a, &a, &a, &a, &a, &a, &a, &a), MR_EINVAL); /* the state has 48 */
+    assert_int_equal(mr_wkv7_forward(rt, &s, &a, &a, &a, &a, &a, &a, &a, &a, NULL), MR_EINVAL); /* the state has 48 */
     assert_non_null(strstr(mr_error_text(), "state"));
-    assert_int_equal(mr_wkv7_forward(rt, &wide, &a, &a, &a, &a, &a, &a, &a, &a), MR_EINVAL);
-    assert_int_equal(mr_wkv7_forward(rt, &nothing, &a, &a, &a, &a, &a, &a, &a, &a), MR_EINVAL);
-    assert_int_equal(mr_wkv7_inputs(rt, &s, &a, &a, &a, &a, &a, &a, NULL, &a, &a), MR_EINVAL); /* v_first alone */
-    assert_int_equal(mr_wkv7_output(rt, &s, &a, &a, &a, &none, &a, &a), MR_EINVAL);
+    assert_int_equal(mr_wkv7_forward(rt, &wide, &a, &a, &a, &a, &a, &a, &a, &a, NULL), MR_EINVAL);
+    assert_int_equal(mr_wkv7_forward(rt, &nothing, &a, &a, &a, &a, &a, &a, &a, &a, NULL), MR_EINVAL);
+    assert_int_equal(inputs(&s, rows, &a, &a, &a, true, rows), MR_EINVAL); /* v_first alone */
+    assert_int_equal(mr_wkv7_output(rt, &s, &a, &a, &a, &none, &a, &a, &a), MR_EINVAL);
     release(&a);
 }
 

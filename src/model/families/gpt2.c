@@ -15,7 +15,7 @@ static void defaults(struct mr_config *cfg)
 
 const struct mr_family mr_family_gpt2 = {
     .name = "gpt2",
-    .keys = MR_KEYS_NANO | MR_KEYS_GELU,
+    .keys = MR_KEYS_NANO | MR_KEYS_GELU | MR_KEYS_DROPOUT,
     .branches = branches,
     .block_prefix = "transformer.h.%d.",
     .embedding = "transformer.wte.weight",

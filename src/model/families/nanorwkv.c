@@ -10,7 +10,7 @@ static const struct mr_branch branches[] = {
 
 const struct mr_family mr_family_nanorwkv = {
     .name = "nanorwkv",
-    .keys = MR_KEYS_NANO,
+    .keys = MR_KEYS_NANO | MR_KEYS_DROPOUT,
     .branches = branches,
     .block_prefix = "transformer.h.%d.",
     .embedding = "transformer.wte.weight",

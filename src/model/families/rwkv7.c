@@ -20,7 +20,10 @@ static int lora_width(const struct mr_config *cfg, int i)
 const struct mr_family mr_family_rwkv7 = {.name = "rwkv7",
                                           .branches = branches,
                                           .rwkv = 7,
-                                          .keys = MR_KEYS_FFN | MR_KEYS_HEAD_SIZE | MR_KEYS_RWKV7,
+                                          .keys = MR_KEYS_FFN | MR_KEYS_HEAD_SIZE | MR_KEYS_RWKV7 | MR_KEYS_DROPOUT,
                                           MR_RWKV_NAMES,
                                           .heads_by_size = true,
-                                          .lora_width = lora_width};
+                                          .lora_width = lora_width,
+                                          .embedding_range = 1e-4,
+                                          .head_gain = 0.5,
+                                          .training = {.beta2 = 0.99, .eps = 1e-18, .l2wrap = 1e-4}};

@@ -14,12 +14,21 @@ int mr_declare_init(struct mr_params *params, const char *prefix, const char *na
     return 0;
 }
 
-static double left(const struct mr_config *cfg, int block)
+int mr_declare_orthogonal(struct mr_params *params, const char *prefix, const char *name, int out, int in, double gain)
+{
+    struct mr_linear linear;
+    MR_TRY(mr_linear_declare(params, prefix, name, out, in, false, 0));
+    MR_TRY(mr_linear_find(&linear, params, prefix, name));
+    linear.weight->gain = gain;
+    return 0;
+}
+
+double mr_init_left(const struct mr_config *cfg, int block)
 {
     return 1 - (double)block / cfg->n_layer;
 }
 
-static double done(const struct mr_config *cfg, int block)
+double mr_init_done(const struct mr_config *cfg, int block)
 {
     return cfg->n_layer > 1 ? (double)block / (cfg->n_layer - 1) : 0;
 }
@@ -34,34 +43,39 @@ static void shares(float *out, size_t count, double exponent, double add, bool p
     }
 }
 
+void mr_init_before(float *out, size_t count, double exponent)
+{
+    shares(out, count, exponent, 0, false);
+}
+
 void mr_init_present_key(const struct mr_config *cfg, int block, float *out, size_t count)
 {
-    shares(out, count, left(cfg, block), 0, true);
+    shares(out, count, mr_init_left(cfg, block), 0, true);
 }
 
 void mr_init_present_value(const struct mr_config *cfg, int block, float *out, size_t count)
 {
-    shares(out, count, left(cfg, block), 0.3 * done(cfg, block), true);
+    shares(out, count, mr_init_left(cfg, block), 0.3 * mr_init_done(cfg, block), true);
 }
 
 void mr_init_present_gate(const struct mr_config *cfg, int block, float *out, size_t count)
 {
-    shares(out, count, left(cfg, block) / 2, 0, true);
+    shares(out, count, mr_init_left(cfg, block) / 2, 0, true);
 }
 
 void mr_init_before_key(const struct mr_config *cfg, int block, float *out, size_t count)
 {
-    shares(out, count, left(cfg, block), 0, false);
+    shares(out, count, mr_init_left(cfg, block), 0, false);
 }
 
 void mr_init_before_value(const struct mr_config *cfg, int block, float *out, size_t count)
 {
-    shares(out, count, left(cfg, block), 0.3 * done(cfg, block), false);
+    shares(out, count, mr_init_left(cfg, block), 0.3 * mr_init_done(cfg, block), false);
 }
 
 void mr_init_before_gate(const struct mr_config *cfg, int block, float *out, size_t count)
 {
-    shares(out, count, left(cfg, block) / 2, 0, false);
+    shares(out, count, mr_init_left(cfg, block) / 2, 0, false);
 }
 
 /* ---- the recurrence --------------------------------------------------------------------------------------- */
@@ -74,11 +88,11 @@ static double share(size_t i, size_t count)
 void mr_init_decay(const struct mr_config *cfg, int block, float *out, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        out[i] = (float)(-6 + 5 * pow(share(i, count), 0.7 + 1.3 * done(cfg, block)));
+        out[i] = (float)(-6 + 5 * pow(share(i, count), 0.7 + 1.3 * mr_init_done(cfg, block)));
 }
 
 void mr_init_bonus(const struct mr_config *cfg, int block, float *out, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        out[i] = (float)(done(cfg, block) * (1 - share(i, count)));
+        out[i] = (float)(mr_init_done(cfg, block) * (1 - share(i, count)));
 }

@@ -12,6 +12,15 @@ typedef void mr_init_values(const struct mr_config *cfg, int block, float *out, 
 int mr_declare_init(struct mr_params *params, const char *prefix, const char *name, const size_t *shape, int block,
                     mr_init_values *init);
 
+/* A linear layer without bias whose weight starts orthogonal, its rows or columns `gain` long; gain 0: 0. */
+int mr_declare_orthogonal(struct mr_params *params, const char *prefix, const char *name, int out, int in, double gain);
+
+/* left and done of a block */
+double mr_init_left(const struct mr_config *cfg, int block);
+double mr_init_done(const struct mr_config *cfg, int block);
+/* 1 - (c/C)^exponent for each channel c of C = count */
+void mr_init_before(float *out, size_t count, double exponent);
+
 /* The share of the present row in what a linear map gets: (c/C)^left for keys, the same + 0.3 done for values,
  * (c/C)^(left/2) for receptances and gates. */
 mr_init_values mr_init_present_key, mr_init_present_value, mr_init_present_gate;
