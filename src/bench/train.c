@@ -15,6 +15,7 @@
 #include "bench/facts.h"
 #include "bench/limits.h"
 #include "bench/statistics.h"
+#include "formats/config_json.h"
 #include "model/layer.h"
 #include "model/sizes.h"
 #include "train/trainer.h"
@@ -23,7 +24,7 @@ int mr_train_bench_model(struct mr_train_config *cfg, const char *name)
 {
     struct mr_config model;
     MR_TRY(mr_config_by_name(&model, name, NULL));
-    json_t *keys = mr_config_json(&model), *value;
+    json_t *keys = mr_config_to_json(&model), *value;
     const char *key;
     char text[200];
     int err = keys ? 0 : MR_ENOMEM;
@@ -62,7 +63,8 @@ static int write_split(const char *folder, const char *name, size_t count, uint6
 
 static int write_data(const struct mr_train_config *cfg, const char *folder)
 {
-    json_int_t vocabulary = json_integer_value(json_object_get(cfg->model, "vocab_size"));
+    const struct mr_value *given = mr_settings_find(&cfg->model, "vocab_size");
+    int64_t vocabulary = given && given->kind == MR_VALUE_INT ? given->integer : 0;
     uint64_t below = vocabulary > 0 && vocabulary < 50304 ? (uint64_t)vocabulary : 50304;
     size_t count = 4 * (size_t)cfg->block_size + (1 << 16);
     MR_TRY(write_split(folder, "train.bin", count, below));
@@ -106,7 +108,7 @@ static int put_result(const mr_trainer *t, const struct mr_train_bench *b, doubl
     json_t *line = mr_bench_line("train", device);
     json_t *rest =
         json_pack("{ss ss so si si sI sI sf sf sf sf sf sf sI sI}", "label", b->label, "family",
-                  mr_family_name(t->model->cfg.family), "config", mr_config_json(&t->model->cfg), "batch_size",
+                  mr_family_name(t->model->cfg.family), "config", mr_config_to_json(&t->model->cfg), "batch_size",
                   t->cfg->batch_size, "block_size", t->cfg->block_size, "parameters",
                   (json_int_t)mr_params_elements(&t->model->params), "steps", (json_int_t)count, "step_ms_min", ms[0],
                   "step_ms_median", median, "noise", median / ms[0] - 1, "tokens_per_s", 1e3 * tokens / median,

@@ -109,7 +109,7 @@ void mr_train_config_family(struct mr_train_config *cfg, const struct mr_config 
     } all[] = {
         {"beta2", &cfg->beta2, of->beta2}, {"adam_eps", &cfg->adam_eps, of->eps}, {"l2wrap", &cfg->l2wrap, of->l2wrap}};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        if (all[i].value > 0 && !json_object_get(cfg->given, all[i].key))
+        if (all[i].value > 0 && !mr_settings_find(&cfg->given, all[i].key))
             *all[i].field = all[i].value;
 }
 
