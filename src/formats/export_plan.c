@@ -8,7 +8,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/utf8.h"
-#include "formats/export.h"
+#include "formats/export_plan.h"
 #include "formats/fla.h"
 #include "formats/gguf.h"
 #include "formats/gguf_export.h"
@@ -16,17 +16,6 @@
 #include "model/model.h"
 #include "formats/training.h"
 #include "model/layer.h"
-
-struct planner {
-    struct mr_export *e;
-    mr_tensor_file *source;
-    const struct mr_naming *naming;
-    const struct mr_export_options *options;
-    const struct mr_name_rule *rules;
-    struct mr_moments moments;
-    int widened[MR_DTYPES]; /* tensors whose dtype the target cannot hold */
-    int odd_rows;           /* tensors that stay f32 as a row of theirs is not whole blocks */
-};
 
 int mr_export_note(struct mr_export *e, const char *format, ...)
 {
@@ -117,7 +106,7 @@ static bool bin_keeps_f32(const struct mr_param *p)
 }
 
 /* `natural`: the source's format; -1 where the numbers are not the source's own (a logarithm, transposed blocks). */
-static int choose_dtype(struct planner *pl, const struct mr_param *p, int natural, int64_t row)
+static int choose_dtype(struct mr_export_planner *pl, const struct mr_param *p, int natural, int64_t row)
 {
     int target = pl->options->target, wanted = pl->options->dtype, dtype = wanted >= 0 ? wanted : natural;
     bool asked = wanted >= 0 && mr_dtype_block((enum mr_dtype)wanted) > 1;
@@ -141,7 +130,7 @@ static int choose_dtype(struct planner *pl, const struct mr_param *p, int natura
 }
 
 /* .bin has time_* without dimensions of 1, but decays and boni by head as columns. */
-static int bin_shape(const struct planner *pl, const struct mr_param *p, int64_t *shape, int ndim)
+static int bin_shape(const struct mr_export_planner *pl, const struct mr_param *p, int64_t *shape, int ndim)
 {
     const struct mr_config *cfg = &pl->e->cfg;
     const char *leaf = strrchr(p->name, '.');
@@ -163,7 +152,8 @@ static int bin_shape(const struct planner *pl, const struct mr_param *p, int64_t
     return n;
 }
 
-static int shape_of(const struct planner *pl, const struct mr_param *p, const struct mr_place *place, int64_t *shape)
+static int shape_of(const struct mr_export_planner *pl, const struct mr_param *p, const struct mr_place *place,
+                    int64_t *shape)
 {
     int ndim = p->ndim;
     for (int i = 0; i < ndim; i++)
@@ -202,7 +192,7 @@ static void compose(struct mr_recipe *r, const struct mr_place *place, const str
 }
 
 /* The format of the source's numbers, if they can be taken as they are. */
-static int natural_dtype(const struct planner *pl, const struct mr_recipe *r)
+static int natural_dtype(const struct mr_export_planner *pl, const struct mr_recipe *r)
 {
     enum mr_dtype dtype = pl->source->tensors[r->tensor].dtype;
     bool blocks = mr_dtype_block(dtype) > 1;
@@ -211,7 +201,7 @@ static int natural_dtype(const struct planner *pl, const struct mr_recipe *r)
     return (int)dtype;
 }
 
-static int add_weight(struct planner *pl, int index)
+static int add_weight(struct mr_export_planner *pl, int index)
 {
     struct mr_export *e = pl->e;
     const struct mr_param *named = e->params.list[index], *p = mr_gguf_stands_for(pl->e, named);
@@ -238,96 +228,6 @@ static int add_weight(struct planner *pl, int index)
     o->recipe[to.part] = recipe;
     o->count[to.part] = p->count;
     return 0;
-}
-
-/* ---- moments ----------------------------------------------------------------------------------------------------- */
-
-static int add_moment(struct planner *pl, const char *name, int index, int which)
-{
-    struct mr_export *e = pl->e;
-    const struct mr_param *p = e->params.list[index];
-    const struct mr_place same = {.change = MR_SAME};
-    int64_t at = mr_moments_find(&pl->moments, pl->source, &e->params, index, which);
-    struct mr_output *o = mr_export_add(e, name, MR_OUTPUT_MOMENT);
-    if (!o)
-        return MR_ENOMEM;
-    struct mr_file_tensor *t = &e->tensors[e->count - 1];
-    o->parts = 1;
-    o->param[0] = index;
-    o->count[0] = p->count;
-    t->ndim = p->ndim;
-    for (int d = 0; d < p->ndim; d++)
-        t->shape[d] = (int64_t)p->shape[d];
-    return at < 0 ? 0 : mr_recipe_of(&o->recipe[0], pl->source, (size_t)at, &same, p);
-}
-
-static int add_own_moments(struct planner *pl)
-{
-    char name[MR_NAME + 16];
-    for (int which = 0; which < 2; which++) {
-        for (int i = 0; i < pl->e->params.count; i++) {
-            snprintf(name, sizeof name, "adamw.%c.%s", "mv"[which], pl -> e -> params.list[i]->name);
-            MR_TRY(add_moment(pl, name, i, which));
-        }
-    }
-    return 0;
-}
-
-static int add_number(struct mr_export *e, const char *name, float number)
-{
-    struct mr_output *o = mr_export_add(e, name, MR_OUTPUT_NUMBER);
-    if (!o)
-        return MR_ENOMEM;
-    o->number = number;
-    return 0;
-}
-
-static int add_torch_moments(struct planner *pl, const int *numbers, float steps)
-{
-    struct mr_export *e = pl->e;
-    char name[64];
-    for (int number = 0; number < e->params.count; number++) {
-        int i = 0;
-        while (numbers[i] != number)
-            i++;
-        snprintf(name, sizeof name, "optimizer.state.%d.step", number);
-        MR_TRY(add_number(e, name, steps));
-        snprintf(name, sizeof name, "optimizer.state.%d.exp_avg", number);
-        MR_TRY(add_moment(pl, name, i, 0));
-        snprintf(name, sizeof name, "optimizer.state.%d.exp_avg_sq", number);
-        MR_TRY(add_moment(pl, name, i, 1));
-    }
-    return 0;
-}
-
-/* The optimizer's state of a checkpoint for torch, numbered as it was there, else as nanoGPT does. */
-static int add_torch_state(struct planner *pl)
-{
-    struct mr_training training;
-    bool found;
-    int decayed, *own = NULL, err;
-    const int *numbers = pl->moments.numbers;
-    MR_TRY(mr_training_read(pl->source, &training, &found));
-    float steps = (float)training.optimizer_steps;
-    mr_training_free(&training);
-    if (!numbers)
-        numbers = own = mr_torch_numbers(&pl->e->params, &decayed);
-    err = numbers ? add_torch_moments(pl, numbers, steps) : MR_ENOMEM;
-    free(own);
-    return err;
-}
-
-static int add_moments(struct planner *pl)
-{
-    if (pl->moments.unknown)
-        return mr_export_note(pl->e, "the optimizer's state: its tensors do not fit the model's parameters");
-    if (pl->moments.kind == MR_MOMENTS_NONE)
-        return 0;
-    if (pl->e->target == MR_TARGET_MRW)
-        return add_own_moments(pl);
-    if (pl->e->target == MR_TARGET_NANOGPT)
-        return add_torch_state(pl);
-    return mr_export_note(pl->e, "the optimizer and training state: only mrw and nanogpt hold them");
 }
 
 /* ---- the plan ---------------------------------------------------------------------------------------------------- */
@@ -381,7 +281,7 @@ static int layout_of(const struct mr_config *cfg, int target, const struct mr_na
                    mr_target_name(target), mr_family_name(cfg->family), cfg->rwkv51 ? " (5.1)" : "", hints[target]);
 }
 
-static int add_tied_head(struct planner *pl)
+static int add_tied_head(struct mr_export_planner *pl)
 {
     struct mr_export *e = pl->e;
     struct mr_output *wte = find_output(e, "model.transformer.wte.weight");
@@ -395,21 +295,8 @@ static int add_tied_head(struct planner *pl)
     return 0;
 }
 
-/* Checkpoints for torch hold the best loss as a tensor. */
-static int add_best_loss(struct planner *pl)
-{
-    struct mr_training training;
-    bool found;
-    if (pl->e->target != MR_TARGET_NANOGPT)
-        return 0;
-    MR_TRY(mr_training_read(pl->source, &training, &found));
-    float best = (float)training.best_val_loss;
-    mr_training_free(&training);
-    return found ? add_number(pl->e, "best_val_loss", best) : 0;
-}
-
 /* Tensors of the source that are no part of the model. */
-static int note_others(struct planner *pl)
+static int note_others(struct mr_export_planner *pl)
 {
     char list[300] = "";
     int count = 0;
@@ -431,7 +318,7 @@ static int note_others(struct planner *pl)
 }
 
 /* Logarithms cost digits. */
-static int note_forms(struct planner *pl)
+static int note_forms(struct mr_export_planner *pl)
 {
     const char *form = NULL;
     int count = 0;
@@ -448,7 +335,7 @@ static int note_forms(struct planner *pl)
                  : 0;
 }
 
-static int note_dtypes(struct planner *pl)
+static int note_dtypes(struct mr_export_planner *pl)
 {
     for (int i = 0; i < MR_DTYPES; i++)
         if (pl->widened[i])
@@ -460,7 +347,7 @@ static int note_dtypes(struct planner *pl)
     return 0;
 }
 
-static int plan(struct planner *pl)
+static int plan(struct mr_export_planner *pl)
 {
     struct mr_export *e = pl->e;
     int layout = layout_of(&e->cfg, e->target, pl->naming), dtype = pl->options->dtype;
@@ -480,8 +367,8 @@ static int plan(struct planner *pl)
     MR_TRY(mr_gguf_add_biases(pl->e));
     MR_TRY(note_forms(pl));
     MR_TRY(add_tied_head(pl));
-    MR_TRY(add_moments(pl));
-    MR_TRY(add_best_loss(pl));
+    MR_TRY(mr_plan_moments(pl));
+    MR_TRY(mr_plan_best_loss(pl));
     MR_TRY(note_dtypes(pl));
     MR_TRY(note_others(pl));
     for (size_t i = 0; i < e->count; i++)
@@ -492,7 +379,7 @@ static int plan(struct planner *pl)
 int mr_export_plan(struct mr_export *e, mr_tensor_file *source, const struct mr_naming *naming,
                    const struct mr_config *cfg, const struct mr_export_options *options)
 {
-    struct planner pl = {.e = e, .source = source, .naming = naming, .options = options};
+    struct mr_export_planner pl = {.e = e, .source = source, .naming = naming, .options = options};
     *e = (struct mr_export){.target = options->target, .cfg = *cfg, .saturate = options->saturate};
     int err = plan(&pl);
     mr_moments_free(&pl.moments);
