@@ -60,6 +60,12 @@ void mr_case_elementwise(struct mr_trial *t)
     mr_trial_run(t, mr_sigmoid_forward(t->rt, db, y, N));
     mr_ref_sigmoid_forward(b, want, N);
     mr_trial_compare(t, y, want, N);
+    mr_trial_run(t, mr_tanh_backward(t->rt, db, da, y, N));
+    mr_ref_tanh_backward(b, a, want, N);
+    mr_trial_compare(t, y, want, N);
+    mr_trial_run(t, mr_sigmoid_backward(t->rt, db, da, y, N));
+    mr_ref_sigmoid_backward(b, a, want, N);
+    mr_trial_compare(t, y, want, N);
 }
 
 void mr_case_gelu(struct mr_trial *t)

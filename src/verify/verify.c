@@ -40,6 +40,8 @@ static const struct {
     {"wkv4_step", mr_case_wkv4_step, 1e-5},
     {"wkv6", mr_case_wkv6, 1e-5},
     {"wkv7", mr_case_wkv7, 1e-5},
+    {"wkv7_around", mr_case_wkv7_around, 1e-5},
+    {"wkv7_backward", mr_case_wkv7_backward, 1e-5},
     {"norm_shift", mr_case_norm_shift, 1e-5},
     {"wkv6_step", mr_case_wkv6_step, 2e-5},
     {"wkv7_step", mr_case_wkv7_step, 2e-5},
