@@ -71,6 +71,13 @@ def test_resume_gives_the_same_bits_of_gpt2_with_dropout(folder):
     assert state(folder / "out") == unbroken(folder, *gpt2)
 
 
+def test_resume_gives_the_same_bits_of_rwkv7_with_dropout(folder):
+    rwkv7 = ["family=rwkv7", "n_layer=2", "head_size=8", "dropout=0.2"]
+    tiny.train(folder / "out", *HARD, *rwkv7, "lr_decay_iters=9", iterations=5).expect(0)
+    tiny.train(folder / "out", *HARD, "init_from=resume", "dropout=0.2", iterations=9).expect(0)
+    assert state(folder / "out") == unbroken(folder, *rwkv7)
+
+
 def test_evaluation_changes_no_draw(folder):
     tiny.train(folder / "a", *HARD, "eval_interval=2", "eval_iters=1", iterations=6).expect(0)
     tiny.train(folder / "b", *HARD, "eval_interval=3", "eval_iters=7", iterations=6).expect(0)

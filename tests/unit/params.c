@@ -2,6 +2,8 @@
  * Declaring the parameters of a model: what fails is told as what it is. */
 #include "unit_test.h"
 
+#include <math.h>
+
 #include "base/alloc.h"
 #include "model/model.h"
 
@@ -61,11 +63,108 @@ static void test_two_shapes_of_one_name_are_an_invalid_argument(void **state)
     mr_params_free(&params);
 }
 
+/* All values of a parameter, in two parts */
+static float *values_of(struct mr_params *params, const struct mr_config *cfg, const char *name)
+{
+    const struct mr_param *p = mr_param_find(params, "", name);
+    assert_non_null(p);
+    float *values = malloc(p->count * sizeof *values);
+    assert_non_null(values);
+    assert_ok(mr_param_draw(params, p->index, 5));
+    assert_ok(mr_param_init(params, p->index, cfg, 5, 0, p->count / 3, values));
+    assert_ok(mr_param_init(params, p->index, cfg, 5, p->count / 3, p->count - p->count / 3, values + p->count / 3));
+    return values;
+}
+
+/* Rows or columns, whichever are fewer: at right angles, and as long as the gain. */
+static void check_orthogonal(struct mr_params *params, const struct mr_config *cfg, const char *name, double gain)
+{
+    const struct mr_param *p = mr_param_find(params, "", name);
+    float *a = values_of(params, cfg, name);
+    size_t rows = p->shape[0], cols = p->shape[1], count = rows < cols ? rows : cols, length = p->count / count;
+    size_t step = rows < cols ? 1 : cols, next = rows < cols ? cols : 1;
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j <= i; j++) {
+            double dot = 0, want = i == j ? gain * gain : 0;
+            for (size_t e = 0; e < length; e++)
+                dot += (double)a[i * next + e * step] * a[j * next + e * step];
+            if (!(fabs(dot - want) <= 1e-4 * gain * gain))
+                fail_msg("%s: vectors %zu and %zu: %g, not %g", name, i, j, dot, want);
+        }
+    free(a);
+}
+
+static void check_value(struct mr_params *params, const struct mr_config *cfg, const char *name, size_t i, double want)
+{
+    float *values = values_of(params, cfg, name);
+    if (!(fabs(values[i] - want) <= 1e-6 * fmax(1, fabs(want))))
+        fail_msg("%s[%zu] is %g, not %g", name, i, (double)values[i], want);
+    free(values);
+}
+
+static void test_rwkv7_starts_as_its_trainer_starts_it(void **state)
+{
+    (void)state;
+    struct mr_params params = {0};
+    struct mr_config cfg;
+    mr_config_defaults(&cfg, MR_RWKV7);
+    cfg.n_layer = 3;
+    cfg.n_embd = 40;
+    cfg.head_size = 20;
+    cfg.vocab_size = 90;
+    assert_ok(mr_model_declare(&params, &cfg));
+    check_orthogonal(&params, &cfg, "blocks.1.att.receptance.weight", 1);
+    check_orthogonal(&params, &cfg, "blocks.1.att.key.weight", 0.1);
+    check_orthogonal(&params, &cfg, "blocks.2.ffn.key.weight", 1);
+    check_orthogonal(&params, &cfg, "blocks.2.att.w2", 0.1);
+    check_orthogonal(&params, &cfg, "head.weight", 0.5 * sqrt(90.0 / 40));
+    check_value(&params, &cfg, "blocks.1.att.output.weight", 7, 0);
+    check_value(&params, &cfg, "blocks.1.ffn.value.weight", 7, 0);
+    check_value(&params, &cfg, "blocks.1.att.g1", 7, 0);
+    check_value(&params, &cfg, "blocks.1.att.x_r", 10, 1 - pow(0.25, 0.2 * 2 / 3));
+    check_value(&params, &cfg, "blocks.1.att.x_a", 10, 1 - pow(0.25, 0.9 * 2 / 3));
+    check_value(&params, &cfg, "blocks.1.att.x_v", 10, 1 - pow(0.25, 0.7 * 2 / 3));
+    check_value(&params, &cfg, "blocks.1.ffn.x_k", 10, 1 - pow(0.25, 16.0 / 81));
+    double z = (25 % 20 - 9.5) / 9.5, zigzag = z * fabs(z), along = 25.0 / 39;
+    check_value(&params, &cfg, "blocks.1.att.w0", 25, -5.5 + 6 * pow(along, 1 + pow(0.5, 0.3)) + 2.5 * zigzag);
+    check_value(&params, &cfg, "blocks.1.att.a0", 25, -0.19 + 0.3 * zigzag + 0.4 * (along - 0.5));
+    check_value(&params, &cfg, "blocks.1.att.v0", 25, 0.73 - 0.4 * (along - 0.5));
+    check_value(&params, &cfg, "blocks.1.att.k_k", 25, 0.71 - 0.1 * (along - 0.5));
+    check_value(&params, &cfg, "blocks.1.att.k_a", 3, 1.02);
+    check_value(&params, &cfg, "blocks.1.att.r_k", 3, -0.04);
+    check_value(&params, &cfg, "blocks.1.att.ln_x.weight", 3, pow(2.0 / 3, 0.7));
+    float *embedding = values_of(&params, &cfg, "emb.weight"), largest = 0;
+    for (size_t i = 0; i < 90 * 40; i++)
+        largest = fmaxf(largest, fabsf(embedding[i]));
+    assert_true(largest <= 1e-4f && largest > 0.99e-4f);
+    free(embedding);
+    mr_params_free(&params);
+}
+
+/* What decays, and what learns at twice the rate. */
+static void test_rwkv7_has_its_trainers_groups(void **state)
+{
+    (void)state;
+    struct mr_params params = {0};
+    struct mr_config cfg;
+    mr_config_defaults(&cfg, MR_RWKV7);
+    cfg.n_layer = 1;
+    assert_ok(mr_model_declare(&params, &cfg));
+    for (int i = 0; i < params.count; i++) {
+        const struct mr_param *p = params.list[i];
+        bool weight = p->ndim == 2 && strstr(p->name, ".weight");
+        assert_int_equal(mr_param_group(p), strstr(p->name, "att.w0") ? 2 : weight ? 0 : 1);
+    }
+    mr_params_free(&params);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory_that_runs_out_is_not_an_invalid_argument),
         cmocka_unit_test(test_two_shapes_of_one_name_are_an_invalid_argument),
+        cmocka_unit_test(test_rwkv7_starts_as_its_trainer_starts_it),
+        cmocka_unit_test(test_rwkv7_has_its_trainers_groups),
     };
     return cmocka_run_group_tests(tests, NULL, test_cleanup);
 }
