@@ -98,12 +98,12 @@ def test_hugging_face_rwkv6_as_published(folder):
                      (".ffn.", ".feed_forward."), (".ln0.", ".pre_ln."), ("ln_out.", "rwkv.ln_out.")):
             name = name.replace(a, b)
         renamed[name] = tensor
-    names = sorted(renamed)
+    names, size = sorted(renamed), sum(4 * len(numbers) for _, numbers in renamed.values())
     shards = {f"model-0000{i + 1}-of-00002.safetensors": names[i::2] for i in range(2)}
     for shard, some in shards.items():
         write(hf / shard, {n: renamed[n] for n in some})
     (hf / "model.safetensors.index.json").write_text(json.dumps(
-        {"metadata": {"total_size": 1}, "weight_map": {n: s for s, some in shards.items() for n in some}}))
+        {"metadata": {"total_size": size}, "weight_map": {n: s for s, some in shards.items() for n in some}}))
     (hf / "config.json").write_text(json.dumps({
         "architectures": ["Rwkv6ForCausalLM"], "attention_hidden_size": 64, "bos_token_id": 0, "eos_token_id": 0,
         "auto_map": {"AutoConfig": "configuration_rwkv6.Rwkv6Config"}, "head_size": 16, "head_size_divisor": 8,
