@@ -5,13 +5,14 @@
 int mr_command_compare(int argc, char **argv)
 {
     struct mr_comparing how = {.tolerance = -1, .tensors = true};
+    struct mr_common common = {0};
     struct mr_words words = {0}, config = {0}, lora = {0};
     const struct mr_option options[] = {
         {"tolerance", MR_OPTION_FLOAT, &how.tolerance, "X",
          "exit 1 where logits differ by more than X of the largest (what the formats of the files allow)"},
         {"lora", MR_OPTION_LIST, &lora, "F[:S]", MR_LORA_HELP},
         {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of both models"},
-        MR_COMMON_OPTIONS(&how.common),
+        MR_COMMON_OPTIONS(&common),
     };
     const struct mr_syntax syntax = {
         .name = "compare",
@@ -29,7 +30,7 @@ int mr_command_compare(int argc, char **argv)
         how.path[1] = words.word[1];
         how.config = config.word;
         how.lora = lora.word;
-        err = mr_compare_models(&how);
+        err = mr_print_comparison(&how, &common);
     }
     mr_words_free(&words);
     mr_words_free(&config);

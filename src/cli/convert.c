@@ -14,12 +14,10 @@ struct request {
 /* The same tokens through both files. */
 static int verify(const struct request *r)
 {
-    const struct mr_comparing how = {.path = {r->in, r->out},
-                                     .config = r->config->word,
-                                     .lora = r->lora->word,
-                                     .common = {.device = r->device, .json = r->json},
-                                     .tolerance = -1};
-    return mr_compare_models(&how);
+    const struct mr_comparing how = {
+        .path = {r->in, r->out}, .config = r->config->word, .lora = r->lora->word, .tolerance = -1};
+    const struct mr_common common = {.device = r->device, .json = r->json};
+    return mr_print_comparison(&how, &common);
 }
 
 static int run(const struct request *r)

@@ -30,7 +30,7 @@ int mr_target_by_name(const char *name);
 /* The target that a path's ending asks for: none is a folder; MR_EINVAL: an ending that is not known. */
 int mr_target_by_path(const char *path);
 
-enum mr_output_kind { MR_OUTPUT_WEIGHT, MR_OUTPUT_MOMENT, MR_OUTPUT_NUMBER, MR_OUTPUT_SHARED };
+enum mr_output_kind { MR_OUTPUT_WEIGHT, MR_OUTPUT_MOMENT, MR_OUTPUT_STATE, MR_OUTPUT_NUMBER, MR_OUTPUT_SHARED };
 
 #define MR_PARTS 6
 

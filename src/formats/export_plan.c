@@ -12,7 +12,6 @@
 #include "formats/fla.h"
 #include "formats/gguf.h"
 #include "formats/gguf_export.h"
-#include "formats/initial_state.h"
 #include "model/model.h"
 #include "formats/training.h"
 #include "model/layer.h"
@@ -305,8 +304,7 @@ static int note_others(struct mr_export_planner *pl)
         const char *name = pl->source->tensors[i].name;
         bool ours = strncmp(name, "adamw.", 6) == 0 || strncmp(name, "optimizer.", 10) == 0 ||
                     strcmp(name, "best_val_loss") == 0;
-        bool part = strncmp(name, pl->naming->prefix, prefix) == 0 && mr_is_model_name(pl->naming, name + prefix) &&
-                    !mr_is_initial_state(name + prefix);
+        bool part = strncmp(name, pl->naming->prefix, prefix) == 0 && mr_is_model_name(pl->naming, name + prefix);
         if (ours || part)
             continue;
         if (count++ < 4)
@@ -367,6 +365,7 @@ static int plan(struct mr_export_planner *pl)
     MR_TRY(mr_gguf_add_biases(pl->e));
     MR_TRY(note_forms(pl));
     MR_TRY(add_tied_head(pl));
+    MR_TRY(mr_plan_states(pl));
     MR_TRY(mr_plan_moments(pl));
     MR_TRY(mr_plan_best_loss(pl));
     MR_TRY(note_dtypes(pl));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * Planning an export: what export_plan.c and export_moments.c share. */
+ * Planning an export: what export_plan.c, export_moments.c and export_states.c share. */
 #ifndef MR_FORMATS_EXPORT_PLAN_H
 #define MR_FORMATS_EXPORT_PLAN_H
 
@@ -19,6 +19,8 @@ struct mr_export_planner {
 
 /* Adds the optimizer's moments where the target holds them, else a note. */
 int mr_plan_moments(struct mr_export_planner *pl);
+/* Adds the state that texts begin with where source and target have one, else a note. */
+int mr_plan_states(struct mr_export_planner *pl);
 /* Adds the best loss, which checkpoints for torch hold as a tensor. */
 int mr_plan_best_loss(struct mr_export_planner *pl);
 

@@ -27,41 +27,63 @@ static bool has_any(const mr_tensor_file *source, size_t prefix)
     return false;
 }
 
-/* One layer's matrices: files have [head, value, key], the recurrences [head, key, value]. */
-static int read_layer(mr_tensor_file *source, const char *name, const struct mr_config *cfg, float *to)
+int64_t mr_initial_state_find(const mr_tensor_file *source, const struct mr_naming *naming, int block)
 {
-    int64_t at = mr_tensor_file_find(source, name), N = cfg->head_size, H = cfg->n_embd / N;
-    if (at < 0)
-        return mr_fail(MR_EFILE, "%s: %s is missing", source->path, name);
-    const struct mr_file_tensor *t = &source->tensors[at];
+    char name[sizeof naming->prefix + 64];
+    snprintf(name, sizeof name, "%s" MR_INITIAL_STATE, naming->prefix, block);
+    return mr_tensor_file_find(source, name);
+}
+
+int mr_initial_state_recipe(struct mr_recipe *recipe, const mr_tensor_file *source, const struct mr_naming *naming,
+                            const struct mr_config *cfg, size_t tensor)
+{
+    const struct mr_file_tensor *t = &source->tensors[tensor];
+    int64_t N = cfg->head_size, H = cfg->n_embd / N;
     if (t->ndim != 3 || t->shape[0] != H || t->shape[1] != N || t->shape[2] != N)
         return mr_fail(MR_EFILE, "%s: %s is not of shape (%lld,%lld,%lld), as this model's heads need it", source->path,
-                       name, (long long)H, (long long)N, (long long)N);
-    MR_TRY(mr_tensor_file_read_f32(source, (size_t)at, 0, (size_t)(H * N * N), to));
-    for (int64_t h = 0; h < H; h++)
-        for (int64_t i = 0; i < N; i++)
-            for (int64_t j = 0; j < i; j++) {
-                float *a = &to[(h * N + i) * N + j], *b = &to[(h * N + j) * N + i], x = *a;
-                *a = *b;
-                *b = x;
-            }
+                       t->name, (long long)H, (long long)N, (long long)N);
+    *recipe = (struct mr_recipe){.tensor = tensor, .count = (size_t)(H * N * N)};
+    if (naming->layout == MR_LAYOUT_ST)
+        recipe->rows = recipe->columns = (size_t)N;
     return 0;
 }
 
-static int read_layers(mr_tensor_file *source, const char *prefix, const struct mr_config *cfg,
+static int take(void *context, const void *bytes, size_t count)
+{
+    float **to = context;
+    memcpy(*to, bytes, count * sizeof **to);
+    *to += count;
+    return 0;
+}
+
+/* One layer's matrices as the recurrences have them: [head, key, value]. */
+static int read_layer(mr_tensor_file *source, const struct mr_naming *naming, const struct mr_config *cfg, int block,
+                      float *to)
+{
+    struct mr_recipe recipe;
+    int64_t at = mr_initial_state_find(source, naming, block);
+    size_t N = (size_t)cfg->head_size;
+    float *end = to;
+    if (at < 0)
+        return mr_fail(MR_EFILE, "%s: " MR_INITIAL_STATE " is missing", source->path, block);
+    MR_TRY(mr_initial_state_recipe(&recipe, source, naming, cfg, (size_t)at));
+    bool turned = recipe.rows > 0;
+    recipe.rows = recipe.columns = turned ? 0 : N;
+    return mr_recipe_run(source, &recipe, false, take, &end);
+}
+
+static int read_layers(mr_tensor_file *source, const struct mr_naming *naming, const struct mr_config *cfg,
                        const struct mr_node *nodes, int count, float *at)
 {
+    int block = 0;
     for (int i = 0; i < count; i++) {
         size_t sizes[MR_LAYER_STATES];
         int n = nodes[i].layer->states ? nodes[i].layer->states(cfg, sizes) : 0;
         size_t matrices = (size_t)cfg->n_embd * (size_t)cfg->head_size, from = strlen(nodes[i].prefix);
         bool time_mix = from > 5 && !strcmp(nodes[i].prefix + from - 5, ".att.");
-        for (int k = 0; k < n; at += sizes[k++]) {
-            char name[MR_NAME + 96];
-            snprintf(name, sizeof name, "%s%stime_state", prefix, nodes[i].prefix);
+        for (int k = 0; k < n; at += sizes[k++])
             if (time_mix && k == 1 && sizes[k] == matrices)
-                MR_TRY(read_layer(source, name, cfg, at));
-        }
+                MR_TRY(read_layer(source, naming, cfg, block++, at));
     }
     return 0;
 }
@@ -78,12 +100,13 @@ static size_t size_of(const struct mr_config *cfg, const struct mr_node *nodes, 
     return all;
 }
 
-int mr_initial_state_read(mr_tensor_file *source, const char *prefix, const struct mr_config *cfg, float **state)
+int mr_initial_state_read(mr_tensor_file *source, const struct mr_naming *naming, const struct mr_config *cfg,
+                          float **state)
 {
     struct mr_node *nodes = NULL;
     int count = 0;
     *state = NULL;
-    if (!has_any(source, strlen(prefix)))
+    if (!has_any(source, strlen(naming->prefix)))
         return 0;
     if (mr_family(cfg)->rwkv < 5)
         return mr_fail(MR_EFILE, "%s holds the state of an RWKV-5, 6 or 7, and the model is a %s", source->path,
@@ -91,7 +114,7 @@ int mr_initial_state_read(mr_tensor_file *source, const char *prefix, const stru
     MR_TRY(mr_nodes_build(&nodes, &count, cfg));
     int err = MR_ENOMEM;
     if ((*state = mr_alloc(size_of(cfg, nodes, count), sizeof **state)))
-        err = read_layers(source, prefix, cfg, nodes, count, *state);
+        err = read_layers(source, naming, cfg, nodes, count, *state);
     if (err) {
         free(*state);
         *state = NULL;
@@ -103,8 +126,9 @@ int mr_initial_state_read(mr_tensor_file *source, const char *prefix, const stru
 int mr_initial_state_open(const char *path, const struct mr_config *cfg, float **state)
 {
     mr_tensor_file *source = NULL;
+    const struct mr_naming naming = {.layout = MR_LAYOUT_OWN};
     MR_TRY(mr_tensor_source_open(&source, path));
-    int err = mr_initial_state_read(source, "", cfg, state);
+    int err = mr_initial_state_read(source, &naming, cfg, state);
     if (!err && !*state)
         err = mr_fail(MR_EFILE, "%s holds no state: no tensor is named blocks.N.att.time_state", path);
     mr_tensor_file_close(source);

@@ -177,7 +177,7 @@ int mr_model_open_as(mr_model **out, mr_runtime *rt, const char *path, const str
         err = mr_fail_in(err, "%s", path);
         goto fail;
     }
-    MR_GO(mr_initial_state_read(source, naming.prefix, &cfg, &model->initial));
+    MR_GO(mr_initial_state_read(source, &naming, &cfg, &model->initial));
     mr_tensor_file_close(source);
     *out = model;
     return 0;

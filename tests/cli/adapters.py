@@ -8,6 +8,7 @@ import tiny
 from harness import SOURCE, main, run
 
 TOKENS = "1,2,3,39,5,0"
+TIME_STATE = "blocks.0.att.time_state"
 
 
 def usual(name):
@@ -80,7 +81,25 @@ def test_a_state_alone_begins_a_text(folder):
     run("generate", plain, *how, "--state-in", alone).expect(1, err=r"blocks\.1\.att\.time_state is missing")
     tiny.write_safetensors(alone, states(2, 1))
     run("generate", plain, *how, "--state-in", alone).expect(1, err=r"not of shape \(2,64,64\)")
-    run("convert", both, folder / "c.mrw").expect(0, err="no part of the model: blocks.0.att.time_state")
+    run("convert", both, folder / "c.bin").expect(0, err="the state that texts begin with: only mrw, safetensors, rwkv and st")
+
+
+def test_states_are_converted_with_the_weights(folder):
+    for family in ("rwkv5", "rwkv6", "rwkv7"):
+        _, tensors = state_model(folder, family)
+        both = folder / "both.safetensors"
+        tiny.write_safetensors(both, tensors | states(2, 2))
+        source = both
+        for out in ("a.mrw", "b.pth", "c.st", "d.st", "e.safetensors"):
+            result = run("convert", source, folder / out, "--dtype", "f32", "--json").expect(0).json()[0]
+            assert result["not_kept"] == [], result
+            assert logits(folder / out) == logits(both), (family, out)
+            assert run("compare", both, folder / out, "--json").expect(0).json()[0]["tensors"] == [], (family, out)
+            source = folder / out
+        assert tiny.read_safetensors(source) == {n: (s, tiny.array.array("f", x)) for n, (_, s, x) in (tensors | states(2, 2)).items()}
+        turned, name = tiny.read_safetensors(folder / "c.st")[TIME_STATE][1], TIME_STATE
+        wanted = states(2, 2)[name][2]
+        assert all(abs(turned[64 * i + j] - wanted[64 * j + i]) < 1e-6 for i in range(64) for j in range(64))
 
 
 def test_the_loss_is_that_of_texts_that_begin_with_the_state(folder):
