@@ -49,6 +49,10 @@ int mr_writer_write(mr_writer *out, const void *data, size_t size);
 /* Overwrites bytes that were written before. */
 int mr_writer_patch(mr_writer *out, uint64_t offset, const void *data, size_t size);
 uint64_t mr_writer_position(const mr_writer *out);
+/* Makes all bytes so far durable, so that reading them back asks the disk, where the system can be told so. */
+int mr_writer_sync(mr_writer *out);
+/* Bytes that were written before. */
+int mr_writer_read_back(mr_writer *out, uint64_t offset, void *to, size_t size);
 /* Ends the writing, successful or not, and frees out. */
 int mr_writer_commit(mr_writer *out);
 void mr_writer_discard(mr_writer *out); /* NULL is fine */

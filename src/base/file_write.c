@@ -183,6 +183,40 @@ uint64_t mr_writer_position(const mr_writer *out)
     return out->position;
 }
 
+int mr_writer_sync(mr_writer *out)
+{
+    if (!out->error)
+        out->error = flush(out);
+    if (!out->error && fsync(out->fd))
+        fail_errno(out, "write");
+#ifdef POSIX_FADV_DONTNEED
+    if (!out->error)
+        posix_fadvise(out->fd, 0, 0, POSIX_FADV_DONTNEED);
+#endif
+    return out->error;
+}
+
+int mr_writer_read_back(mr_writer *out, uint64_t offset, void *to, size_t size)
+{
+    if (!out->error && out->held)
+        out->error = flush(out);
+    if (out->error)
+        return out->error;
+    for (char *p = to; size;) {
+        ssize_t n = pread(out->fd, p, size, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail_errno(out, "read back");
+        if (n == 0)
+            return out->error = mr_fail(MR_EFILE, "%s lost its end while it was written", out->path);
+        p += n;
+        size -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    return 0;
+}
+
 /* The new name must survive a power failure too; file systems that cannot say so are taken as they are. The file is
  * in place by now: a failure is a warning. */
 static void sync_folder(mr_writer *out)

@@ -28,5 +28,7 @@ int mr_checkpoint_begin(mr_tensor_writer **writer, const char *path, const struc
     MR_TRY(header_of(checkpoint, &header));
     int err = mr_mrw_begin(writer, path, tensors, count, header, MR_MRW_LEVEL);
     json_decref(header);
+    if (!err)
+        mr_mrw_verify(*writer);
     return err;
 }

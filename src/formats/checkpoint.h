@@ -13,7 +13,7 @@ struct mr_checkpoint {
     const mr_stored_tokenizer *tokenizer; /* or NULL */
 };
 
-/* The tensors follow in the order of the list, as for every writer. */
+/* The tensors follow in the order of the list, as for every writer; the file is read back before it gets its name. */
 int mr_checkpoint_begin(mr_tensor_writer **writer, const char *path, const struct mr_file_tensor *tensors, size_t count,
                         const struct mr_checkpoint *checkpoint);
 

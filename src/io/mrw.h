@@ -20,6 +20,9 @@ int mr_mrw_open(mr_tensor_file **file, const char *path);
 int mr_mrw_begin(mr_tensor_writer **writer, const char *path, const struct mr_file_tensor *tensors, size_t count,
                  const json_t *metadata, int level);
 
+/* The writer will read back what it wrote before the file gets its name; MR_EFILE: it is not what was packed. */
+void mr_mrw_verify(mr_tensor_writer *writer);
+
 /* Shared by reader and writer. */
 enum {
     MR_MRW_START = 16,         /* bytes before the header's text */

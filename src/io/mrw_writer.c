@@ -25,6 +25,8 @@ struct mrw_writer {
     struct pending *pending; /* complete chunks in raw; the bytes after them belong to the next one */
     size_t pending_count;
     struct mr_str index;
+    bool verify;
+    uint64_t chunks_at; /* where the first one begins */
 };
 
 static size_t pending_end(const struct mrw_writer *w)
@@ -96,16 +98,43 @@ static int append(mr_tensor_writer *writer, const void *data, size_t size)
     return 0;
 }
 
+/* Every chunk must come back from the disk as it was packed. */
+static int verify(struct mrw_writer *w, size_t chunks)
+{
+    uint64_t at = w->chunks_at;
+    uint32_t entry[2];
+    size_t room = 0;
+    uint8_t *packed = NULL;
+    int err = mr_writer_sync(w->base.out);
+    for (size_t i = 0; i < chunks && !err; i++, at += entry[0]) {
+        memcpy(entry, w->index.text + i * sizeof entry, sizeof entry);
+        if (!(err = mr_grow(&packed, &room, entry[0], 1)))
+            err = mr_writer_read_back(w->base.out, at, packed, entry[0]);
+        if (!err && (uint32_t)crc32_z(0, packed, entry[0]) != entry[1])
+            err = mr_fail(MR_EFILE, "%s: bytes %llu to %llu read back otherwise than they were written: check the disk",
+                          w->base.path, (unsigned long long)at, (unsigned long long)(at + entry[0]));
+    }
+    free(packed);
+    return err;
+}
+
+void mr_mrw_verify(mr_tensor_writer *writer)
+{
+    ((struct mrw_writer *)writer)->verify = true;
+}
+
 static int finish(mr_tensor_writer *writer)
 {
     struct mrw_writer *w = (struct mrw_writer *)writer;
     MR_TRY(flush(w));
-    uint64_t count = w->index.size / 8;
+    size_t chunks = w->index.size / 8;
+    uint64_t count = chunks;
     MR_TRY(mr_str_append(&w->index, &count, 8));
     uint32_t crc = (uint32_t)crc32_z(0, (uint8_t *)w->index.text, w->index.size);
     MR_TRY(mr_str_append(&w->index, &crc, 4));
     MR_TRY(mr_str_append(&w->index, "end\n", 4));
-    return mr_writer_write(writer->out, w->index.text, w->index.size);
+    MR_TRY(mr_writer_write(writer->out, w->index.text, w->index.size));
+    return w->verify ? verify(w, chunks) : 0;
 }
 
 static void close_writer(mr_tensor_writer *writer)
@@ -184,6 +213,7 @@ int mr_mrw_begin(mr_tensor_writer **result, const char *path, const struct mr_fi
         goto fail;
     }
     MR_GO(mr_writer_write(w->base.out, start.text, start.size));
+    w->chunks_at = start.size;
     MR_GO(mr_tensor_writer_start(&w->base));
     *result = &w->base;
     mr_str_free(&start);

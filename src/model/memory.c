@@ -34,6 +34,9 @@ static int plan_optimizer(mr_plan *plan, const struct mr_params *params)
         err = mr_param_set_plan(&set, plan, params, kinds[i]);
         mr_param_set_free(&set);
     }
+    /* the copy of weights and moments that is saved while training goes on; in the host's memory, as planned for here
+     */
+    mr_plan_count(plan, MR_BUFFERS, 3 * mr_params_elements(params) * sizeof(float));
     return err;
 }
 

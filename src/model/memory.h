@@ -8,7 +8,7 @@
 struct mr_memory_need {
     struct mr_workspace_options workspace; /* gradients are not looked at */
     int slots;                             /* of states; 0: none */
-    bool optimizer;                        /* gradients and both moments */
+    bool optimizer;                        /* gradients, both moments, and the copy that is saved from */
     mr_format_choice *choose;              /* see mr_model_create; or NULL */
     void *context;
 };

@@ -48,6 +48,7 @@ int mr_trainer_not_finite(mr_trainer *t, const char *format, ...)
     va_start(args, format);
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
+    MR_TRY(mr_trainer_saved(t, true)); /* which state is saved is told below */
     if (first_not_finite(t, culprit, sizeof culprit) < 0)
         snprintf(culprit, sizeof culprit, "unknown (%.80s)", mr_error_text());
     if (t->cfg->eval_only)

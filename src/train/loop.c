@@ -44,24 +44,23 @@ static double shown(double x)
     return isnan(x) ? fabs(x) : x;
 }
 
-static int evaluate(mr_trainer *t, const struct mr_train_events *events, const volatile sig_atomic_t *stop)
+/* *best: the val loss was never lower. */
+static int evaluate(mr_trainer *t, const struct mr_train_events *events, const volatile sig_atomic_t *stop, bool *best)
 {
     double train_loss, val_loss;
     MR_TRY(evaluate_split(t, MR_SPLIT_TRAIN, t->cfg->eval_iters, events, stop, &train_loss));
     MR_TRY(evaluate_split(t, MR_SPLIT_VAL, t->cfg->eval_iters, events, stop, &val_loss));
     MR_TRY(mr_trainer_log(t, json_pack("{sI so so}", "iter", (json_int_t)t->iter, "train_loss",
                                        mr_json_finite(train_loss), "val_loss", mr_json_finite(val_loss))));
-    bool best = val_loss < t->best_val_loss;
+    bool lower = val_loss < t->best_val_loss;
     if (events->evaluation)
-        events->evaluation(events->context, t->iter, train_loss, val_loss, best);
+        events->evaluation(events->context, t->iter, train_loss, val_loss, lower);
     if (!isfinite(train_loss) || !isfinite(val_loss))
         return mr_trainer_not_finite(t, "the train loss is %g, the val loss %g", shown(train_loss), shown(val_loss));
     t->proven = t->iter;
-    if (best) {
+    if (lower)
         t->best_val_loss = val_loss;
-        if (t->iter > 0 && !t->cfg->eval_only)
-            MR_TRY(mr_trainer_save(t, true));
-    }
+    *best = lower;
     return 0;
 }
 
@@ -104,20 +103,6 @@ int mr_trainer_iterate(mr_trainer *t, double lr, float *loss, float *grad_norm)
         return mr_trainer_not_finite(t, "the loss is %g, the gradient norm %g", shown(*loss), shown(*grad_norm));
     }
     return mr_trainer_update(t, lr);
-}
-
-static int save(mr_trainer *t, const struct mr_train_events *events)
-{
-    MR_TRY(prove(t));
-    MR_TRY(mr_trainer_save(t, false));
-    if (t->iter > t->saved)
-        t->rolled_back = 0;
-    t->saved = t->iter;
-    if (mr_run_folder_keep(t->cfg, t->iter) < 0)
-        mr_log(MR_LOG_WARNING, "%s", mr_error_text());
-    if (events->saved)
-        events->saved(events->context, t->cfg->out_dir, t->iter);
-    return 0;
 }
 
 static bool every(int64_t iter, int interval)
@@ -167,16 +152,21 @@ static int advance(mr_trainer *t, const struct mr_train_events *events, const vo
 {
     const struct mr_train_config *cfg = t->cfg;
     int checkpoint_interval = cfg->checkpoint_interval ? cfg->checkpoint_interval : cfg->eval_interval;
-    bool last = t->iter >= cfg->max_iters;
-    int err = 0;
-    if (cfg->eval_only || last || every(t->iter, cfg->eval_interval))
-        err = evaluate(t, events, stop);
+    bool last = t->iter >= cfg->max_iters, best = false;
+    int err = mr_trainer_saved(t, false);
+    if (!err && (cfg->eval_only || last || every(t->iter, cfg->eval_interval)))
+        err = evaluate(t, events, stop, &best);
     if (cfg->eval_only || (err && err != MR_EINTERRUPTED))
         return err ? err : 1;
-    if (last || *stop || (t->iter > pace->start && every(t->iter, checkpoint_interval)))
-        MR_TRY(save(t, events));
+    bool stopping = *stop, whole = last || stopping || (t->iter > pace->start && every(t->iter, checkpoint_interval));
+    if (whole)
+        MR_TRY(prove(t));
+    if (whole || (best && t->iter > 0))
+        MR_TRY(mr_trainer_save(t, best && t->iter > 0, whole));
+    if (last || stopping)
+        MR_TRY(mr_trainer_saved(t, true));
     char buffer[4100];
-    if (*stop)
+    if (stopping)
         return mr_fail(
             MR_EINTERRUPTED,
             "stopped at iteration %lld, saved in %s: continue with `microrwkv train out_dir=%s init_from=resume`",
@@ -201,10 +191,24 @@ static int loop(mr_trainer *t, const struct mr_train_events *events, const volat
     }
 }
 
+/* The save that runs is waited for however the run ended; `err` stays what is told of it. */
+static int end_saving(mr_trainer *t, int err)
+{
+    struct mr_error_kept kept;
+    mr_error_keep(&kept);
+    int late = mr_trainer_saved(t, true);
+    if (!err)
+        return late;
+    if (late)
+        mr_log(MR_LOG_WARNING, "%s", mr_error_text());
+    mr_error_restore(&kept);
+    return err;
+}
+
 int mr_train(mr_runtime *rt, struct mr_train_config *cfg, const struct mr_train_events *events,
              const volatile sig_atomic_t *stop)
 {
-    mr_trainer t = {.saved = -1, .proven = -1};
+    mr_trainer t = {.saved = -1, .proven = -1, .events = events};
     struct mr_run_folder folder = {0};
     int err = mr_train_config_check(cfg);
     if (!err)
@@ -221,6 +225,7 @@ int mr_train(mr_runtime *rt, struct mr_train_config *cfg, const struct mr_train_
         events->start(events->context, &t.model_cfg, mr_params_elements(&t.model->params), t.iter);
     if (!err)
         err = loop(&t, events, stop);
+    err = end_saving(&t, err);
     mr_trainer_close(&t);
     mr_run_folder_close(&folder);
     return err;

@@ -238,6 +238,7 @@ int mr_trainer_open(mr_trainer *t, mr_runtime *rt, struct mr_train_config *cfg)
 
 void mr_trainer_close(mr_trainer *t)
 {
+    mr_trainer_saving_close(t);
     if (t->log)
         fclose(t->log);
     mr_trainer_optimizer_close(t);

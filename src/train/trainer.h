@@ -9,6 +9,7 @@
 #include "data/token_file.h"
 #include "formats/training.h"
 #include "train/run.h"
+#include "train/saving.h"
 
 typedef struct mr_trainer {
     struct mr_train_config *cfg;
@@ -31,6 +32,8 @@ typedef struct mr_trainer {
     mr_tensor norm_partials, grad_norm, clip;
     int partial_count;
     FILE *log;
+    struct mr_saving saving;
+    const struct mr_train_events *events; /* or NULL */
 } mr_trainer;
 
 /* ---- its parts ---------------------------------------------------------------------------------------------- */
@@ -58,8 +61,15 @@ __attribute__((format(printf, 2, 3))) int mr_trainer_not_finite(mr_trainer *t, c
 int mr_trainer_skip(mr_trainer *t, int err);
 int mr_trainer_rollback(mr_trainer *t, int err);
 
-/* out_dir/ckpt.mrw with everything a resume needs; out_dir/best.mrw with the weights alone. */
-int mr_trainer_save(mr_trainer *t, bool best);
+/* Begins to write out_dir/best.mrw, the weights alone, and (whole) then out_dir/ckpt.mrw with everything a resume
+ * needs. The state is copied now and written while the run goes on; where there is no memory for that, all is done at
+ * once. Waits for the save before. */
+int mr_trainer_save(mr_trainer *t, bool best, bool whole);
+/* Looks, or waits, whether the save that runs is done: then says so, and its error is told once. */
+int mr_trainer_saved(mr_trainer *t, bool wait);
+void mr_trainer_saving_close(mr_trainer *t);
+/* What a checkpoint of this moment says of the run; `given` is borrowed. */
+struct mr_training mr_trainer_state(const mr_trainer *t);
 int mr_trainer_resume(mr_trainer *t, const struct mr_training *training);
 
 /* out_dir/log.jsonl: lines of iterations from t->iter on are dropped, then it is appended to. */

@@ -70,6 +70,39 @@ static void test_large_and_many_tensors_come_back(void **state)
     content_release(&c);
 }
 
+static void test_what_the_disk_changed_is_noticed_before_it_has_the_name(void **state)
+{
+    (void)state;
+    size_t n = 2 * mr_mrw_budget() / sizeof(float), chunk = MR_MRW_CHUNK / sizeof(float);
+    struct mr_file_tensor t = {
+        .name = (char[]){"t"}, .dtype = MR_DTYPE_F32, .ndim = 1, .shape = {(int64_t)n}, .shares = -1};
+    float *piece = mr_alloc(chunk, sizeof *piece);
+    for (int damaged = 0; damaged < 2; damaged++) {
+        mr_tensor_writer *w;
+        assert_ok(mr_mrw_begin(&w, test_path("v.mrw"), &t, 1, NULL, MR_MRW_LEVEL));
+        mr_mrw_verify(w);
+        for (size_t at = 0; at < n; at += chunk)
+            assert_ok(mr_tensor_writer_append_f32(w, piece, n - at < chunk ? n - at : chunk));
+        if (damaged) { /* the first chunks are in the file by now */
+            FILE *file = fopen(test_path("v.mrw.tmp"), "r+b");
+            assert_non_null(file);
+            assert_int_equal(fseek(file, 2000, SEEK_SET), 0);
+            int byte = fgetc(file);
+            assert_int_not_equal(byte, EOF);
+            fseek(file, 2000, SEEK_SET);
+            fputc(byte ^ 4, file);
+            fclose(file);
+        }
+        assert_int_equal(mr_tensor_writer_finish(w), damaged ? MR_EFILE : 0);
+    }
+    assert_non_null(strstr(mr_error_text(), "read back"));
+    mr_tensor_file *file; /* the one before is whole */
+    assert_ok(mr_mrw_open(&file, test_path("v.mrw")));
+    assert_ok(mr_tensor_file_read_f32(file, 0, 0, chunk, piece));
+    mr_tensor_file_close(file);
+    free(piece);
+}
+
 static void test_reading_in_any_order(void **state)
 {
     (void)state;
@@ -323,6 +356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_type_and_level_comes_back),
         cmocka_unit_test(test_large_and_many_tensors_come_back),
+        cmocka_unit_test(test_what_the_disk_changed_is_noticed_before_it_has_the_name),
         cmocka_unit_test(test_reading_in_any_order),
         cmocka_unit_test(test_metadata_comes_back_as_it_was),
         cmocka_unit_test(test_a_file_cut_short_anywhere_is_refused),
