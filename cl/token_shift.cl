@@ -38,8 +38,9 @@ kernel void token_shift_forward(global const float *restrict x, global const flo
 }
 
 /* Backward of the rows first..last, for the `left` columns from the pointers on: dx of these rows, and their
- * sums of (prev - x) * dout_k written (or added, if `add`) to dmaa [COUNT,C]. From the last row to the first,
- * so that what a row gives to the one before stays in registers; t is the last row's position. */
+ * sums of (prev - x) * dout_k (of (x - prev) * dout_k with KEEPS) written (or added, if `add`) to dmaa [COUNT,C]. From
+ * the last row to the first, so that what a row gives to the one before stays in registers; t is the last row's
+ * position. */
 static inline __attribute__((always_inline)) void
 shift_backward(global const float *restrict x, global const float *const *maa, global const float *const *dout,
                global float *restrict dx, global float *restrict dmaa, int first, int last, int t, int T, int C, int i,
@@ -48,7 +49,7 @@ shift_backward(global const float *restrict x, global const float *const *maa, g
     floatv mix[COUNT], sum[COUNT], after = 0.0f, v = load_some(x + last * C + i, left);
 #pragma unroll
     for (int k = 0; k < COUNT; k++) {
-        mix[k] = load_some(maa[k] + i, left);
+        mix[k] = KEEPS ? 1.0f - load_some(maa[k] + i, left) : load_some(maa[k] + i, left);
         sum[k] = add ? load_some(dmaa + k * C + i, left) : 0.0f;
         if (t + 1 < T)
             after += load_some(dout[k] + (last + 1) * C + i, left) * mix[k];
@@ -59,7 +60,7 @@ shift_backward(global const float *restrict x, global const float *const *maa, g
 #pragma unroll
         for (int k = 0; k < COUNT; k++) {
             floatv g = load_some(dout[k] + row * C + i, left);
-            sum[k] += shift * g;
+            sum[k] += KEEPS ? -shift * g : shift * g;
             all += g;
             shifted += g * mix[k];
         }
@@ -76,9 +77,9 @@ shift_backward(global const float *restrict x, global const float *const *maa, g
         store_some(sum[k], dmaa + k * C + i, left);
 }
 
-/* dx_t = sum_k dout_k,t * (1 - maa_k) + dout_k,t+1 * maa_k (the second while t+1 < T), += if accumulate; each
- * group leaves its rows' sums of (prev - x) * dout_k in partial [groups,COUNT,C]. The row before t = 0 is
- * zeros. Rows go in strips of STRIP, a vector of columns at a time. */
+/* dx_t = sum_k dout_k,t * (1 - maa_k) + dout_k,t+1 * maa_k (the second while t+1 < T; with KEEPS 1 - maa_k and maa_k
+ * change places), += if accumulate; each group leaves its rows' sums of (prev - x) * dout_k in partial
+ * [groups,COUNT,C]. The row before t = 0 is zeros. Rows go in strips of STRIP, a vector of columns at a time. */
 #define STRIP 8
 kernel void token_shift_backward(global const float *restrict x, global const float *restrict maa0,
                                  global const float *restrict maa1, global const float *restrict maa2,

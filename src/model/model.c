@@ -71,8 +71,8 @@ int mr_model_check_trainable(const struct mr_config *cfg)
     if (mr_model_trainable(cfg))
         return 0;
     return mr_fail(MR_EINVAL,
-                   "models of family %s cannot be trained, only evaluated and run; microrwkv, nanorwkv, gpt2 and rwkv7 "
-                   "can",
+                   "models of family %s cannot be trained, only evaluated and run; microrwkv, nanorwkv, gpt2, rwkv4 "
+                   "and rwkv7 can",
                    mr_family_name(cfg->family));
 }
 

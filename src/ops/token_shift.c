@@ -57,8 +57,6 @@ int mr_token_shift_backward(mr_runtime *rt, const struct mr_token_shift *s, cons
     static const char op[] = "token_shift backward";
     size_t n, dim = (size_t)s->dim;
     MR_TRY(need(op, s, x, &n));
-    if (s->keeps)
-        return mr_fail(MR_EINVAL, "%s: mixtures by the share of x have no backward", op);
     MR_TRY(mr_need_f32(op, "dx", dx, n));
     MR_TRY(mr_need_f32(op, "scratch", scratch, mr_token_shift_backward_scratch(rt, s)));
     const mr_tensor *m[6] = {0}, *d[6] = {0};
@@ -69,7 +67,7 @@ int mr_token_shift_backward(mr_runtime *rt, const struct mr_token_shift *s, cons
     int rows = s->batch * s->time;
     size_t blocks = mr_row_blocks(rt, (size_t)rows);
     struct mr_range range = {
-        .groups = {blocks}, .local_size = (size_t)mr_runtime_info(rt)->lanes, .defines = variants[s->count - 1]};
+        .groups = {blocks}, .local_size = (size_t)mr_runtime_info(rt)->lanes, .defines = variant(s)};
     mr_profile_note(rt, 4.0 * (2 + s->count + accumulate) * (double)n, 5.0 * s->count * (double)n);
     MR_TRY(mr_launch(rt, "token_shift_backward", range, mr_in(x), mr_in(m[0]), mr_in(m[1]), mr_in(m[2]), mr_in(m[3]),
                      mr_in(m[4]), mr_in(m[5]), mr_in(d[0]), mr_in(d[1]), mr_in(d[2]), mr_in(d[3]), mr_in(d[4]),

@@ -9,7 +9,7 @@
 struct mr_token_shift {
     int batch, time, dim;
     int count;  /* mixtures, 1 to 6 */
-    bool keeps; /* forward only */
+    bool keeps;
 };
 
 /* x [B,T,C], previous [B,C] (the row before t = 0; NULL: zeros), maa[k] [C], out[k] [B,T,C] (not x). */

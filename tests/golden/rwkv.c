@@ -83,17 +83,21 @@ DATA(rwkv6, "rwkv6-random")
 DATA(rwkv7, "rwkv7-random")
 
 /* Loss, logits and the gradients of every parameter. */
-static void test_gradients_rwkv7(void **state)
-{
-    (void)state;
-    golden_check_gradients("rwkv7_gradients.safetensors", TOLERANCE, GRADIENT);
-}
+#define GRADIENTS(id)                                                              \
+    static void test_gradients_##id(void **state)                                  \
+    {                                                                              \
+        (void)state;                                                               \
+        golden_check_gradients(#id "_gradients.safetensors", TOLERANCE, GRADIENT); \
+    }
+
+GRADIENTS(rwkv4)
+GRADIENTS(rwkv7)
 
 static void test_training_is_refused(void **state)
 {
     (void)state;
     struct mr_config cfg;
-    const int families[] = {MR_RWKV4, MR_RWKV5, MR_RWKV6};
+    const int families[] = {MR_RWKV5, MR_RWKV6};
     for (size_t i = 0; i < COUNT(families); i++) {
         mr_config_defaults(&cfg, families[i]);
         assert_fails(MR_EINVAL, "cannot be trained", mr_model_check_trainable(&cfg));
@@ -183,6 +187,7 @@ int main(void)
         cmocka_unit_test(test_data_steps_rwkv6),
         cmocka_unit_test(test_data_rwkv7),
         cmocka_unit_test(test_data_steps_rwkv7),
+        cmocka_unit_test(test_gradients_rwkv4),
         cmocka_unit_test(test_gradients_rwkv7),
         cmocka_unit_test(test_training_is_refused),
         cmocka_unit_test(test_too_wide_heads_are_refused),

@@ -69,13 +69,14 @@ static void test_forward_by_the_share_of_x(void **state)
     check_forward(true);
 }
 
-static void test_backward(void **state)
+/* keeps: as in check_forward; the gradient of a share of x is that of the share of prev the other way round. */
+static void check_backward(bool keeps)
 {
-    (void)state;
     mr_runtime *rt = test_runtime();
     for (int round = 0; round < ROUNDS; round++) {
         struct mr_token_shift s = random_shape(round);
         bool accumulate = round % 2;
+        s.keeps = keeps;
         size_t C = (size_t)s.dim, n = (size_t)(s.batch * s.time) * C;
         double *x = random_array(1, n, 1), *dx = accumulate ? random_array(2, n, 1) : zeros(n), *dmaa[6];
         mr_tensor tx = upload(x, n), tdx = accumulate ? upload(dx, n) : empty(n), tmaa[6], tdout[6], tdmaa[6];
@@ -86,7 +87,13 @@ static void test_backward(void **state)
             dmaa[k] = random_array(30 + (uint64_t)k, C, 1);
             tmaa[k] = upload(maa, C), tdout[k] = upload(dout, n), tdmaa[k] = upload(dmaa[k], C);
             pmaa[k] = &tmaa[k], pdout[k] = &tdout[k], pdmaa[k] = &tdmaa[k];
+            for (size_t c = 0; keeps && c < C; c++) {
+                maa[c] = 1 - maa[c];
+                dmaa[k][c] = -dmaa[k][c];
+            }
             mr_ref_token_shift_backward(x, maa, dout, dx, dmaa[k], s.batch, s.time, s.dim);
+            for (size_t c = 0; keeps && c < C; c++)
+                dmaa[k][c] = -dmaa[k][c];
             free(maa), free(dout);
         }
         must(mr_token_shift_backward(rt, &s, &tx, pmaa, pdout, &tdx, accumulate, pdmaa, &scratch));
@@ -98,6 +105,18 @@ static void test_backward(void **state)
         release(&tx), release(&tdx), release(&scratch);
         free(x), free(dx);
     }
+}
+
+static void test_backward(void **state)
+{
+    (void)state;
+    check_backward(false);
+}
+
+static void test_backward_by_the_share_of_x(void **state)
+{
+    (void)state;
+    check_backward(true);
 }
 
 static void test_chunks_give_the_whole(void **state)
@@ -173,10 +192,10 @@ static void test_wrong_arguments_are_refused(void **state)
     mr_runtime *rt = test_runtime();
     mr_tensor x = zeroed(60), maa = zeroed(5);
     const mr_tensor *m[] = {&maa, &maa, &maa, &maa, &maa, &maa, &maa}, *o[] = {&x, &x, &x, &x, &x, &x, &x};
-    struct mr_token_shift many = {3, 4, 5, 7, false}, long_one = {3, 5, 5, 1, false}, keeps = {3, 4, 5, 1, true};
+    struct mr_token_shift many = {3, 4, 5, 7, false}, long_one = {3, 5, 5, 1, false};
     assert_int_equal(mr_token_shift_forward(rt, &many, &x, NULL, m, o), MR_EINVAL);
     assert_int_equal(mr_token_shift_forward(rt, &long_one, &x, NULL, m, o), MR_EINVAL);
-    assert_int_equal(mr_token_shift_backward(rt, &keeps, &x, m, o, &x, false, m, &x), MR_EINVAL);
+    assert_int_equal(mr_token_shift_backward(rt, &long_one, &x, m, o, &x, false, m, &x), MR_EINVAL);
     release(&x), release(&maa);
 }
 
@@ -186,6 +205,7 @@ int main(void)
         cmocka_unit_test(test_forward),
         cmocka_unit_test(test_forward_by_the_share_of_x),
         cmocka_unit_test(test_backward),
+        cmocka_unit_test(test_backward_by_the_share_of_x),
         cmocka_unit_test(test_chunks_give_the_whole),
         cmocka_unit_test(test_state_is_the_last_row_of_each_batch_item),
         cmocka_unit_test(test_reference_gradient),

@@ -111,6 +111,118 @@ static void test_chunks_and_steps_give_the_same_bits(void **state)
     check_split((const int[]){1, 0});
 }
 
+/* ---- backward ------------------------------------------------------------------------------------------------- */
+
+struct gradients {
+    double *dy, *dk, *dv, *ddecay, *dfirst, *dstate;
+};
+
+/* The reference's, with ddecay and dfirst from 0.5 on. */
+static struct gradients gradients_of(const struct problem *p, uint64_t seed)
+{
+    struct gradients g = {.dy = random_array(seed, p->n, 1),
+                          .dk = zeros(p->n),
+                          .dv = zeros(p->n),
+                          .ddecay = random_uniform(seed, p->dim, 0.5, 0.5),
+                          .dfirst = random_uniform(seed, p->dim, 0.5, 0.5),
+                          .dstate = zeros(p->state_count / 3 * 2)};
+    const struct mr_ref_wkv4 x = {p->s.batch, p->s.time, p->s.dim, p->k, p->v, p->decay, p->first, p->state};
+    const struct mr_ref_wkv4_gradients to = {g.dy, g.dk, g.dv, g.ddecay, g.dfirst, g.dstate};
+    mr_ref_wkv4_backward(&x, &to);
+    return g;
+}
+
+static void gradients_free(struct gradients *g)
+{
+    free(g->dy), free(g->dk), free(g->dv), free(g->ddecay), free(g->dfirst), free(g->dstate);
+}
+
+static void check_backward(struct mr_wkv4 s, double scale, bool begun, uint64_t seed)
+{
+    struct problem p = problem_of(s, scale, begun, seed);
+    struct gradients want = gradients_of(&p, seed + 50);
+    double *half = random_uniform(seed, p.dim, 0.5, 0.5), tolerance = 5e-6 + scale * 1e-6;
+    mr_tensor k = upload(p.k, p.n), v = upload(p.v, p.n), decay = upload(p.decay, p.dim), dy = upload(want.dy, p.n);
+    mr_tensor first = upload(p.first, p.dim), start = upload(p.state, p.state_count);
+    mr_tensor state = upload(p.state, p.state_count), y = empty(p.n), dk = empty(p.n), dv = empty(p.n);
+    mr_tensor ddecay = upload(half, p.dim), dfirst = upload(half, p.dim), dstate = empty(p.state_count / 3 * 2);
+    mr_tensor scratch = empty(mr_wkv4_backward_scratch(&s));
+    must(mr_wkv4_forward(test_runtime(), &s, &k, &v, &decay, &first, &state, &y));
+    const struct mr_wkv4_inputs x = {&k, &v, &decay, &first, &start, &y};
+    const struct mr_wkv4_gradients g = {&dy, &dk, &dv, &ddecay, &dfirst, &dstate};
+    must(mr_wkv4_backward(test_runtime(), &s, &x, &g, &scratch));
+    expect_near("dk", &dk, want.dk, p.n, tolerance);
+    expect_near("dv", &dv, want.dv, p.n, tolerance);
+    expect_near("ddecay", &ddecay, want.ddecay, p.dim, tolerance);
+    expect_near("dfirst", &dfirst, want.dfirst, p.dim, tolerance);
+    if (begun)
+        expect_near("dstate", &dstate, want.dstate, p.state_count / 3 * 2, tolerance);
+    mr_tensor *all[] = {&k, &v, &decay, &dy, &first, &start, &state, &y, &dk, &dv, &ddecay, &dfirst, &dstate, &scratch};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        release(all[i]);
+    free(half);
+    gradients_free(&want);
+    problem_free(&p);
+}
+
+static void test_backward_at_all_sizes(void **state)
+{
+    (void)state;
+    static const int dims[] = {1, 3, 15, 16, 17, 64, 100, 513};
+    size_t count = sizeof dims / sizeof *dims;
+    for (size_t i = 0; i < count + WIDTHS; i++) {
+        uint64_t seed = 800 * test_seed() + i;
+        int longest = i < count ? 40 : 3, dim = size_of_round(dims, count, i);
+        int shortest = i % 2 ? 1 : 2; /* the first position of a text is its own value: nothing but 0 for its key */
+        check_backward((struct mr_wkv4){random_int(seed, 1, 4), random_int(seed + 1, shortest, longest), dim}, 2, i % 2,
+                       seed);
+    }
+}
+
+static void test_backward_of_large_keys(void **state)
+{
+    (void)state;
+    check_backward((struct mr_wkv4){2, 50, 37}, 300, false, 900 * test_seed());
+    check_backward((struct mr_wkv4){1, 50, 16}, 60, true, 901 * test_seed());
+}
+
+struct slope {
+    struct problem p;
+    const double *dy;
+};
+
+static double loss(void *context)
+{
+    struct slope *c = context;
+    struct problem *p = &c->p;
+    double *state = zeros(p->state_count), sum = 0;
+    memcpy(state, p->state, p->state_count * sizeof *state);
+    mr_ref_wkv4_forward(p->k, p->v, p->decay, p->first, state, p->y, p->s.batch, p->s.time, p->s.dim);
+    for (size_t i = 0; i < p->n; i++)
+        sum += p->y[i] * c->dy[i];
+    free(state);
+    return sum;
+}
+
+static void test_reference_is_the_slope(void **state)
+{
+    (void)state;
+    struct slope c = {.p = problem_of((struct mr_wkv4){1, 9, 5}, 2, true, 950 * test_seed())};
+    struct gradients g = gradients_of(&c.p, 7);
+    c.dy = g.dy;
+    for (size_t i = 0; i < c.p.dim; i++) {
+        g.ddecay[i] -= 0.5;
+        g.dfirst[i] -= 0.5;
+    }
+    expect_gradient("k", loss, &c, c.p.k, g.dk, c.p.n, 1e-6);
+    expect_gradient("v", loss, &c, c.p.v, g.dv, c.p.n, 1e-6);
+    expect_gradient("decay", loss, &c, c.p.decay, g.ddecay, c.p.dim, 1e-6);
+    expect_gradient("first", loss, &c, c.p.first, g.dfirst, c.p.dim, 1e-6);
+    expect_gradient("state", loss, &c, c.p.state, g.dstate, 2 * c.p.dim, 1e-6);
+    gradients_free(&g);
+    problem_free(&c.p);
+}
+
 static void test_wrong_sizes_are_refused(void **state)
 {
     (void)state;
@@ -120,6 +232,10 @@ static void test_wrong_sizes_are_refused(void **state)
     assert_int_equal(mr_wkv4_forward(rt, &s, &a, &a, &a, &a, &a, &a), MR_EINVAL); /* the state has 36 */
     assert_non_null(strstr(mr_error_text(), "state"));
     assert_int_equal(mr_wkv4_forward(rt, &none, &a, &a, &a, &a, &a, &a), MR_EINVAL);
+    const struct mr_wkv4_inputs x = {&a, &a, &a, &a, &a, &a};
+    const struct mr_wkv4_gradients g = {&a, &a, &a, &a, &a, &a};
+    assert_int_equal(mr_wkv4_backward(rt, &s, &x, &g, &a), MR_EINVAL);
+    assert_non_null(strstr(mr_error_text(), "state"));
     release(&a);
 }
 
@@ -198,6 +314,9 @@ int main(void)
         cmocka_unit_test(test_forward_at_all_sizes),
         cmocka_unit_test(test_large_keys_do_not_overflow),
         cmocka_unit_test(test_chunks_and_steps_give_the_same_bits),
+        cmocka_unit_test(test_backward_at_all_sizes),
+        cmocka_unit_test(test_backward_of_large_keys),
+        cmocka_unit_test(test_reference_is_the_slope),
         cmocka_unit_test(test_wrong_sizes_are_refused),
         cmocka_unit_test(test_steps_in_slots),
         cmocka_unit_test(test_a_row_alone_has_the_same_bits),

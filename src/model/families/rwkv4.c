@@ -8,5 +8,12 @@ static const struct mr_branch branches[] = {
     {.chain = {{NULL, NULL}}},
 };
 
-const struct mr_family mr_family_rwkv4 = {
-    .name = "rwkv4", .branches = branches, .rwkv = 4, .keys = MR_KEYS_FFN, MR_RWKV_NAMES};
+/* The embedding starts as small as the published trainer's first learning rate. */
+const struct mr_family mr_family_rwkv4 = {.name = "rwkv4",
+                                          .branches = branches,
+                                          .rwkv = 4,
+                                          .keys = MR_KEYS_FFN | MR_KEYS_DROPOUT,
+                                          MR_RWKV_NAMES,
+                                          .embedding_range = 6e-4,
+                                          .head_gain = 0.5,
+                                          .training = {.beta2 = 0.99, .l2wrap = 1e-4}};

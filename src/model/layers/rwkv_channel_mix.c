@@ -37,6 +37,11 @@ static const char *const *share_names(const struct mr_config *cfg)
     return keeps(cfg) ? present : mixtures(cfg) > 1 ? before : seven;
 }
 
+static void mix_of_six(const struct mr_config *cfg, int block, float *out, size_t count)
+{
+    mr_init_before(out, count, pow(mr_init_left(cfg, block), 3));
+}
+
 static void mix_of_seven(const struct mr_config *cfg, int block, float *out, size_t count)
 {
     mr_init_before(out, count, pow(mr_init_left(cfg, block), 4));
@@ -52,10 +57,10 @@ static int declare(struct mr_params *params, const struct mr_config *cfg, const 
     }
     for (int i = 0; i < mixtures(cfg); i++)
         MR_TRY(mr_declare_init(params, prefix, share_names(cfg)[i], mr_shape(1, 1, (size_t)C), block,
-                               keeps(cfg) ? mr_init_present_key : mr_init_before_key));
-    MR_TRY(mr_linear_declare(params, prefix, "key", F, C, false, 0.02));
-    MR_TRY(mr_linear_declare(params, prefix, "receptance", C, C, false, 0.02));
-    return mr_linear_declare(params, prefix, "value", C, F, false, 0.02 / sqrt(2.0 * cfg->n_layer));
+                               keeps(cfg) ? mr_init_present_key : mix_of_six));
+    MR_TRY(mr_declare_orthogonal(params, prefix, "key", F, C, sqrt(fmax(1, (double)F / C))));
+    MR_TRY(mr_declare_orthogonal(params, prefix, "receptance", C, C, 0));
+    return mr_declare_orthogonal(params, prefix, "value", C, F, 0);
 }
 
 /* The row before the first. */
