@@ -25,9 +25,10 @@ def test_tensors_that_differ_are_named(folder):
     tensors["emb.weight"][2][7] += 1
     tensors["blocks.1.ffn.key.weight"][2][3] -= 0.5
     tensors["blocks.1.ffn.key.weight"][2][4] += 0.25
+    tensors["head.weight"][2][9] += 2  # the others do not reach the logits: outputs start at 0
     tiny.write_safetensors(b, tensors)
     found = {t["name"]: t for t in run("compare", a, b, "--json", "--tolerance", 100).expect(0).json()[0]["tensors"]}
-    assert set(found) == {"emb.weight", "blocks.1.ffn.key.weight"}, found
+    assert set(found) == {"emb.weight", "blocks.1.ffn.key.weight", "head.weight"}, found
     assert found["blocks.1.ffn.key.weight"]["count"] == 2
     assert abs(found["blocks.1.ffn.key.weight"]["largest"] - 0.5) < 1e-6
     run("compare", a, b).expect(1, out=r"emb\.weight: 1 of 2560 numbers", err="is the tolerance")

@@ -58,9 +58,9 @@ def scaled(folder, factor):
     """A model of which one matrix, and nothing else, is multiplied."""
     rwkv(folder / "a.safetensors", "rwkv4")
     tensors = tiny.read_safetensors(folder / "a.safetensors")
-    shape, numbers = tensors["blocks.1.ffn.value.weight"]
+    shape, numbers = tensors["blocks.1.ffn.key.weight"]
     largest = max(map(abs, numbers))
-    tensors["blocks.1.ffn.value.weight"] = shape, [x / largest * factor for x in numbers]
+    tensors["blocks.1.ffn.key.weight"] = shape, [x / largest * factor for x in numbers]
     tiny.write_safetensors(folder / "b.safetensors", {n: ("F32", *t) for n, t in tensors.items()})
     return folder / "b.safetensors"
 
@@ -71,10 +71,10 @@ def test_numbers_too_large_for_a_format_are_refused_with_their_tensor(folder):
                                (3.4e38, "bf16", "c.mrw")):
         source = scaled(folder, factor)
         convert(source, folder / out, "--dtype", dtype).expect(
-            1, err=rf"blocks\.1\.ffn\.value\.weight holds .*, which {dtype} cannot")
+            1, err=rf"blocks\.1\.ffn\.key\.weight holds .*, which {dtype} cannot")
         assert not (folder / out).exists()
         convert(source, folder / out, "--dtype", dtype, "--saturate").expect(
-            0, err=rf"blocks\.1\.ffn\.value\.weight: \d+ numbers up to .* are too large for {dtype}")
+            0, err=rf"blocks\.1\.ffn\.key\.weight: \d+ numbers up to .* are too large for {dtype}")
         text = run("info", folder / out, "--tensors", "--json").expect(0).json()[0]["tensors"]
         assert all(t["inf"] == t["nan"] == 0 for t in text), text
         (folder / out).unlink()
@@ -86,7 +86,7 @@ def test_numbers_too_large_for_a_format_are_refused_with_their_tensor(folder):
 def test_numbers_that_vanish_are_told_of_with_their_tensor(folder):
     for dtype in ("f16", "q4_0"):
         convert(scaled(folder, 1e-8), folder / "c.mrw", "--dtype", dtype).expect(
-            0, err=rf"blocks\.1\.ffn\.value\.weight: \d+ of \d+ numbers are too small for {dtype} and became 0")
+            0, err=rf"blocks\.1\.ffn\.key\.weight: \d+ of \d+ numbers are too small for {dtype} and became 0")
 
 
 def test_doubles_beyond_f32_are_refused_with_their_tensor(folder):
