@@ -7,10 +7,13 @@
 #define SQUARED_RELU 4
 #define GELU_ERF 5
 #define GELU_TANH 6
+#define RELU 7
+#define GELU_QUICK 8
 
 #define ROOT_HALF 0.70710678118654752f
 #define TWICE_ROOT_2_OVER_PI 1.5957691216057308f /* 2 √(2/π) */
 #define CUBIC 0.044715f
+#define QUICK 1.702f
 
 /* tanh(x) = (1 - e^-2|x|) / (1 + e^-2|x|) with the sign of x; near 0, where this would cancel, its series */
 static inline floatv tanh_of(floatv x)
@@ -42,6 +45,10 @@ static inline floatv activate(floatv x, int activation)
     case GELU_ERF:
     case GELU_TANH:
         return x * gelu_share(x, activation == GELU_TANH);
+    case RELU: /* in this form what is no number stays so */
+        return x < 0.0f ? (floatv)0.0f : x;
+    case GELU_QUICK:
+        return x * sigmoid_of(QUICK * x);
     default:
         return x;
     }

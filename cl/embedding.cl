@@ -54,9 +54,11 @@ kernel void embedding_backward(global const int *restrict order, global const in
     }
 }
 
-/* dwpe[t] += sum over b of dy[b,t]; dy [B,T,C], dwpe [P >= T,C] */
-kernel void position_backward(global const float *restrict dy, global float *restrict dwpe, int B, int T, int C)
+/* dwpe[pos+t] += sum over b of dy[b,t]; dy [B,T,C], dwpe [P >= pos+T,C] */
+kernel void position_backward(global const float *restrict dy, global float *restrict dwpe, int B, int T, int C,
+                              int pos)
 {
+    dwpe += pos * C;
     FOR_ROWS(t, T) {
         FOR_LANE_VECTORS(i, C) {
             floatv sum = load_some(dwpe + t * C + i, C - i);

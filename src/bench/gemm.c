@@ -30,7 +30,7 @@ int mr_shapes_add(struct mr_shapes *s, const struct mr_config *cfg, int rows)
     for (int i = 0; i < params.count; i++) {
         const struct mr_param *p = params.list[i];
         int out = (int)p->shape[0], in = (int)p->shape[1];
-        bool looked_up = family->head && !strcmp(p->name, family->embedding); /* and multiplied with nothing */
+        bool looked_up = mr_head_name(cfg) && !strcmp(p->name, family->embedding); /* and multiplied with nothing */
         if (!p->matrix || p->ndim != 2 || looked_up)
             continue;
         MR_GO(mr_shapes_add_one(s, &(struct mr_gemm){.m = rows, .n = out, .k = in, .trans_b = true}));

@@ -91,7 +91,7 @@ static double step_flops(const mr_trainer *t)
     double numbers = 0, tokens = (double)t->cfg->batch_size * t->cfg->block_size * t->cfg->gradient_accumulation_steps;
     for (int i = 0; i < t->model->params.count; i++) {
         const struct mr_param *p = t->model->params.list[i];
-        bool looked_up = family->head && !strcmp(p->name, family->embedding);
+        bool looked_up = mr_head_name(&t->model->cfg) && !strcmp(p->name, family->embedding);
         numbers += p->matrix && !looked_up ? (double)p->count : 0;
     }
     return 6 * numbers * tokens;

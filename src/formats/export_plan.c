@@ -84,11 +84,10 @@ static bool quantises(const struct mr_config *cfg, int target, const struct mr_p
 {
     if (target == MR_TARGET_GGUF)
         return !mr_gguf_keeps_f32(p);
-    static const char *const never[] = {"emb.weight", "head.weight", "transformer.wte.weight", "transformer.wpe.weight",
-                                        NULL};
-    const char *leaf = strrchr(p->name, '.');
-    for (int i = 0; never[i]; i++)
-        if (strcmp(p->name, never[i]) == 0)
+    const struct mr_family *family = mr_family(cfg);
+    const char *const never[] = {family->embedding, family->positions, family->head}, *leaf = strrchr(p->name, '.');
+    for (int i = 0; i < 3; i++)
+        if (never[i] && strcmp(p->name, never[i]) == 0)
             return false;
     if (p->ndim != 2 || !leaf)
         return false;

@@ -11,6 +11,10 @@
 #include "model/layer.h"
 
 #define GPT2 (1u << MR_GPT2)
+#define OPT (1u << MR_OPT)
+#define NEO (1u << MR_GPTNEO)
+#define NEOX (1u << MR_GPTNEOX)
+#define BLOCKS (GPT2 | OPT | NEO | NEOX)
 #define RWKV (1u << MR_RWKV4 | 1u << MR_RWKV5 | 1u << MR_RWKV6 | 1u << MR_RWKV7)
 #define HEADED (1u << MR_RWKV5 | 1u << MR_RWKV6 | 1u << MR_RWKV7)
 #define ALL (~0u)
@@ -26,30 +30,54 @@ static const struct {
     {"hidden_size", "n_embd", ALL},
     {"d_model", "n_embd", ALL},
     {"n_embed", "n_embd", ALL},
-    {"num_attention_heads", "n_head", GPT2},
-    {"num_heads", "n_head", GPT2},
-    {"n_heads", "n_head", GPT2},
+    {"num_attention_heads", "n_head", BLOCKS},
+    {"num_heads", "n_head", BLOCKS},
+    {"n_heads", "n_head", BLOCKS},
     {"context_length", "block_size", RWKV},
     {"ctx_len", "block_size", RWKV},
     {"intermediate_size", "ffn_dim", RWKV},
     {"dim_ffn", "ffn_dim", RWKV},
     {"head_dim", "head_size", HEADED},
+    {"layer_norm_epsilon", "ln_eps", BLOCKS},
+    {"layer_norm_eps", "ln_eps", BLOCKS},
+    {"norm_eps", "ln_eps", BLOCKS},
+    {"norm_epsilon", "ln_eps", BLOCKS},
+    {"tie_word_embeddings", "tied", BLOCKS},
+    {"window_size", "window", NEO},
+    {"max_position_embeddings", "block_size", NEOX},
+    {"rotary_emb_base", "rotary_base", NEOX},
+    {"rope_theta", "rotary_base", NEOX},
+    {"partial_rotary_factor", "rotary_pct", NEOX},
+    {"use_parallel_residual", "parallel", NEOX},
 };
 
-/* What is computed here in one way only. A flag's usual value is 0 or 1; `width` stands for n_embd. */
+/* What is computed here in one way only. A flag's usual value is 0 or 1; WIDTH stands for n_embd, INNER for ffn_dim. */
 static const struct {
     const char *key;
     unsigned families;
-    enum { FLAG, WIDTH, FOUR_WIDTHS, POSITIONS, EPSILON } kind;
+    enum { FLAG, WIDTH, INNER, POSITIONS, EPSILON, NOTHING } kind;
     double usual;
 } fixed[] = {
-    {"scale_attn_weights", GPT2, FLAG, 1},      {"scale_attn_by_inverse_layer_idx", GPT2, FLAG, 0},
-    {"add_cross_attention", ALL, FLAG, 0},      {"is_encoder_decoder", ALL, FLAG, 0},
-    {"n_inner", GPT2, FOUR_WIDTHS, 0},          {"intermediate_size", GPT2, FOUR_WIDTHS, 0},
-    {"n_positions", GPT2, POSITIONS, 0},        {"max_position_embeddings", GPT2, POSITIONS, 0},
-    {"attention_hidden_size", RWKV, WIDTH, 0},  {"dim_att", RWKV, WIDTH, 0},
-    {"layer_norm_epsilon", ALL, EPSILON, 1e-5}, {"layer_norm_eps", ALL, EPSILON, 1e-5},
-    {"norm_eps", ALL, EPSILON, 1e-5},           {"norm_epsilon", ALL, EPSILON, 1e-5},
+    {"add_cross_attention", ALL, FLAG, 0},
+    {"is_encoder_decoder", ALL, FLAG, 0},
+    {"n_inner", BLOCKS, INNER, 0},
+    {"intermediate_size", BLOCKS, INNER, 0},
+    {"n_positions", GPT2, POSITIONS, 0},
+    {"max_position_embeddings", GPT2 | OPT | NEO, POSITIONS, 0},
+    {"attention_hidden_size", RWKV, WIDTH, 0},
+    {"dim_att", RWKV, WIDTH, 0},
+    {"word_embed_proj_dim", OPT, WIDTH, 0},
+    {"do_layer_norm_before", OPT, FLAG, 1},
+    {"enable_bias", OPT, FLAG, 1},
+    {"layer_norm_elementwise_affine", OPT, FLAG, 1},
+    {"_remove_final_layer_norm", OPT, FLAG, 0},
+    {"attention_bias", NEOX, FLAG, 1},
+    {"rope_scaling", NEOX, NOTHING, 0},
+    {"rope_parameters", NEOX, NOTHING, 0},
+    {"layer_norm_epsilon", ~BLOCKS, EPSILON, 1e-5},
+    {"layer_norm_eps", ~BLOCKS, EPSILON, 1e-5},
+    {"norm_eps", ~BLOCKS, EPSILON, 1e-5},
+    {"norm_epsilon", ~BLOCKS, EPSILON, 1e-5},
 };
 
 /* What changes nothing in what a model computes, or is seen in the tensors anyway. */
@@ -156,6 +184,17 @@ static const char *const harmless[] = {
     "norm_first",
     "norm_bias",
     "padding_side",
+    "init_std",
+    "layerdrop",
+    "activation_dropout",
+    "resid_dropout",
+    "embed_dropout",
+    "classifier_dropout",
+    "hidden_dropout",
+    "scale_attn_weights",
+    "scale_attn_by_inverse_layer_idx",
+    "attention_types",
+    "attention_layers",
 };
 
 static bool is_ours(const char *key)
@@ -221,12 +260,13 @@ static int apply_activation(struct mr_config *cfg, const json_t *said)
     static const struct {
         const char *name;
         int gelu;
-    } known[] = {{"gelu", MR_GELU_ERF},       {"gelu_python", MR_GELU_ERF},    {"gelu_new", MR_GELU_TANH},
-                 {"gelu_fast", MR_GELU_TANH}, {"gelu_accurate", MR_GELU_TANH}, {"gelu_pytorch_tanh", MR_GELU_TANH}};
+    } known[] = {{"gelu", MR_GELU_ERF},         {"gelu_python", MR_GELU_ERF},    {"gelu_new", MR_GELU_TANH},
+                 {"gelu_fast", MR_GELU_TANH},   {"gelu_accurate", MR_GELU_TANH}, {"gelu_pytorch_tanh", MR_GELU_TANH},
+                 {"quick_gelu", MR_GELU_QUICK}, {"relu", MR_GELU_RELU}};
     const char *name = NULL, *key = NULL;
     for (size_t i = 0; i < sizeof keys / sizeof *keys && !name; i++)
         name = json_string_value(json_object_get(said, key = keys[i]));
-    if (!name || !mr_is_gpt2(cfg))
+    if (!name || !is_of(BLOCKS, cfg))
         return 0;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (!strcmp(known[i].name, name)) {
@@ -234,7 +274,55 @@ static int apply_activation(struct mr_config *cfg, const json_t *said)
             return 0;
         }
     }
-    return mr_fail(MR_EFILE, "its %s is %s: only gelu and gelu_new are supported", key, name);
+    return mr_fail(MR_EFILE, "its %s is %s: only gelu, gelu_new, quick_gelu and relu are supported", key, name);
+}
+
+/* GPT-2's two flags for how scores are scaled. */
+static int apply_scale(struct mr_config *cfg, const json_t *said)
+{
+    bool layer = json_is_true(json_object_get(said, "scale_attn_by_inverse_layer_idx"));
+    bool none = json_is_false(json_object_get(said, "scale_attn_weights"));
+    if (!is_of(GPT2, cfg))
+        return 0;
+    if (layer && none)
+        return mr_fail(MR_EFILE, "its scale_attn_weights is false and its scale_attn_by_inverse_layer_idx true: only "
+                                 "one of these is supported");
+    if (layer || none)
+        cfg->attention_scale = layer ? MR_SCALE_LAYER : MR_SCALE_NONE;
+    return 0;
+}
+
+/* Kinds of attention from block *at on: global and local in turn. */
+static int check_kinds(const json_t *kinds, int *at)
+{
+    size_t i;
+    json_t *kind;
+    json_array_foreach((json_t *)(uintptr_t)kinds, i, kind) {
+        const char *name = json_string_value(kind);
+        if (!name || strcmp(name, (*at)++ % 2 ? "local" : "global") != 0)
+            return mr_fail(MR_EFILE,
+                           "the attention of its block %d is %.20s: only global and local in turn are supported",
+                           *at - 1, name ? name : "(not a text)");
+    }
+    return 0;
+}
+
+/* [[["global", "local"], 6]], or a name for each block */
+static int check_attention(const struct mr_config *cfg, const json_t *said)
+{
+    const json_t *types = json_object_get(said, "attention_types");
+    size_t i;
+    json_t *type;
+    int at = 0;
+    if (!is_of(NEO, cfg))
+        return 0;
+    json_array_foreach((json_t *)(uintptr_t)types, i, type) {
+        json_int_t count = json_integer_value(json_array_get(type, 1));
+        for (json_int_t n = 0; n < count && at < cfg->n_layer; n++)
+            MR_TRY(check_kinds(json_array_get(type, 0), &at));
+    }
+    at = 0;
+    return check_kinds(json_object_get(said, "attention_layers"), &at);
 }
 
 /* ---- what must be as it usually is ------------------------------------------------------------------------------- */
@@ -257,10 +345,16 @@ static int check_fixed(const struct mr_config *cfg, const json_t *said, size_t i
                    : 0;
     case WIDTH:
         return check_number(fixed[i].key, value, cfg->n_embd);
-    case FOUR_WIDTHS:
-        return check_number(fixed[i].key, value, 4.0 * cfg->n_embd);
+    case INNER:
+        return json_is_number(value) && json_number_value(value) != mr_ffn_width(cfg)
+                   ? mr_fail(MR_EFILE, "its %s is %g, but its tensors have %d", fixed[i].key, json_number_value(value),
+                             mr_ffn_width(cfg))
+                   : 0;
     case POSITIONS:
         return check_number(fixed[i].key, value, cfg->block_size);
+    case NOTHING:
+        return value && !is_nothing(value) ? mr_fail(MR_EFILE, "its %s is set: this is not supported", fixed[i].key)
+                                           : 0;
     case EPSILON:
         return check_number(fixed[i].key, value, fixed[i].usual);
     }
@@ -279,7 +373,8 @@ static void apply_divisor(struct mr_config *cfg, const json_t *said)
 static void warn_of_type(const struct mr_config *cfg, const json_t *said)
 {
     static const char *const types[MR_FAMILIES] = {
-        [MR_GPT2] = "gpt2", [MR_RWKV4] = "rwkv", [MR_RWKV5] = "rwkv5", [MR_RWKV6] = "rwkv6", [MR_RWKV7] = "rwkv7"};
+        [MR_GPT2] = "gpt2",   [MR_RWKV4] = "rwkv", [MR_RWKV5] = "rwkv5",    [MR_RWKV6] = "rwkv6",
+        [MR_RWKV7] = "rwkv7", [MR_OPT] = "opt",    [MR_GPTNEO] = "gpt_neo", [MR_GPTNEOX] = "gpt_neox"};
     const char *type = json_string_value(json_object_get(said, "model_type")), *own = types[cfg->family];
     if (type && *type && own && strcmp(type, own) && strcmp(type, mr_family_name(cfg->family)))
         mr_log(MR_LOG_WARNING,
@@ -307,6 +402,8 @@ int mr_foreign_config(struct mr_config *cfg, const json_t *said)
 {
     MR_TRY(apply_aliases(cfg, said));
     MR_TRY(apply_activation(cfg, said));
+    MR_TRY(apply_scale(cfg, said));
+    MR_TRY(check_attention(cfg, said));
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         if (is_of(fixed[i].families, cfg))
             MR_TRY(check_fixed(cfg, said, i));

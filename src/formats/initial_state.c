@@ -78,7 +78,7 @@ static int read_layers(mr_tensor_file *source, const struct mr_naming *naming, c
     int block = 0;
     for (int i = 0; i < count; i++) {
         size_t sizes[MR_LAYER_STATES];
-        int n = nodes[i].layer->states ? nodes[i].layer->states(cfg, sizes) : 0;
+        int n = nodes[i].layer->states ? nodes[i].layer->states(cfg, nodes[i].block, sizes) : 0;
         size_t matrices = (size_t)cfg->n_embd * (size_t)cfg->head_size, from = strlen(nodes[i].prefix);
         bool time_mix = from > 5 && !strcmp(nodes[i].prefix + from - 5, ".att.");
         for (int k = 0; k < n; at += sizes[k++])
@@ -93,7 +93,7 @@ static size_t size_of(const struct mr_config *cfg, const struct mr_node *nodes, 
 {
     size_t all = 0, sizes[MR_LAYER_STATES];
     for (int i = 0; i < count; i++) {
-        int n = nodes[i].layer->states ? nodes[i].layer->states(cfg, sizes) : 0;
+        int n = nodes[i].layer->states ? nodes[i].layer->states(cfg, nodes[i].block, sizes) : 0;
         for (int k = 0; k < n; k++)
             all += sizes[k];
     }

@@ -9,14 +9,15 @@
 
 static const struct mr_name_rule own[] = {{"*", "*", 0, 0, 0}, {0}};
 
-static const struct mr_name_rule bare[] = {{"transformer.*", "*", 0, 0, 0}, {0}};
+static const struct mr_name_rule bare[] = {
+    {"transformer.*", "*", 0, 0, 0}, {"model.*", "*", 0, 0, 0}, {"lm_head.*", "lm_head.*", 0, 0, 0}, {0}};
 
 #define CONV1D(at)                                                                                  \
     {"transformer.h.%d.attn.c_attn.weight", at "h.%d.attn.c_attn.weight", MR_TRANSPOSED, 0, 0},     \
         {"transformer.h.%d.attn.c_proj.weight", at "h.%d.attn.c_proj.weight", MR_TRANSPOSED, 0, 0}, \
         {"transformer.h.%d.mlp.c_fc.weight", at "h.%d.mlp.c_fc.weight", MR_TRANSPOSED, 0, 0},       \
         {"transformer.h.%d.mlp.c_proj.weight", at "h.%d.mlp.c_proj.weight", MR_TRANSPOSED, 0, 0},   \
-        {"transformer.*", at "*", 0, 0, 0}, {0},
+        {"transformer.*", at "*", 0, 0, 0}, {"lm_head.*", "lm_head.*", 0, 0, 0}, {0},
 
 static const struct mr_name_rule hf_gpt2[] = {CONV1D("transformer.")};
 static const struct mr_name_rule released_gpt2[] = {CONV1D("")};

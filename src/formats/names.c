@@ -25,6 +25,9 @@ static const struct anchor {
     {"wte.weight", "h.0.", MR_LAYOUT_BARE},
     {"token_embd.weight", "blk.0.", MR_LAYOUT_GGUF},
     {"model.embeddings.weight", "model.layers.0.", MR_LAYOUT_FLA},
+    {"gpt_neox.embed_in.weight", "gpt_neox.layers.0.", MR_LAYOUT_OWN},
+    {"model.decoder.embed_tokens.weight", "model.decoder.layers.0.", MR_LAYOUT_OWN},
+    {"decoder.embed_tokens.weight", "decoder.layers.0.", MR_LAYOUT_BARE},
 };
 
 /* Whether the first `size` bytes of a name are words with a point behind each, as training programs put them before the
@@ -185,21 +188,27 @@ static const char *more(const struct listing *l, char text[32])
 static bool is_buffer(const struct mr_config *cfg, const char *name)
 {
     size_t size = strlen(name);
-    if (strcmp(name, "lm_head.weight") == 0 || strcmp(name, "output.weight") == 0)
+    if (strcmp(name, "lm_head.weight") == 0 || strcmp(name, "output.weight") == 0 ||
+        (cfg->tied && !strcmp(name, mr_family(cfg)->head)))
         return !mr_family(cfg)->rwkv;
     if (mr_is_initial_state(name))
         return mr_family(cfg)->rwkv >= 5;
     if (strncmp(name, "blk.0.time_mix_v", 16) == 0 && name[16] >= '0' && name[16] <= '2')
         return mr_family(cfg)->rwkv == 7;
-    return mr_is_gpt2(cfg) && ((size > 10 && !strcmp(name + size - 10, ".attn.bias")) ||
-                               (size > 17 && !strcmp(name + size - 17, ".attn.masked_bias")));
+    static const char *const ends[] = {
+        ".attn.bias",      ".attn.masked_bias",      ".attn.attention.bias", ".attn.attention.masked_bias",
+        ".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq", NULL};
+    for (int i = 0; ends[i] && mr_family(cfg)->parts.out; i++)
+        if (size > strlen(ends[i]) && !strcmp(name + size - strlen(ends[i]), ends[i]))
+            return true;
+    return false;
 }
 
 bool mr_is_model_name(const struct mr_naming *naming, const char *name)
 {
-    static const char *const starts[] = {"transformer.", "blocks.", "rwkv.",   "lm_head.",
-                                         "emb.",         "head.",   "ln_out.", NULL};
-    static const char *const bare[] = {"wte.", "wpe.", "h.", "ln_f.", "lm_head.", NULL};
+    static const char *const starts[] = {"transformer.", "blocks.",   "rwkv.",      "lm_head.",       "emb.", "head.",
+                                         "ln_out.",      "gpt_neox.", "embed_out.", "model.decoder.", NULL};
+    static const char *const bare[] = {"wte.", "wpe.", "h.", "ln_f.", "lm_head.", "decoder.", NULL};
     static const char *const gguf[] = {"blk.", "token_", "position_", "output", NULL};
     static const char *const fla[] = {"model.", "lm_head.", NULL};
     const char *const *s = naming->layout == MR_LAYOUT_BARE || naming->layout == MR_LAYOUT_GPT2 ? bare
@@ -241,13 +250,17 @@ static int same_numbers(mr_tensor_file *source, size_t a, size_t b, uint64_t at,
 }
 
 /* A head that files hold beside the embedding must be the same numbers: their ends tell. */
-static int check_tied(mr_tensor_file *source, const struct mr_naming *naming)
+static int check_tied(mr_tensor_file *source, const struct mr_naming *naming, const struct mr_config *cfg)
 {
     char name[96];
-    snprintf(name, sizeof name, "%s%s.weight", naming->prefix, naming->layout == MR_LAYOUT_GGUF ? "output" : "lm_head");
+    const struct mr_family *family = mr_family(cfg);
+    snprintf(name, sizeof name, "%s%s", naming->prefix,
+             naming->layout == MR_LAYOUT_GGUF ? "output.weight"
+             : family->head                   ? family->head
+                                              : "lm_head.weight");
     int64_t head = mr_tensor_file_find(source, name),
-            embedding = mr_naming_find(source, naming, "transformer.wte.weight", NULL);
-    if (head < 0 || embedding < 0)
+            embedding = mr_naming_find(source, naming, family->embedding, NULL);
+    if (mr_head_name(cfg) || head < 0 || embedding < 0)
         return 0;
     int64_t shares[2] = {source->tensors[head].shares, source->tensors[embedding].shares};
     if (shares[0] == embedding || shares[1] == head || (shares[0] >= 0 && shares[0] == shares[1]))
@@ -257,9 +270,10 @@ static int check_tied(mr_tensor_file *source, const struct mr_naming *naming)
     for (int end = 0; same && end < 2; end++)
         MR_TRY(
             same_numbers(source, (size_t)head, (size_t)embedding, end ? (uint64_t)(count - n) : 0, (size_t)n, &same));
-    return same
-               ? 0
-               : mr_fail(MR_EFILE, "%s differs from the embedding: a head of its own is not part of this family", name);
+    return same ? 0
+                : mr_fail(MR_EFILE, "%s differs from the embedding: %s", name,
+                          family->head ? "is it a head of its own? Then give --config tied=False"
+                                       : "a head of its own is not part of this family");
 }
 
 int mr_check_names(mr_tensor_file *source, const struct mr_naming *naming, const struct mr_params *params,
@@ -292,7 +306,7 @@ int mr_check_names(mr_tensor_file *source, const struct mr_naming *naming, const
     if (unknown.count)
         return mr_fail(MR_EFILE, "%d tensors are there that a %s model of its configuration does not have: %s%s",
                        unknown.count, family, unknown.text, more(&unknown, more_unknown));
-    return !mr_family(cfg)->rwkv ? check_tied(source, naming) : 0;
+    return !mr_family(cfg)->rwkv ? check_tied(source, naming, cfg) : 0;
 }
 
 int64_t mr_tensor_elements(const struct mr_file_tensor *tensor)

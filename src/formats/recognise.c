@@ -62,7 +62,7 @@ static int embedding(const struct view *v, const char *name, struct mr_config *c
     return set_size(cfg, "n_embd", e->shape[1]);
 }
 
-/* ---- transformer.h.N.*: MicroRWKV, nanoRWKV, GPT-2 --------------------------------------------------------------- */
+/* ---- MicroRWKV, nanoRWKV, GPT-2, OPT, GPT-Neo, GPT-NeoX ---------------------------------------------------------- */
 
 static int micro_sizes(const struct view *v, struct mr_config *cfg)
 {
@@ -85,21 +85,40 @@ static int micro_sizes(const struct view *v, struct mr_config *cfg)
     return 0;
 }
 
+/* The MLP's: how its first product lies does not matter. */
+static void inner_width(const struct view *v, struct mr_config *cfg)
+{
+    const struct mr_family *family = mr_family(cfg);
+    const char *mlp = mr_family_branches(cfg)[1].chain[1].name;
+    char block[64], name[128];
+    snprintf(block, sizeof block, family->block_prefix, 0);
+    snprintf(name, sizeof name, "%s%s%s%s.weight", block, mlp, *mlp ? "." : "", family->parts.wide);
+    int width = width_of(elements(v, name), cfg->n_embd);
+    cfg->ffn_dim = width == 4 * cfg->n_embd ? 0 : width;
+}
+
 /* Sizes that shapes tell: all but the heads of attention. */
 static int sizes(const struct view *v, struct mr_config *cfg)
 {
-    const struct mr_file_tensor *wpe = find(v, "transformer.wpe.weight"),
+    const struct mr_family *family = mr_family(cfg);
+    const struct mr_file_tensor *wpe = family->positions ? find(v, family->positions) : NULL,
                                 *decay = find(v, "transformer.h.0.tmix.time_decay");
-    MR_TRY(embedding(v, "transformer.wte.weight", cfg));
+    char name[128];
+    MR_TRY(embedding(v, family->embedding, cfg));
     if (wpe && wpe->ndim == 2)
-        MR_TRY(set_size(cfg, "block_size", wpe->shape[0]));
-    cfg->positions = wpe ? MR_POSITIONS_LEARNED : MR_POSITIONS_NONE;
-    cfg->bias = find(v, "transformer.ln_f.bias") != NULL;
+        MR_TRY(set_size(cfg, "block_size", wpe->shape[0] - family->first_place));
+    if (family->positions)
+        cfg->positions = wpe ? MR_POSITIONS_LEARNED : MR_POSITIONS_NONE;
+    snprintf(name, sizeof name, "%sbias", family->final_norm);
+    cfg->bias = find(v, name) != NULL;
     if (decay)
         MR_TRY(set_size(cfg, "n_head", mr_tensor_elements(decay)));
     if (mr_family(cfg)->keys & MR_KEYS_MICRO)
         return micro_sizes(v, cfg);
-    cfg->n_layer = count_numbered(v, "transformer.h.%d.ln_1.weight");
+    snprintf(name, sizeof name, "%s%s.weight", family->block_prefix, mr_family_branches(cfg)->chain[0].name);
+    cfg->n_layer = count_numbered(v, name);
+    if (family->parts.wide)
+        inner_width(v, cfg);
     return 0;
 }
 
@@ -118,6 +137,12 @@ static int recognise_own(const struct view *v, struct mr_config *cfg, struct mr_
         mr_config_defaults(cfg, MR_NANORWKV);
     else if (find(v, "transformer.h.0.attn.c_attn.weight"))
         mr_config_defaults(cfg, MR_GPT2);
+    else if (find(v, "transformer.h.0.attn.attention.q_proj.weight"))
+        mr_config_defaults(cfg, MR_GPTNEO);
+    else if (find(v, "model.decoder.embed_tokens.weight"))
+        mr_config_defaults(cfg, MR_OPT);
+    else if (find(v, "gpt_neox.embed_in.weight"))
+        mr_config_defaults(cfg, MR_GPTNEOX);
     else
         return mr_fail(
             MR_EFILE,
@@ -251,7 +276,7 @@ static int recognise_rwkv(const struct view *v, struct mr_config *cfg, struct mr
 /* Heads where nobody said them: 64 wide if that divides the width. */
 static int default_heads(struct mr_config *cfg, const struct mr_settings *overrides)
 {
-    if (mr_is_gpt2(cfg) && !cfg->n_head && !mr_settings_find(overrides, "n_head")) {
+    if (mr_family(cfg)->whole_block && !cfg->n_head && !mr_settings_find(overrides, "n_head")) {
         if (cfg->n_embd % 64)
             return mr_fail(
                 MR_EINVAL,
@@ -373,7 +398,7 @@ int mr_recognise(mr_tensor_file *source, const struct mr_settings *overrides, st
     MR_TRY(rwkv ? recognise_rwkv(&v, cfg, naming) : recognise_own(&v, cfg, naming));
     naming->rules = mr_layout_rules(naming->layout, cfg);
     MR_TRY(check_family(cfg, source));
-    if (mr_is_gpt2(cfg))
+    if (mr_family(cfg)->whole_block)
         cfg->n_head = 0;
     int blocks = cfg->n_layer;
     MR_TRY(naming->layout == MR_LAYOUT_GGUF ? mr_gguf_config(source, cfg) : apply_said(&v, overrides, cfg));

@@ -14,7 +14,8 @@ static const char *const position_kinds[] = {"learned", "none", NULL};
 static const char *const norm_kinds[] = {"none", "rms", NULL};
 static const char *const moe_kinds[] = {"dense", "topk", NULL};
 static const char *const aux_kinds[] = {"none", "diversity", "balance", NULL};
-static const char *const gelu_kinds[] = {"erf", "tanh", NULL};
+static const char *const gelu_kinds[] = {"erf", "tanh", "relu", "quick", NULL};
+static const char *const scale_kinds[] = {"root", "layer", "none", NULL};
 
 static const struct key {
     const char *name;
@@ -24,7 +25,7 @@ static const struct key {
     const char *const *choices;
     const char *meaning;
 } keys[] = {
-    {"family", FAMILY, offsetof(struct mr_config, family), ~0u, NULL, "microrwkv, nanorwkv or gpt2"},
+    {"family", FAMILY, offsetof(struct mr_config, family), ~0u, NULL, "microrwkv, nanorwkv, gpt2, rwkv7, …"},
     {"n_layer", INT, offsetof(struct mr_config, n_layer), 0, NULL, "layers"},
     {"n_head", INT, offsetof(struct mr_config, n_head), MR_KEYS_NANO, NULL, "heads of attention and recurrence"},
     {"n_embd", INT, offsetof(struct mr_config, n_embd), 0, NULL, "width, a multiple of n_head"},
@@ -50,14 +51,26 @@ static const struct key {
      "microrwkv: hidden width of an expert, before scaling"},
     {"expert_capacity_scale", REAL, offsetof(struct mr_config, expert_capacity_scale), MR_KEYS_MICRO, NULL,
      "microrwkv: factor on expert_dim"},
-    {"window", INT, offsetof(struct mr_config, window), MR_KEYS_MICRO, NULL,
-     "microrwkv: tokens each position attends to"},
+    {"window", INT, offsetof(struct mr_config, window), MR_KEYS_WINDOW, NULL,
+     "microrwkv, gptneo: tokens each position attends to"},
     {"groups", INT, offsetof(struct mr_config, groups), MR_KEYS_MICRO, NULL,
      "microrwkv: groups in the grouped attention"},
-    {"gelu", CHOICE, offsetof(struct mr_config, gelu), MR_KEYS_GELU, gelu_kinds, "gpt2: erf or tanh"},
+    {"gelu", CHOICE, offsetof(struct mr_config, gelu), MR_KEYS_GELU, gelu_kinds,
+     "gpt2, opt, gptneo, gptneox: GELU by erf, tanh or quick, or relu"},
+    {"ln_eps", REAL, offsetof(struct mr_config, ln_eps), MR_KEYS_GELU, NULL,
+     "gpt2, opt, gptneo, gptneox: epsilon of the layer norms"},
+    {"tied", BOOL, offsetof(struct mr_config, tied), MR_KEYS_GELU, NULL,
+     "gpt2, opt, gptneo, gptneox: the head is the embedding"},
+    {"attention_scale", CHOICE, offsetof(struct mr_config, attention_scale), MR_KEYS_GPT2, scale_kinds,
+     "gpt2: scores are divided by the root of the head's width, also by the layer's number, or by none"},
+    {"rotary_pct", REAL, offsetof(struct mr_config, rotary_pct), MR_KEYS_ROTARY, NULL,
+     "gptneox: share of a head that turns with the position"},
+    {"rotary_base", REAL, offsetof(struct mr_config, rotary_base), MR_KEYS_ROTARY, NULL, "gptneox: base of the angles"},
+    {"parallel", BOOL, offsetof(struct mr_config, parallel), MR_KEYS_ROTARY, NULL,
+     "gptneox: attention and MLP read the same"},
     {"head_size", INT, offsetof(struct mr_config, head_size), MR_KEYS_HEAD_SIZE, NULL, "rwkv5, 6, 7: width of a head"},
     {"ffn_dim", INT, offsetof(struct mr_config, ffn_dim), MR_KEYS_FFN, NULL,
-     "rwkv4 to 7: width of the channel mix (0: the family's default)"},
+     "width of the channel mix or the MLP (0: the family's default)"},
     {"lora_mix", INT, offsetof(struct mr_config, lora_dim[0]), MR_KEYS_RWKV6, NULL,
      "rwkv6: low-rank width of the mixing (0: default)"},
     {"lora_decay", INT, offsetof(struct mr_config, lora_dim[1]), MR_KEYS_RWKV6, NULL,
@@ -100,6 +113,7 @@ void mr_config_defaults(struct mr_config *cfg, int family)
         .groups = 4,
         .head_size = 64,
         .ln_x_eps = 64e-5,
+        .ln_eps = 1e-5,
     };
     if (mr_family(cfg)->defaults)
         mr_family(cfg)->defaults(cfg);
@@ -290,6 +304,12 @@ int mr_lora_width(const struct mr_config *cfg, int i)
     if (cfg->lora_dim[i])
         return cfg->lora_dim[i];
     return mr_family(cfg)->lora_width ? mr_family(cfg)->lora_width(cfg, i) : 0;
+}
+
+int mr_turned(const struct mr_config *cfg)
+{
+    double turned = cfg->n_embd / cfg->n_head * cfg->rotary_pct;
+    return turned < 1 << 18 ? (int)turned : 1 << 18;
 }
 
 int mr_expert_width(const struct mr_config *cfg)

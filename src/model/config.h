@@ -16,6 +16,9 @@ enum mr_family_id {
     MR_RWKV5,
     MR_RWKV6,
     MR_RWKV7,
+    MR_OPT,
+    MR_GPTNEO,
+    MR_GPTNEOX,
     MR_FAMILIES,
 };
 
@@ -24,7 +27,8 @@ enum mr_positions { MR_POSITIONS_LEARNED, MR_POSITIONS_NONE };
 enum mr_branch_norm { MR_BRANCH_NORM_NONE, MR_BRANCH_NORM_RMS };
 enum mr_moe { MR_MOE_DENSE, MR_MOE_TOPK };
 enum mr_aux { MR_AUX_NONE, MR_AUX_DIVERSITY, MR_AUX_BALANCE };
-enum mr_gelu { MR_GELU_ERF, MR_GELU_TANH };
+enum mr_gelu { MR_GELU_ERF, MR_GELU_TANH, MR_GELU_RELU, MR_GELU_QUICK };
+enum mr_attention_scale { MR_SCALE_ROOT, MR_SCALE_LAYER, MR_SCALE_NONE };
 
 struct mr_config {
     int family; /* enum mr_family_id */
@@ -35,10 +39,15 @@ struct mr_config {
     int mode, positions, branch_norm, moe, aux; /* the enums above */
     int num_experts, num_active_experts, expert_dim, window, groups;
     double expert_capacity_scale, aux_weight;
-    int gelu; /* GPT-2 */
+    /* GPT-2, OPT, GPT-Neo, GPT-NeoX */
+    int gelu, attention_scale; /* the enums above */
+    bool tied;                 /* the embedding is the head */
+    bool parallel;             /* attention and MLP read the same */
+    double rotary_pct, rotary_base;
+    double ln_eps; /* of the layer norms */
     /* RWKV-4 to 7 */
     int head_size;   /* RWKV-5 to 7: the heads follow from it */
-    int ffn_dim;     /* 0: what is usual for the family, see mr_ffn_width */
+    int ffn_dim;     /* of the MLP too; 0: what is usual for the family, see mr_ffn_width */
     int lora_dim[6]; /* widths of the low-rank pairs, RWKV-6: mixing, decay; RWKV-7: w, a, v, g; 0: the usual */
     bool rwkv51;     /* RWKV-5.1: one decay a head, no gate */
     double ln_x_eps;
@@ -69,9 +78,13 @@ int mr_config_check(const struct mr_config *cfg);
 
 /* Heads: n_embd / head_size in RWKV-5 to 7, else n_head. */
 int mr_head_count(const struct mr_config *cfg);
-/* Width of RWKV-4 to 7's channel mix, and of their i-th low-rank pair: what cfg says, else what is usual. */
+/* Width of RWKV-4 to 7's channel mix or of a transformer's MLP, and of RWKV's i-th low-rank pair: what cfg says, else
+ * what is usual. */
 int mr_ffn_width(const struct mr_config *cfg);
 int mr_lora_width(const struct mr_config *cfg, int i);
+
+/* Numbers of a head that turn with the position, in a family with rotary positions. */
+int mr_turned(const struct mr_config *cfg);
 
 /* Width of an expert: int(expert_dim * expert_capacity_scale). */
 int mr_expert_width(const struct mr_config *cfg);

@@ -39,7 +39,7 @@ struct mr_layer {
     int (*declare)(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block);
     /* Sizes, in floats of a slot, of its state tensors; returns their number, or -1 where no state can stand for what
      * was read: the layer needs the whole text at once. NULL: it has none. */
-    int (*states)(const struct mr_config *cfg, size_t sizes[MR_LAYER_STATES]);
+    int (*states)(const struct mr_config *cfg, int block, size_t sizes[MR_LAYER_STATES]);
     /* Finds its parameters, asks for memory. */
     int (*plan)(struct mr_node *node, struct mr_planner *planner);
     /* y = layer(x); x, y [B*T, C], rows of batch item b at b*T. Reads and advances the state where the group has one
@@ -80,24 +80,35 @@ struct mr_branch {
         const struct mr_layer *layer;
         const char *name; /* "tmix": parameters are transformer.h.N.tmix.* */
     } chain[MR_LINKS];
+    bool beside; /* reads what the branch before it read, which is not beside another one: both add to that */
 };
 
 /* Groups of configuration keys that not every family has. */
 enum mr_keys {
     MR_KEYS_NANO = 1, /* n_head, bias */
     MR_KEYS_MICRO = 2,
-    MR_KEYS_GELU = 4,
+    MR_KEYS_GELU = 4, /* gelu, ln_eps, tied */
     MR_KEYS_FFN = 8,
     MR_KEYS_HEAD_SIZE = 16, /* head_size, ln_x_eps */
     MR_KEYS_RWKV5 = 32,
     MR_KEYS_RWKV6 = 64,
     MR_KEYS_RWKV7 = 128,
     MR_KEYS_DROPOUT = 256,
+    MR_KEYS_GPT2 = 512,
+    MR_KEYS_WINDOW = 1024,
+    MR_KEYS_ROTARY = 2048, /* rotary_pct, rotary_base, parallel */
 };
 
 /* Defaults of training that a family has for itself; 0: nanoGPT's. */
 struct mr_training_defaults {
     double beta2, eps, l2wrap;
+};
+
+/* Names of the products of a block of a transformer. */
+struct mr_parts {
+    const char *in[3], *out;   /* of attention: q, k and v from one product, or from three */
+    const char *wide, *narrow; /* of the MLP */
+    bool bare;                 /* the three of attention have no bias */
 };
 
 struct mr_family {
@@ -106,21 +117,25 @@ struct mr_family {
     const struct mr_branch *branches;
     const struct mr_branch *(*choose)(const struct mr_config *cfg);
     const char *block_prefix;                 /* printf format of the block's number */
-    const char *embedding, *positions, *head; /* positions NULL: none; head NULL: tied to the embedding */
-    const char *final_norm;                   /* prefix of ln_f */
-    const char *first_norm;                   /* prefix of a layer norm right after the embedding, or NULL */
-    bool norm_bias;                           /* layer norms have a bias whatever the configuration says */
-    bool heads_by_size;                       /* heads follow from head_size */
-    bool whole_block;                         /* attention sees all of the block: its window is block_size */
-    int rwkv;                                 /* the version of RWKV, 4 to 7; 0: none */
-    unsigned keys;                            /* enum mr_keys, or-ed */
-    double embedding_range;                   /* the embedding starts uniform in ± that; 0: normal(0, 0.02) */
-    double head_gain;                         /* a head of its own starts orthogonal, that long times the root of V/C
-                                                 where V is larger; 0: normal(0, 0.02) */
-    struct mr_training_defaults training;     /* how its published trainer trains it */
+    const char *embedding, *positions, *head; /* positions NULL: none; head NULL or cfg->tied: the embedding */
+    int first_place;                          /* the row of `positions` that position 0 has */
+    struct mr_parts parts;
+    const char *final_norm;               /* prefix of ln_f */
+    const char *first_norm;               /* prefix of a layer norm right after the embedding, or NULL */
+    bool norm_bias;                       /* layer norms have a bias whatever the configuration says */
+    bool heads_by_size;                   /* heads follow from head_size */
+    bool whole_block;                     /* attention sees all of the block: its window is block_size */
+    bool rotary;                          /* q and k turn by their positions; q, k, v come head by head */
+    int rwkv;                             /* the version of RWKV, 4 to 7; 0: none */
+    unsigned keys;                        /* enum mr_keys, or-ed */
+    double embedding_range;               /* the embedding starts uniform in ± that; 0: normal(0, 0.02) */
+    double head_gain;                     /* a head of its own starts orthogonal, that long times the root of V/C
+                                             where V is larger; 0: normal(0, 0.02) */
+    struct mr_training_defaults training; /* how its published trainer trains it */
     /* What differs from the common defaults, and what must hold beyond the common checks; NULL: nothing. */
     void (*defaults)(struct mr_config *cfg);
     int (*check)(const struct mr_config *cfg);
+    int (*window)(const struct mr_config *cfg, int block); /* of block `block`'s attention; NULL: block_size */
     int (*ffn_width)(const struct mr_config *cfg);         /* NULL: 4C */
     int (*lora_width)(const struct mr_config *cfg, int i); /* NULL: none */
 };
@@ -130,7 +145,13 @@ const struct mr_family *mr_family(const struct mr_config *cfg);
 /* Whether it is GPT-2, whose files and libraries the formats know by themselves. */
 static inline bool mr_is_gpt2(const struct mr_config *cfg)
 {
-    return mr_family(cfg)->keys & MR_KEYS_GELU;
+    return mr_family(cfg)->keys & MR_KEYS_GPT2;
+}
+
+/* The parameter of a head of its own; NULL: the embedding is the head. */
+static inline const char *mr_head_name(const struct mr_config *cfg)
+{
+    return cfg->tied ? NULL : mr_family(cfg)->head;
 }
 
 const struct mr_branch *mr_family_branches(const struct mr_config *cfg);
@@ -138,7 +159,7 @@ const struct mr_branch *mr_family_branches(const struct mr_config *cfg);
 /* The layers. */
 extern const struct mr_layer mr_layer_rms_norm, mr_layer_time_mix_x051a, mr_layer_channel_mix,
     mr_layer_window_attention, mr_layer_grouped_attention, mr_layer_reference_sliding, mr_layer_reference_grouped,
-    mr_layer_mixture, mr_layer_mixture_topk, mr_layer_layer_norm, mr_layer_gpt2_attention, mr_layer_gpt2_mlp,
+    mr_layer_mixture, mr_layer_mixture_topk, mr_layer_layer_norm, mr_layer_block_attention, mr_layer_mlp,
     mr_layer_rwkv4_time_mix, mr_layer_rwkv5_time_mix, mr_layer_rwkv6_time_mix, mr_layer_rwkv7_time_mix,
     mr_layer_rwkv_channel_mix;
 

@@ -19,7 +19,8 @@ static int declare_embeddings(struct mr_params *params, const struct mr_config *
     p->range = family->embedding_range;
     p->matrix = p->decay = true;
     if (family->positions && cfg->positions == MR_POSITIONS_LEARNED) {
-        p = mr_declare(params, "", family->positions, mr_shape((size_t)cfg->block_size, (size_t)cfg->n_embd));
+        int places = family->first_place + cfg->block_size;
+        p = mr_declare(params, "", family->positions, mr_shape((size_t)places, (size_t)cfg->n_embd));
         if (!p)
             return params->error;
         p->std = 0.02;
@@ -40,15 +41,17 @@ int mr_model_declare(struct mr_params *params, const struct mr_config *cfg)
                     continue;
                 char at[MR_NAME], prefix[MR_NAME + 8];
                 snprintf(at, sizeof at, family->block_prefix, block);
-                snprintf(prefix, sizeof prefix, "%s%s.", at, b->chain[i].name);
+                const char *name = b->chain[i].name;
+                snprintf(prefix, sizeof prefix, "%s%s%s", at, name, *name ? "." : "");
                 MR_TRY(b->chain[i].layer->declare(params, cfg, prefix, block));
             }
         }
     }
     MR_TRY(mr_norm_declare(params, family->final_norm, cfg->n_embd, cfg->bias || family->norm_bias));
-    if (!family->head)
+    if (!mr_head_name(cfg))
         return 0;
-    struct mr_param *p = mr_declare(params, "", family->head, mr_shape((size_t)cfg->vocab_size, (size_t)cfg->n_embd));
+    struct mr_param *p =
+        mr_declare(params, "", mr_head_name(cfg), mr_shape((size_t)cfg->vocab_size, (size_t)cfg->n_embd));
     if (!p)
         return params->error;
     p->std = 0.02;
@@ -70,10 +73,11 @@ int mr_model_check_trainable(const struct mr_config *cfg)
 {
     if (mr_model_trainable(cfg))
         return 0;
-    return mr_fail(MR_EINVAL,
-                   "models of family %s cannot be trained, only evaluated and run; microrwkv, nanorwkv, gpt2, rwkv4 "
-                   "and rwkv7 can",
-                   mr_family_name(cfg->family));
+    return mr_fail(
+        MR_EINVAL,
+        "models of family %s cannot be trained, only evaluated and run; microrwkv, nanorwkv, gpt2, opt, gptneo, "
+        "gptneox, rwkv4 and rwkv7 can",
+        mr_family_name(cfg->family));
 }
 
 int mr_model_plan(struct mr_params *params, mr_plan *plan)

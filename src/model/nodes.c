@@ -30,12 +30,13 @@ int mr_nodes_build(struct mr_node **out, int *count, const struct mr_config *cfg
             for (int i = 0; i < MR_LINKS && b->chain[i].layer; i++, node++) {
                 char at[MR_NAME - 40];
                 snprintf(at, sizeof at, mr_family(cfg)->block_prefix, block);
-                snprintf(node->prefix, sizeof node->prefix, "%s%s.", at, b->chain[i].name ? b->chain[i].name : "");
+                const char *name = b->chain[i].name ? b->chain[i].name : "";
+                snprintf(node->prefix, sizeof node->prefix, "%s%s%s", at, name, *name ? "." : "");
                 node->layer = b->chain[i].layer;
                 node->block = block;
                 node->site = SITES + SITES * (uint32_t)(node - nodes);
                 node->state = states;
-                int more = node->layer->states ? node->layer->states(cfg, sizes) : 0;
+                int more = node->layer->states ? node->layer->states(cfg, block, sizes) : 0;
                 states += more > 0 ? more : 0;
             }
         }

@@ -13,7 +13,6 @@
 #include "ops/embedding.h"
 #include "ops/layer_norm.h"
 
-#define LAYER_NORM_EPS 1e-5f
 #define EMBEDDING_SITE 0
 
 void mr_workspace_set_training(mr_workspace *ws, bool backward, float loss_scale, uint64_t seed, uint64_t micro_step)
@@ -54,7 +53,7 @@ int mr_norm_forward(mr_workspace *ws, struct mr_param *weight, struct mr_param *
                     const mr_tensor *y, const mr_tensor *mean, const mr_tensor *rstd)
 {
     return mr_layer_norm_forward(ws->rt, x, &weight->value, bias ? &bias->value : NULL, y, mean, rstd, ws->rows,
-                                 ws->cfg->n_embd, LAYER_NORM_EPS);
+                                 ws->cfg->n_embd, (float)ws->cfg->ln_eps);
 }
 
 static int norm_backward(mr_workspace *ws, struct mr_param *weight, struct mr_param *bias, const mr_tensor *x,
@@ -83,7 +82,7 @@ static int embed(mr_workspace *ws)
     struct mr_param *wpe = ws->own.positions;
     const mr_tensor *to = ws->own.first_weight ? &ws->embedded : &ws->x[0];
     MR_TRY(mr_embedding_forward(ws->rt, &ws->tokens, &ws->own.embedding->value, wpe ? &wpe->value : NULL, to, ws->batch,
-                                ws->time, cfg->n_embd, (int)(wpe ? ws->position : 0)));
+                                ws->time, cfg->n_embd, wpe ? (int)ws->position + mr_family(cfg)->first_place : 0));
     MR_TRY(mr_drop(ws, EMBEDDING_SITE, to, (size_t)ws->rows * (size_t)cfg->n_embd));
     if (!ws->own.first_weight)
         return 0;
@@ -141,18 +140,19 @@ static int forward(mr_workspace *ws)
     size_t n = (size_t)ws->rows * (size_t)ws->cfg->n_embd;
     const struct mr_branch *block = mr_family_branches(ws->cfg);
     struct mr_node *node = ws->nodes;
-    mr_tensor *x = ws->x;
+    mr_tensor *x = ws->x, *before = x;
     for (int b = 0; b < ws->branches * ws->cfg->n_layer; b++) {
         int links = chain_length(&block[b % ws->branches]);
-        const mr_tensor *in = x;
+        const mr_tensor *in = block[b % ws->branches].beside ? before : x;
         for (int i = 0; i < links; i++, node++) {
             const mr_tensor *out = link_output(ws, b, i, links);
             MR_TRY(node->layer->forward(node, ws, in, out));
             MR_TRY(mr_look(ws, out, node->prefix));
             in = out;
         }
-        mr_tensor *next = ws->training ? x + 1 : x;
+        mr_tensor *next = ws->training ? x + 1 : ws->beside ? &ws->x[x == ws->x] : x;
         MR_TRY(mr_add_forward(ws->rt, x, &ws->y, next, n));
+        before = x;
         x = next;
     }
     return mr_final_norm(ws, x);
@@ -173,15 +173,20 @@ int mr_backward(mr_workspace *ws)
                          &ws->final_rstd, &ws->dfinal, &ws->dx));
     struct mr_node *node = ws->nodes + ws->node_count - 1;
     for (int b = branches - 1; b >= 0; b--) {
-        int links = chain_length(&block[b % ws->branches]);
+        const struct mr_branch *branch = &block[b % ws->branches];
+        int links = chain_length(branch);
         const mr_tensor *dy = &ws->dx;
         for (int i = links - 1; i >= 0; i--, node--) {
-            const mr_tensor *in = i ? link_output(ws, b, i - 1, links) : &ws->x[b];
-            const mr_tensor *din = i ? &ws->dmid[(i - 1) & 1] : &ws->y;
+            const mr_tensor *in = i ? link_output(ws, b, i - 1, links) : &ws->x[branch->beside ? b - 1 : b];
+            const mr_tensor *din = i ? &ws->dmid[(i - 1) & 1] : branch->beside ? &ws->dbeside : &ws->y;
             MR_TRY(node->layer->backward(node, ws, in, dy, din));
             dy = din;
         }
+        if (branch->beside)
+            continue; /* the branch before it takes the same dx, and then both add to it */
         MR_TRY(mr_accumulate(ws->rt, &ws->y, &ws->dx, n));
+        if (branch[1].beside)
+            MR_TRY(mr_accumulate(ws->rt, &ws->dbeside, &ws->dx, n));
     }
     const mr_tensor *dembedded = &ws->dx;
     if (ws->own.first_weight) {
@@ -191,8 +196,8 @@ int mr_backward(mr_workspace *ws)
     }
     MR_TRY(mr_drop(ws, EMBEDDING_SITE, dembedded, n));
     if (ws->own.positions)
-        MR_TRY(
-            mr_position_backward(ws->rt, dembedded, mr_grad(ws, ws->own.positions), ws->batch, ws->time, cfg->n_embd));
+        MR_TRY(mr_position_backward(ws->rt, dembedded, mr_grad(ws, ws->own.positions), ws->batch, ws->time, cfg->n_embd,
+                                    mr_family(cfg)->first_place));
     return mr_embedding_backward(ws->rt, &ws->order, &ws->first, ws->unique_tokens, &ws->tokens, dembedded,
                                  mr_grad(ws, ws->own.embedding), ws->rows, cfg->n_embd);
 }
@@ -257,7 +262,7 @@ static int check_pieces(const mr_workspace *ws, const mr_states *states, const s
                 return mr_fail(MR_EINVAL, "pieces without slots differ in length: %d and %d", length, p->count);
             length = p->count;
         }
-        if (ws->own.positions && end > ws->cfg->block_size)
+        if ((ws->own.positions || mr_family(ws->cfg)->whole_block) && end > ws->cfg->block_size)
             return mr_fail(MR_EINVAL,
                            "%lld positions are more than the %d that this model was trained for (block_size)",
                            (long long)end, ws->cfg->block_size);

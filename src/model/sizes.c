@@ -9,6 +9,7 @@
 
 #define PILE 50277  /* the vocabulary of GPT-NeoX with RWKV-4's padding */
 #define WORLD 65536 /* RWKV World's */
+#define OPT 50272   /* GPT-2's with OPT's padding */
 
 /* heads: of attention; RWKV-5 to 7 have heads of 64. lora: widths of RWKV-7's low-rank pairs w, a, v, g, where the
  * published files differ from what follows from the width. */
@@ -43,7 +44,21 @@ static const struct size {
     {"rwkv7-2b9", MR_RWKV7, 32, 0, 2560, WORLD, 4096, {96, 96, 64, 320}},
     {"rwkv7-7b2", MR_RWKV7, 32, 0, 4096, WORLD, 4096, {128, 128, 96, 480}},
     {"rwkv7-13b3", MR_RWKV7, 61, 0, 4096, WORLD, 4096, {128, 128, 96, 480}},
+    {"opt-125m", MR_OPT, 12, 12, 768, OPT, 2048, {0}},
+    {"opt-1.3b", MR_OPT, 24, 32, 2048, OPT, 2048, {0}},
+    {"opt-2.7b", MR_OPT, 32, 32, 2560, OPT, 2048, {0}},
+    {"gpt-neo-125m", MR_GPTNEO, 12, 12, 768, 50257, 2048, {0}},
+    {"gpt-neo-1.3b", MR_GPTNEO, 24, 16, 2048, 50257, 2048, {0}},
+    {"gpt-neo-2.7b", MR_GPTNEO, 32, 20, 2560, 50257, 2048, {0}},
+    {"pythia-70m", MR_GPTNEOX, 6, 8, 512, 50304, 2048, {0}},
+    {"pythia-160m", MR_GPTNEOX, 12, 12, 768, 50304, 2048, {0}},
+    {"pythia-410m", MR_GPTNEOX, 24, 16, 1024, 50304, 2048, {0}},
+    {"pythia-1.4b", MR_GPTNEOX, 24, 16, 2048, 50304, 2048, {0}},
+    {"pythia-2.8b", MR_GPTNEOX, 32, 32, 2560, 50304, 2048, {0}},
     /* The families, small enough to try. */
+    {"opt", MR_OPT, 12, 12, 768, OPT, 2048, {0}},
+    {"gptneo", MR_GPTNEO, 12, 12, 768, 50257, 2048, {0}},
+    {"gptneox", MR_GPTNEOX, 6, 8, 512, 50304, 2048, {0}},
     {"rwkv4", MR_RWKV4, 12, 1, 768, PILE, 1024, {0}},
     {"rwkv5", MR_RWKV5, 12, 0, 768, WORLD, 4096, {0}},
     {"rwkv6", MR_RWKV6, 12, 0, 768, WORLD, 4096, {0}},
@@ -59,7 +74,7 @@ const char *mr_size_name(int i)
 static int unknown(const char *name)
 {
     const char *names[SIZES];
-    char list[600] = "";
+    char list[1000] = "";
     for (int i = 0; i < SIZES; i++) {
         names[i] = sizes[i].name;
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", names[i]);

@@ -23,7 +23,7 @@ bool mr_states_possible(const struct mr_config *cfg)
     int found = 0;
     for (const struct mr_branch *b = mr_family_branches(cfg); b->chain[0].layer; b++) {
         for (int i = 0; i < MR_LINKS && b->chain[i].layer; i++) {
-            int n = b->chain[i].layer->states ? b->chain[i].layer->states(cfg, sizes) : 0;
+            int n = b->chain[i].layer->states ? b->chain[i].layer->states(cfg, 0, sizes) : 0;
             if (n < 0)
                 return false;
             found += n;
@@ -45,7 +45,7 @@ int mr_states_plan(mr_states *states, mr_plan *plan, const struct mr_config *cfg
     err = 0;
     for (int i = 0; i < count; i++) {
         size_t sizes[MR_LAYER_STATES], all;
-        int n = nodes[i].layer->states ? nodes[i].layer->states(cfg, sizes) : 0;
+        int n = nodes[i].layer->states ? nodes[i].layer->states(cfg, nodes[i].block, sizes) : 0;
         for (int j = 0; j < n; j++) {
             struct mr_state_tensor *t = &states->list[states->count++];
             t->size = sizes[j];

@@ -63,7 +63,8 @@ static int embed(mr_workspace *ws)
     MR_TRY(mr_embedding_forward(ws->rt, &ws->step_tokens, &ws->own.embedding->value, NULL, to, ws->rows, 1,
                                 ws->cfg->n_embd, 0));
     if (wpe)
-        MR_TRY(mr_place_step(ws->rt, &ws->positions, &wpe->value, to, ws->rows, ws->cfg->n_embd, ws->cfg->block_size));
+        MR_TRY(mr_place_step(ws->rt, &ws->positions, &wpe->value, to, ws->rows, ws->cfg->n_embd,
+                             mr_family(ws->cfg)->first_place + ws->cfg->block_size, mr_family(ws->cfg)->first_place));
     return ws->own.first_weight ? mr_norm_forward(ws, ws->own.first_weight, ws->own.first_bias, &ws->embedded,
                                                   &ws->x[0], &ws->first_mean, &ws->first_rstd)
                                 : 0;
@@ -74,16 +75,17 @@ static int branch_step(mr_workspace *ws, const struct mr_branch *branch, struct 
 {
     struct mr_norm norm;
     const struct mr_norm *before = NULL;
-    const mr_tensor *x = &ws->x[0], *in = x;
+    const mr_tensor *x = &ws->x[0], *in = x; /* ws->y holds the sum for a branch that reads x once more */
+    const mr_tensor *add = branch->beside ? &ws->y : x, *sum = branch[1].beside ? &ws->y : x;
     for (int i = 0; i < MR_LINKS && branch->chain[i].layer; i++, ++*node) {
         bool last = i == MR_LINKS - 1 || !branch->chain[i + 1].layer;
-        const mr_tensor *out = last ? x : &ws->mid[i];
+        const mr_tensor *out = last ? sum : &ws->mid[i];
         if ((*node)->layer->norm) {
             (*node)->layer->norm(*node, &norm);
             before = &norm;
             continue;
         }
-        MR_TRY((*node)->layer->step(*node, ws, before, in, last ? x : NULL, out));
+        MR_TRY((*node)->layer->step(*node, ws, before, in, last ? add : NULL, out));
         MR_TRY(mr_look(ws, out, (*node)->prefix));
         before = NULL;
         in = out;

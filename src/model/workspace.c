@@ -20,7 +20,15 @@ static void count_branches(mr_workspace *ws)
         while (n < MR_LINKS && b->chain[n].layer)
             n++;
         ws->links = n > ws->links ? n : ws->links;
+        ws->beside |= b->beside;
     }
+}
+
+/* A branch reads from one tensor and adds into the next; without training they may be the same, unless another branch
+ * reads the first too. */
+static size_t streams_of(const mr_workspace *ws)
+{
+    return ws->training ? (size_t)ws->branches * (size_t)ws->cfg->n_layer + 1 : ws->beside ? 2 : 1;
 }
 
 static int build_nodes(mr_workspace *ws)
@@ -28,7 +36,7 @@ static int build_nodes(mr_workspace *ws)
     size_t branches, streams, mids;
     count_branches(ws);
     branches = (size_t)ws->branches * (size_t)ws->cfg->n_layer;
-    streams = ws->training ? branches + 1 : 1;
+    streams = streams_of(ws);
     mids = (size_t)(ws->links - 1) * (ws->training ? branches : 1);
     MR_TRY(mr_nodes_build(&ws->nodes, &ws->node_count, ws->cfg));
     ws->x = mr_alloc(streams, sizeof *ws->x);
@@ -47,7 +55,7 @@ static void find_own(mr_workspace *ws, const struct mr_params *params)
     ws->own.embedding = mr_param_find(params, "", f->embedding);
     if (f->positions && ws->cfg->positions == MR_POSITIONS_LEARNED)
         ws->own.positions = mr_param_find(params, "", f->positions);
-    ws->own.head = f->head ? mr_param_find(params, "", f->head) : ws->own.embedding;
+    ws->own.head = mr_head_name(ws->cfg) ? mr_param_find(params, "", mr_head_name(ws->cfg)) : ws->own.embedding;
     ws->own.final_weight = mr_param_find(params, f->final_norm, "weight");
     ws->own.final_bias = mr_param_find(params, f->final_norm, "bias");
     if (f->first_norm) {
@@ -66,7 +74,7 @@ static int plan_stream(mr_workspace *ws, mr_plan *plan, size_t rows_dim)
     bool training = ws->training;
     enum mr_memory kind = training ? MR_ACTIVATIONS : MR_BUFFERS;
     size_t branches = (size_t)ws->branches * ws->cfg->n_layer;
-    for (size_t i = 0; i < (training ? branches + 1 : 1); i++)
+    for (size_t i = 0; i < streams_of(ws); i++)
         MR_TRY(add(plan, kind, &ws->x[i], rows_dim));
     /* The links' outputs, only where a branch has as many. */
     const struct mr_branch *block = mr_family_branches(ws->cfg);
@@ -81,6 +89,8 @@ static int plan_stream(mr_workspace *ws, mr_plan *plan, size_t rows_dim)
     if (!training)
         return 0;
     MR_TRY(add(plan, MR_BUFFERS, &ws->dx, rows_dim));
+    if (ws->beside)
+        MR_TRY(add(plan, MR_BUFFERS, &ws->dbeside, rows_dim));
     MR_TRY(add(plan, MR_BUFFERS, &ws->dfinal, rows_dim));
     for (int i = 0; i < 2 && i < ws->links - 1; i++)
         MR_TRY(add(plan, MR_BUFFERS, &ws->dmid[i], rows_dim));

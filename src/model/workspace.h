@@ -109,6 +109,8 @@ struct mr_workspace {
 
     struct mr_node *nodes; /* blocks * links of a block */
     int node_count, branches, links;
+    bool has_turns; /* the table of rotary positions is written */
+    bool beside;    /* a branch of a block is beside another */
     struct {
         struct mr_param *embedding, *positions, *head; /* positions NULL: none */
         struct mr_param *final_weight, *final_bias, *first_weight, *first_bias;
@@ -126,12 +128,14 @@ struct mr_workspace {
     mr_tensor tokens, order, first;          /* i32 [R], [R], [R+1] */
     mr_tensor targets;                       /* i32 [R] */
     mr_tensor embedded;                      /* [R,C], before first_norm */
-    mr_tensor *x;                            /* [R,C] before each branch and after the last; one when not training */
+    mr_tensor *x;                            /* [R,C] before each branch and after the last; one, or two in
+                                                turn, when not training */
     mr_tensor *mid;                          /* [R,C] between the links of a branch */
     mr_tensor y;                             /* [R,C] a branch's output */
     mr_tensor final, final_mean, final_rstd; /* ln_f(x) [R,C] */
     mr_tensor first_mean, first_rstd;
     mr_tensor dx, dmid[2], dfinal; /* [R,C] */
+    mr_tensor dbeside;             /* [R,C] of what a branch beside another read */
     mr_tensor logits;              /* [logits, V], kept from mr_run to mr_workspace_logits */
     int logit_rows;                /* of the last run */
     mr_tensor slice;               /* [slice_rows, V] for the loss */

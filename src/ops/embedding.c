@@ -91,13 +91,13 @@ int mr_embedding_backward(mr_runtime *rt, const mr_tensor *order, const mr_tenso
                      mr_out(dwte), mr_int(unique), mr_int(C), mr_int((int)(dwte->count / (size_t)C)));
 }
 
-int mr_position_backward(mr_runtime *rt, const mr_tensor *dy, const mr_tensor *dwpe, int B, int T, int C)
+int mr_position_backward(mr_runtime *rt, const mr_tensor *dy, const mr_tensor *dwpe, int B, int T, int C, int pos)
 {
     size_t n;
     MR_TRY(need_batch("position backward", B, T, C, &n));
     MR_TRY(mr_need_f32("position backward", "dy", dy, n));
-    MR_TRY(mr_need_f32("position backward", "dwpe", dwpe, (size_t)T * (size_t)C));
+    MR_TRY(mr_need_f32("position backward", "dwpe", dwpe, ((size_t)pos + (size_t)T) * (size_t)C));
     mr_profile_note(rt, 4.0 * ((double)n + 2.0 * T * C), (double)n);
     return mr_launch(rt, "position_backward", mr_row_shares(rt, (size_t)T, (size_t)B * (size_t)C), mr_in(dy),
-                     mr_out(dwpe), mr_int(B), mr_int(T), mr_int(C));
+                     mr_out(dwpe), mr_int(B), mr_int(T), mr_int(C), mr_int(pos));
 }

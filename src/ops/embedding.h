@@ -19,7 +19,7 @@ int mr_embedding_order(const int32_t *tokens, int rows, int32_t *order, int32_t 
 int mr_embedding_backward(mr_runtime *rt, const mr_tensor *order, const mr_tensor *first, int unique,
                           const mr_tensor *tokens, const mr_tensor *dy, const mr_tensor *dwte, int rows, int C);
 
-/* dwpe[t] += sum over b of dy[b*T+t]; dy [B*T,C], dwpe [P >= T,C]. */
-int mr_position_backward(mr_runtime *rt, const mr_tensor *dy, const mr_tensor *dwpe, int B, int T, int C);
+/* dwpe[pos+t] += sum over b of dy[b*T+t]; dy [B*T,C], dwpe [P >= pos+T,C]. */
+int mr_position_backward(mr_runtime *rt, const mr_tensor *dy, const mr_tensor *dwpe, int B, int T, int C, int pos);
 
 #endif

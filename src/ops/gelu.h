@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * GELU: y = x Φ(x), exact (erf) or in the tanh form (arXiv:1606.08415). */
+ * What an MLP computes of its inner numbers: GELU exact (erf), in the tanh or the quick form, or ReLU: act is one of
+ * MR_ACT_GELU_ERF, MR_ACT_GELU_TANH, MR_ACT_GELU_QUICK, MR_ACT_RELU. */
 #ifndef MR_OPS_GELU_H
 #define MR_OPS_GELU_H
 
-#include "rt/rt.h"
+#include "rt/products.h"
 
-/* y = gelu(x), n floats; y may be x. */
-int mr_gelu_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, size_t n, bool tanh_form);
+/* y = act(x), n floats; y may be x. */
+int mr_gelu_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, size_t n, enum mr_activation act);
 
-/* dx = dy * gelu'(x); dx may be dy or x. */
+/* dx = dy * act'(x); dx may be dy or x. */
 int mr_gelu_backward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *dy, const mr_tensor *dx, size_t n,
-                     bool tanh_form);
+                     enum mr_activation act);
 
 #endif

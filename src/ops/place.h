@@ -5,8 +5,9 @@
 
 #include "rt/rt.h"
 
-/* y [rows,dim] += wpe [places,dim], the row that positions, i32 [rows], says; outside 0..places-1 nothing is added. */
+/* y [rows,dim] += wpe [places,dim], the row that first + positions, i32 [rows], says; outside 0..places-1 nothing is
+ * added. */
 int mr_place_step(mr_runtime *rt, const mr_tensor *positions, const mr_tensor *wpe, const mr_tensor *y, int rows,
-                  int dim, int places);
+                  int dim, int places, int first);
 
 #endif

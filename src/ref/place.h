@@ -3,6 +3,6 @@
 #ifndef MR_REF_PLACE_H
 #define MR_REF_PLACE_H
 
-void mr_ref_place_step(const int *positions, const double *wpe, double *y, int rows, int dim, int places);
+void mr_ref_place_step(const int *positions, const double *wpe, double *y, int rows, int dim, int places, int first);
 
 #endif

@@ -19,6 +19,10 @@ static double activate(double x, int act)
         return x * 0.5 * (1 + erf(x * M_SQRT1_2));
     case 6:
         return x * 0.5 * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case 7:
+        return x > 0 ? x : 0;
+    case 8:
+        return x / (1 + exp(-1.702 * x));
     default:
         return x;
     }

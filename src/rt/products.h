@@ -13,6 +13,8 @@ enum mr_activation {
     MR_ACT_SQUARED_RELU,
     MR_ACT_GELU_ERF,
     MR_ACT_GELU_TANH,
+    MR_ACT_RELU,
+    MR_ACT_GELU_QUICK,
     MR_ACTS
 };
 

@@ -52,6 +52,7 @@ void mr_case_wkv7_step(struct mr_trial *t);
 void mr_case_attention_step(struct mr_trial *t);
 void mr_case_mixture_step(struct mr_trial *t);
 void mr_case_place(struct mr_trial *t);
+void mr_case_rotary(struct mr_trial *t);
 void mr_case_top(struct mr_trial *t);
 
 /* limits.c */

@@ -74,11 +74,12 @@ void mr_case_gelu(struct mr_trial *t)
     double *dx = mr_trial_zeros(t, N);
     const mr_tensor *in = mr_trial_floats(t, x, N), *upper = mr_trial_floats(t, dy, N);
     const mr_tensor *out = mr_trial_floats(t, NULL, N), *grad = mr_trial_floats(t, NULL, N);
-    for (int tanh_form = 0; tanh_form < 2; tanh_form++) {
-        mr_trial_run(t, mr_gelu_forward(t->rt, in, out, N, tanh_form));
-        mr_trial_run(t, mr_gelu_backward(t->rt, in, upper, grad, N, tanh_form));
-        mr_ref_gelu_forward(x, y, N, tanh_form);
-        mr_ref_gelu_backward(x, dy, dx, N, tanh_form);
+    const enum mr_activation acts[] = {MR_ACT_GELU_ERF, MR_ACT_GELU_TANH, MR_ACT_GELU_QUICK, MR_ACT_RELU};
+    for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
+        mr_trial_run(t, mr_gelu_forward(t->rt, in, out, N, acts[i]));
+        mr_trial_run(t, mr_gelu_backward(t->rt, in, upper, grad, N, acts[i]));
+        mr_ref_gelu_forward(x, y, N, acts[i]);
+        mr_ref_gelu_backward(x, dy, dx, N, acts[i]);
         mr_trial_compare(t, out, y, N);
         mr_trial_compare(t, grad, dx, N);
     }
@@ -101,7 +102,7 @@ void mr_case_embedding(struct mr_trial *t)
     const mr_tensor *grad = mr_trial_floats(t, dwte, V * C), *grad_positions = mr_trial_floats(t, dwpe, T * C);
     const mr_tensor *upper = mr_trial_floats(t, dy, R * C), *starts = mr_trial_ints(t, first, (size_t)unique + 1);
     mr_trial_run(t, mr_embedding_backward(t->rt, mr_trial_ints(t, order, R), starts, unique, ids, upper, grad, R, C));
-    mr_trial_run(t, mr_position_backward(t->rt, upper, grad_positions, B, T, C));
+    mr_trial_run(t, mr_position_backward(t->rt, upper, grad_positions, B, T, C, 0));
     mr_ref_embedding_backward(tokens, dy, dwte, dwpe, B, T, C, V);
     mr_trial_compare(t, grad, dwte, V * C);
     mr_trial_compare(t, grad_positions, dwpe, T * C);

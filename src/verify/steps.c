@@ -8,6 +8,7 @@
 #include "ops/mixture_step.h"
 #include "ops/norm_shift.h"
 #include "ops/place.h"
+#include "ops/rotary.h"
 #include "ops/top.h"
 #include "ops/wkv4.h"
 #include "ops/wkv6_step.h"
@@ -17,6 +18,7 @@
 #include "ref/mixture_step.h"
 #include "ref/norm_shift.h"
 #include "ref/place.h"
+#include "ref/rotary.h"
 #include "ref/top.h"
 #include "ref/wkv4.h"
 #include "ref/wkv6_step.h"
@@ -220,9 +222,28 @@ void mr_case_place(struct mr_trial *t)
     static const int32_t at[ROWS] = {6, 2};
     double *x = mr_trial_random(t, N, 1), *wpe = mr_trial_random(t, P * C, 1);
     const mr_tensor *y = mr_trial_floats(t, x, N);
-    mr_trial_run(t, mr_place_step(t->rt, mr_trial_ints(t, at, ROWS), mr_trial_floats(t, wpe, P * C), y, ROWS, C, P));
-    mr_ref_place_step(at, wpe, x, ROWS, C, P);
+    mr_trial_run(t, mr_place_step(t->rt, mr_trial_ints(t, at, ROWS), mr_trial_floats(t, wpe, P * C), y, ROWS, C, P, 0));
+    mr_ref_place_step(at, wpe, x, ROWS, C, P, 0);
     mr_trial_compare(t, y, x, N);
+}
+
+/* Rows at their own positions, and a text back. */
+void mr_case_rotary(struct mr_trial *t)
+{
+    enum { H = 3, D = 21, TURNED = 10, PLACES = 40, N = ROWS * 3 * H * D };
+    static const int32_t at[ROWS] = {37, 2}, whole[ROWS] = {0, 1};
+    double *x = mr_trial_random(t, N, 1), *want = mr_trial_zeros(t, N);
+    const mr_tensor *in = mr_trial_floats(t, x, N), *y = mr_trial_floats(t, NULL, N);
+    struct mr_rotary s = {.rows = ROWS, .heads = H, .width = D, .turned = TURNED, .time = ROWS, .places = PLACES};
+    s.table = mr_trial_floats(t, NULL, (size_t)PLACES * TURNED);
+    mr_trial_run(t, mr_rotary_table(t->rt, s.table, PLACES, TURNED, 1e4));
+    mr_trial_run(t, mr_rotary_backward(t->rt, &s, in, y));
+    mr_ref_rotary_backward(x, whole, want, ROWS, H, D, TURNED, 1e4);
+    mr_trial_compare(t, y, want, N);
+    s.positions = mr_trial_ints(t, at, ROWS);
+    mr_trial_run(t, mr_rotary_forward(t->rt, &s, in, y));
+    mr_ref_rotary_forward(x, at, want, ROWS, H, D, TURNED, 1e4);
+    mr_trial_compare(t, y, want, N);
 }
 
 /* Few different numbers at first: ties, and more of them than the kernel sorts. */

@@ -48,6 +48,7 @@ static const struct {
     {"attention_step", mr_case_attention_step, 1e-5},
     {"mixture_step", mr_case_mixture_step, 1e-5},
     {"place", mr_case_place, 1e-6},
+    {"rotary", mr_case_rotary, 1e-5},
     {"top", mr_case_top, 0},
     {"limits", mr_case_limits, 1e-4},
 };

@@ -96,8 +96,9 @@ static void test_backward(void **state)
         mr_tensor tt = upload_i32(tokens, R), to = upload_i32(order, R), tf = upload_i32(first, R + 1);
         mr_tensor tdy = upload(dy, n), tdwte = upload(dwte, in_wte), tdwpe = upload(dwpe, in_wpe);
         must(mr_embedding_backward(test_runtime(), &to, &tf, unique, &tt, &tdy, &tdwte, (int)R, s.C));
-        must(mr_position_backward(test_runtime(), &tdy, &tdwpe, s.B, s.T, s.C));
-        mr_ref_embedding_backward(tokens, dy, dwte, dwpe, s.B, s.T, s.C, s.V);
+        int pos = round % 2 ? s.P - s.T : 0;
+        must(mr_position_backward(test_runtime(), &tdy, &tdwpe, s.B, s.T, s.C, pos));
+        mr_ref_embedding_backward(tokens, dy, dwte, dwpe + (size_t)pos * (size_t)s.C, s.B, s.T, s.C, s.V);
         expect_near("dwte", &tdwte, dwte, in_wte, 1e-5);
         expect_near("dwpe", &tdwpe, dwpe, in_wpe, 1e-5);
         release(&tt), release(&to), release(&tf), release(&tdy), release(&tdwte), release(&tdwpe);

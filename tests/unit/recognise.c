@@ -1,63 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Models are told by the names and shapes of their tensors. */
-#include "config_test.h"
+#include "list_test.h"
 
-#include "model/model.h"
-#include "formats/names.h"
 #include "formats/random_file.h"
 #include "formats/training.h"
-
-static char warned[4096];
-
-static void keep_warning(void *context, enum mr_log_level level, const char *line)
-{
-    (void)context;
-    size_t used = strlen(warned);
-    if (level == MR_LOG_WARNING)
-        snprintf(warned + used, sizeof warned - used, "%s\n", line);
-}
-
-static const struct mr_tensor_file_format no_data = {"list", NULL, NULL};
-
-static mr_tensor_file *empty_file(void)
-{
-    mr_tensor_file *file;
-    assert_ok(mr_tensor_file_create(&file, sizeof *file, &no_data, "a list"));
-    return file;
-}
-
-static void add(mr_tensor_file *file, const char *name, int ndim, const int64_t *shape)
-{
-    assert_ok(mr_tensor_file_add(file, name, strlen(name), MR_DTYPE_F32, ndim, shape, 0));
-}
-
-/* The tensors of a model as a layout names and shapes them, each name behind a prefix; without `but` and `also`. */
-static mr_tensor_file *list_of(const struct mr_config *cfg, int layout, const char *prefix, const char *but)
-{
-    struct mr_params params = {0};
-    mr_tensor_file *file = empty_file();
-    assert_ok(mr_model_declare(&params, cfg));
-    for (int i = 0; i < params.count; i++) {
-        const struct mr_param *p = params.list[i];
-        struct mr_place place;
-        char name[300];
-        int64_t shape[4];
-        assert_true(mr_layout_place(mr_layout_rules(layout, cfg), p->name, 0, &place));
-        for (int d = 0; d < p->ndim; d++)
-            shape[d] = (int64_t)p->shape[d];
-        if (place.change == MR_TRANSPOSED) {
-            shape[p->ndim - 1] = (int64_t)p->shape[p->ndim - 2];
-            shape[p->ndim - 2] = (int64_t)p->shape[p->ndim - 1];
-        }
-        if (place.change == MR_JOINED)
-            shape[0] = place.parts;
-        snprintf(name, sizeof name, "%s%s", prefix, place.name);
-        if ((!but || strcmp(p->name, but) != 0) && mr_tensor_file_find(file, name) < 0)
-            add(file, name, p->ndim, shape);
-    }
-    mr_params_free(&params);
-    return file;
-}
 
 static void expect_same(const struct mr_config *got, const struct mr_config *want)
 {
@@ -304,95 +250,6 @@ static void test_what_a_file_says_must_fit_its_tensors(void **state)
     mr_tensor_file_close(file);
 }
 
-static void test_hugging_face_settings_that_differ_are_refused(void **state)
-{
-    (void)state;
-    struct mr_config cfg = test_config(
-                         "gpt2",
-                         "{\"n_layer\": 1, \"n_embd\": 64, \"n_head\": 1, \"vocab_size\": 50, \"block_size\": 9}"),
-                     got;
-    struct mr_naming naming;
-    static const struct {
-        const char *config, *part;
-    } cases[] = {
-        {"{\"activation_function\": \"relu\"}", "relu"},
-        {"{\"layer_norm_epsilon\": 1e-6}", "layer_norm_epsilon"},
-        {"{\"scale_attn_by_inverse_layer_idx\": true}", "scale_attn_by_inverse_layer_idx"},
-        {"{\"n_head\": \"many\"}", "n_head"},
-        {"{\"num_attention_heads\": \"many\"}", "n_head"},
-        {"{\"n_head\": 1, \"num_attention_heads\": 2}", "n_head and num_attention_heads"},
-        {"{\"num_hidden_layers\": 3}", "3 blocks"},
-        {"{\"scale_attn_weights\": false}", "scale_attn_weights"},
-        {"{\"add_cross_attention\": true}", "add_cross_attention"},
-        {"{\"hidden_act\": \"quick_gelu\"}", "hidden_act is quick_gelu"},
-        {"{\"n_inner\": 128}", "its n_inner is 128: only 256"},
-        {"{\"intermediate_size\": 300}", "intermediate_size"},
-        {"{\"layer_norm_eps\": 1e-6}", "layer_norm_eps"},
-        {"{\"max_position_embeddings\": 8}", "max_position_embeddings is 8: only 9"},
-    };
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_GPT2, "", NULL);
-        file->config = json_loads(cases[i].config, 0, NULL);
-        assert_fails(MR_EFILE, cases[i].part, mr_recognise(file, NULL, &got, &naming));
-        mr_tensor_file_close(file);
-    }
-    mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_GPT2, "", NULL);
-    file->config = json_loads("{\"activation_function\": \"gelu\", \"n_head\": 4}", 0, NULL);
-    assert_ok(mr_recognise(file, NULL, &got, &naming));
-    assert_int_equal(got.gelu, MR_GELU_ERF);
-    assert_int_equal(got.n_head, 4);
-    mr_tensor_file_close(file);
-}
-
-/* What is logged while a GPT-2 with this config.json is recognised. */
-static const char *warnings_of(const char *config, struct mr_config *got)
-{
-    struct mr_config cfg =
-        test_config("gpt2", "{\"n_layer\": 2, \"n_embd\": 64, \"n_head\": 4, \"vocab_size\": 50, \"block_size\": 9}");
-    struct mr_naming naming;
-    mr_tensor_file *file = list_of(&cfg, MR_LAYOUT_HF_GPT2, "", NULL);
-    assert_non_null(file->config = json_loads(config, 0, NULL));
-    *warned = 0;
-    mr_set_log(keep_warning, NULL);
-    assert_ok(mr_recognise(file, NULL, got, &naming));
-    mr_set_log(NULL, NULL);
-    mr_tensor_file_close(file);
-    return warned;
-}
-
-static void test_keys_of_config_json_under_other_names(void **state)
-{
-    (void)state;
-    struct mr_config got;
-    static const char *const heads[] = {"num_attention_heads", "num_heads", "n_heads", "n_head"};
-    for (size_t i = 0; i < COUNT(heads); i++) {
-        char config[400];
-        snprintf(
-            config, sizeof config,
-            "{\"model_type\": \"gpt2\", \"%s\": 4, \"hidden_size\": 64, \"num_hidden_layers\": 2, \"vocab_size\": 50, "
-            "\"max_position_embeddings\": 9, \"hidden_act\": \"gelu\", \"n_inner\": null, \"layer_norm_eps\": 1e-05}",
-            heads[i]);
-        assert_string_equal(warnings_of(config, &got), "");
-        assert_int_equal(got.n_head, 4);
-        assert_int_equal(got.gelu, MR_GELU_ERF);
-    }
-}
-
-static void test_unknown_keys_of_config_json_are_named(void **state)
-{
-    (void)state;
-    struct mr_config got;
-    const char *text = warnings_of("{\"n_head\": 4, \"rotary_dim\": 16, \"alibi\": true, \"window_size\": null, "
-                                   "\"use_moe\": false, \"bos_token_id\": 7, \"_name_or_path\": \"x\", "
-                                   "\"summary_type\": \"cls_index\", \"torch_dtype\": \"float16\"}",
-                                   &got);
-    assert_string_equal(text, "config.json: 2 keys are not known here and change nothing: rotary_dim, alibi\n");
-    text = warnings_of("{\"n_head\": 4, \"model_type\": \"imagegpt\"}", &got);
-    assert_non_null(strstr(text, "its model_type is imagegpt"));
-    text = warnings_of("{}", &got);
-    assert_non_null(strstr(text, "nothing tells n_head: 1 heads of width 64"));
-}
-
 /* ---- numbered moments -------------------------------------------------------------------------------------------- */
 
 static void add_moments(mr_tensor_file *file, const struct mr_params *params, const int *numbers)
@@ -476,9 +333,6 @@ int main(void)
         cmocka_unit_test(test_missing_and_unknown_tensors_are_listed),
         cmocka_unit_test(test_unknown_models_are_named),
         cmocka_unit_test(test_what_a_file_says_must_fit_its_tensors),
-        cmocka_unit_test(test_hugging_face_settings_that_differ_are_refused),
-        cmocka_unit_test(test_keys_of_config_json_under_other_names),
-        cmocka_unit_test(test_unknown_keys_of_config_json_are_named),
         cmocka_unit_test(test_moments_are_numbered_by_decay_then_order),
         cmocka_unit_test(test_moments_that_do_not_fit_are_not_guessed),
     };

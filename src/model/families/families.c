@@ -7,7 +7,8 @@
 static const struct mr_family *const families[MR_FAMILIES] = {
     [MR_MICRORWKV] = &mr_family_microrwkv, [MR_NANORWKV] = &mr_family_nanorwkv, [MR_GPT2] = &mr_family_gpt2,
     [MR_RWKV4] = &mr_family_rwkv4,         [MR_RWKV5] = &mr_family_rwkv5,       [MR_RWKV6] = &mr_family_rwkv6,
-    [MR_RWKV7] = &mr_family_rwkv7,
+    [MR_RWKV7] = &mr_family_rwkv7,         [MR_OPT] = &mr_family_opt,           [MR_GPTNEO] = &mr_family_gptneo,
+    [MR_GPTNEOX] = &mr_family_gptneox,
 };
 
 const struct mr_family *mr_family(const struct mr_config *cfg)

@@ -6,7 +6,10 @@
 #include "model/layer.h"
 
 extern const struct mr_family mr_family_microrwkv, mr_family_nanorwkv, mr_family_gpt2, mr_family_rwkv4, mr_family_rwkv5,
-    mr_family_rwkv6, mr_family_rwkv7;
+    mr_family_rwkv6, mr_family_rwkv7, mr_family_opt, mr_family_gptneo, mr_family_gptneox;
+
+/* What must hold for GPT-2, OPT, GPT-Neo and GPT-NeoX. */
+int mr_transformer_check(const struct mr_config *cfg);
 
 /* No learned positions; n_embd, head_size and the widths that follow from them. */
 void mr_rwkv_defaults(struct mr_config *cfg);

@@ -88,7 +88,7 @@ static int check(const struct mr_config *c)
 
 const struct mr_family mr_family_microrwkv = {
     .name = "microrwkv",
-    .keys = MR_KEYS_NANO | MR_KEYS_MICRO | MR_KEYS_DROPOUT,
+    .keys = MR_KEYS_NANO | MR_KEYS_MICRO | MR_KEYS_WINDOW | MR_KEYS_DROPOUT,
     .choose = choose,
     .block_prefix = "transformer.h.%d.",
     .embedding = "transformer.wte.weight",

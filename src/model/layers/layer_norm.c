@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * LayerNorm with a weight and, where the configuration wants it, a bias; eps 1e-5. */
+ * LayerNorm with a weight and, where the configuration wants it, a bias. */
 #include "ops/layer_norm.h"
 
 #include "model/layer.h"
@@ -8,6 +8,7 @@
 struct norm {
     struct mr_param *weight, *bias;
     mr_tensor mean, rstd; /* [R] */
+    float eps;
 };
 
 static int declare(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block)
@@ -21,6 +22,7 @@ static int plan(struct mr_node *node, struct mr_planner *p)
     struct norm *own = node->own;
     own->weight = mr_param_find(p->params, node->prefix, "weight");
     own->bias = mr_param_find(p->params, node->prefix, "bias");
+    own->eps = (float)p->cfg->ln_eps;
     MR_TRY(mr_keep(p, &own->mean, p->rows));
     return mr_keep(p, &own->rstd, p->rows);
 }
@@ -29,7 +31,7 @@ static int forward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, c
 {
     struct norm *own = node->own;
     return mr_layer_norm_forward(ws->rt, x, &own->weight->value, own->bias ? &own->bias->value : NULL, y, &own->mean,
-                                 &own->rstd, ws->rows, ws->cfg->n_embd, 1e-5f);
+                                 &own->rstd, ws->rows, ws->cfg->n_embd, own->eps);
 }
 
 static int backward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *dy,
@@ -45,7 +47,7 @@ static int backward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, 
 static void norm(const struct mr_node *node, struct mr_norm *norm)
 {
     const struct norm *own = node->own;
-    *norm = (struct mr_norm){MR_NORM_LAYER, &own->weight->value, own->bias ? &own->bias->value : NULL, 1e-5f};
+    *norm = (struct mr_norm){MR_NORM_LAYER, &own->weight->value, own->bias ? &own->bias->value : NULL, own->eps};
 }
 
 const struct mr_layer mr_layer_layer_norm = {

@@ -29,9 +29,9 @@ static int declare_grouped(struct mr_params *params, const struct mr_config *cfg
 }
 
 /* Every position sees all others. */
-static int states(const struct mr_config *cfg, size_t *sizes)
+static int states(const struct mr_config *cfg, int block, size_t *sizes)
 {
-    (void)cfg, (void)sizes;
+    (void)cfg, (void)block, (void)sizes;
     return -1;
 }
 

@@ -58,8 +58,9 @@ static int declare(struct mr_params *params, const struct mr_config *cfg, const 
 }
 
 /* The row before the first [C], and [3,C]. */
-static int states(const struct mr_config *cfg, size_t *sizes)
+static int states(const struct mr_config *cfg, int block, size_t *sizes)
 {
+    (void)block;
     sizes[0] = (size_t)cfg->n_embd;
     sizes[1] = 3 * (size_t)cfg->n_embd;
     return 2;

@@ -10,8 +10,9 @@
 /* ---- memory ----------------------------------------------------------------------------------------------- */
 
 /* The row before the first [C], and [H,N,N]. */
-static int states(const struct mr_config *cfg, size_t *sizes)
+static int states(const struct mr_config *cfg, int block, size_t *sizes)
 {
+    (void)block;
     sizes[0] = (size_t)cfg->n_embd;
     sizes[1] = (size_t)cfg->n_embd * (size_t)cfg->head_size;
     return 2;

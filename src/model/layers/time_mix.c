@@ -53,8 +53,9 @@ static int declare(struct mr_params *params, const struct mr_config *cfg, const 
 /* ---- memory ----------------------------------------------------------------------------------------------- */
 
 /* The row before the first [C], and [H,N,N]. */
-static int states(const struct mr_config *cfg, size_t *sizes)
+static int states(const struct mr_config *cfg, int block, size_t *sizes)
 {
+    (void)block;
     sizes[0] = (size_t)cfg->n_embd;
     sizes[1] = (size_t)cfg->n_embd * (size_t)(cfg->n_embd / cfg->n_head);
     return 2;

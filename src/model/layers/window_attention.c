@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * The causal attentions: MicroRWKV's over the last W positions, sliding_attn (H heads, proj) and grouped_attn (G groups
- * of H heads, the output multiplied by w before out), and GPT-2's over all of the block. */
+ * MicroRWKV's causal attentions over the last W positions: sliding_attn (H heads, proj) and grouped_attn (G groups of H
+ * heads, the output multiplied by w before out). */
 #include "ops/window_attention.h"
 
 #include "ops/attention_step.h"
@@ -18,18 +18,13 @@ struct attention {
     mr_tensor gated;            /* y·w [R,C], grouped only */
     mr_tensor dqkv, dy, dgated; /* scratch */
     mr_tensor scratch;
-    mr_tensor kept; /* scratch for the mask of GPT-2's dropout */
 };
 
-static int window_of(const struct mr_config *cfg)
-{
-    return mr_family(cfg)->whole_block ? cfg->block_size : cfg->window;
-}
-
 /* The rings of keys and values, [W,C] each. */
-static int states(const struct mr_config *cfg, size_t *sizes)
+static int states(const struct mr_config *cfg, int block, size_t *sizes)
 {
-    sizes[0] = sizes[1] = (size_t)window_of(cfg) * (size_t)cfg->n_embd;
+    (void)block;
+    sizes[0] = sizes[1] = (size_t)cfg->window * (size_t)cfg->n_embd;
     return 2;
 }
 
@@ -42,7 +37,7 @@ static struct mr_window_attention shape_of(int batch, int time, int64_t position
         .time = time,
         .heads = heads,
         .width = width,
-        .window = window_of(cfg),
+        .window = cfg->window,
         .scale = (float)(1 / sqrt(width)),
         .stride = (grouped ? 4 : 3) * cfg->n_embd,
         .q = 0,
@@ -64,14 +59,6 @@ static int declare_grouped(struct mr_params *params, const struct mr_config *cfg
     (void)block;
     MR_TRY(mr_linear_declare(params, prefix, "qkvw", 4 * cfg->n_embd, cfg->n_embd, false, 0.02));
     return mr_linear_declare(params, prefix, "out", cfg->n_embd, cfg->n_embd, false, 0.02);
-}
-
-static int declare_gpt2(struct mr_params *params, const struct mr_config *cfg, const char *prefix, int block)
-{
-    (void)block;
-    MR_TRY(mr_linear_declare(params, prefix, "c_attn", 3 * cfg->n_embd, cfg->n_embd, cfg->bias, 0.02));
-    return mr_linear_declare(params, prefix, "c_proj", cfg->n_embd, cfg->n_embd, cfg->bias,
-                             0.02 / sqrt(2.0 * cfg->n_layer));
 }
 
 static int plan_either(struct mr_node *node, struct mr_planner *p, bool grouped, const char *in, const char *out)
@@ -104,14 +91,6 @@ static int plan_grouped(struct mr_node *node, struct mr_planner *p)
     return plan_either(node, p, true, "qkvw", "out");
 }
 
-static int plan_gpt2(struct mr_node *node, struct mr_planner *p)
-{
-    struct attention *own = node->own;
-    struct mr_window_attention shape = shape_of(p->batch, p->time, 0, p->cfg, false);
-    MR_TRY(plan_either(node, p, false, "c_attn", "c_proj"));
-    return p->training && p->cfg->dropout > 0 ? mr_scratch(p, &own->kept, mr_window_attention_kept(&shape)) : 0;
-}
-
 /* q, k, v of x, attention, the rings advanced. */
 static int attend(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const struct mr_window_attention *shape)
 {
@@ -125,40 +104,23 @@ static int attend(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, co
     return k ? mr_window_attention_append(rt, shape, &own->qkv, k, v) : 0;
 }
 
-/* dropout: of the weights, or NULL. */
-static int forward_with(struct mr_node *node, mr_workspace *ws, const struct mr_dropout *dropout, const mr_tensor *x,
-                        const mr_tensor *y)
+static int forward_sliding(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *y)
 {
     struct attention *own = node->own;
     struct mr_window_attention shape = shape_of(ws->batch, ws->time, ws->position, ws->cfg, false);
-    shape.dropout = dropout;
-    shape.kept = &own->kept;
     MR_TRY(attend(node, ws, x, &shape));
     return mr_linear_run(ws, &own->out, &own->y, y);
-}
-
-static int backward_with(struct mr_node *node, mr_workspace *ws, const struct mr_dropout *dropout, const mr_tensor *x,
-                         const mr_tensor *dy, const mr_tensor *dx)
-{
-    struct attention *own = node->own;
-    struct mr_window_attention shape = shape_of(ws->batch, ws->time, 0, ws->cfg, false);
-    shape.dropout = dropout;
-    shape.kept = &own->kept;
-    MR_TRY(mr_linear_backward(ws, &own->out, &own->y, dy, &own->dy, false));
-    MR_TRY(mr_window_attention_backward(ws->rt, &shape, &own->qkv, &own->y, &own->lse, &own->dy, &own->dqkv,
-                                        &own->scratch));
-    return mr_linear_backward(ws, &own->in, x, &own->dqkv, dx, false);
-}
-
-static int forward_sliding(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *y)
-{
-    return forward_with(node, ws, NULL, x, y);
 }
 
 static int backward_sliding(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *dy,
                             const mr_tensor *dx)
 {
-    return backward_with(node, ws, NULL, x, dy, dx);
+    struct attention *own = node->own;
+    struct mr_window_attention shape = shape_of(ws->batch, ws->time, 0, ws->cfg, false);
+    MR_TRY(mr_linear_backward(ws, &own->out, &own->y, dy, &own->dy, false));
+    MR_TRY(mr_window_attention_backward(ws->rt, &shape, &own->qkv, &own->y, &own->lse, &own->dy, &own->dqkv,
+                                        &own->scratch));
+    return mr_linear_backward(ws, &own->in, x, &own->dqkv, dx, false);
 }
 
 /* The w columns of qkvw rows: the last C of 4C. */
@@ -194,27 +156,6 @@ static int backward_grouped(struct mr_node *node, mr_workspace *ws, const mr_ten
     MR_TRY(mr_window_attention_backward(ws->rt, &shape, &own->qkv, &own->y, &own->lse, &own->dy, &own->dqkv,
                                         &own->scratch));
     return mr_linear_backward(ws, &own->in, x, &own->dqkv, dx, false);
-}
-
-/* The second of the node's sites is the weights'. */
-static struct mr_dropout weights_dropout(const struct mr_node *node, const mr_workspace *ws)
-{
-    return mr_drop_of(ws, node->site + 1);
-}
-
-static int forward_gpt2(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *y)
-{
-    struct mr_dropout d = weights_dropout(node, ws);
-    MR_TRY(forward_with(node, ws, d.p > 0 ? &d : NULL, x, y));
-    return mr_drop(ws, node->site, y, (size_t)ws->rows * (size_t)ws->cfg->n_embd);
-}
-
-static int backward_gpt2(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor *dy,
-                         const mr_tensor *dx)
-{
-    MR_TRY(mr_drop_backward(ws, node->site, &dy, dx, (size_t)ws->rows * (size_t)ws->cfg->n_embd));
-    struct mr_dropout d = weights_dropout(node, ws);
-    return backward_with(node, ws, d.p > 0 ? &d : NULL, x, dy, dx);
 }
 
 /* gate: the first of the columns of qkv that multiply the output, or -1. */
@@ -264,17 +205,6 @@ static bool steps(const struct mr_config *cfg)
     return cfg->n_embd / cfg->n_head <= MR_ATTENTION_STEP_WIDTH;
 }
 
-const struct mr_layer mr_layer_gpt2_attention = {
-    .name = "gpt2_attention",
-    .own = sizeof(struct attention),
-    .declare = declare_gpt2,
-    .states = states,
-    .plan = plan_gpt2,
-    .forward = forward_gpt2,
-    .step = step,
-    .steps = steps,
-    .backward = backward_gpt2,
-};
 const struct mr_layer mr_layer_window_attention = {
     .name = "window_attention",
     .own = sizeof(struct attention),

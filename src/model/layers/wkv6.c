@@ -55,8 +55,9 @@ struct mr_wkv6 mr_wkv6_core_shape(const mr_workspace *ws, bool varies)
     return (struct mr_wkv6){ws->batch, ws->time, mr_head_count(cfg), cfg->head_size, varies};
 }
 
-int mr_wkv6_core_states(const struct mr_config *cfg, size_t *sizes)
+int mr_wkv6_core_states(const struct mr_config *cfg, int block, size_t *sizes)
 {
+    (void)block;
     sizes[0] = (size_t)cfg->n_embd;
     sizes[1] = (size_t)cfg->n_embd * (size_t)cfg->head_size;
     return 2;

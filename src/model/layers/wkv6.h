@@ -26,7 +26,7 @@ int mr_wkv6_core_plan(struct mr_wkv6_core *core, struct mr_planner *planner, con
 /* The recurrence of the present group. */
 struct mr_wkv6 mr_wkv6_core_shape(const mr_workspace *ws, bool varies);
 /* Its state tensors: the row before the first [C], and [H,N,N]. */
-int mr_wkv6_core_states(const struct mr_config *cfg, size_t *sizes);
+int mr_wkv6_core_states(const struct mr_config *cfg, int block, size_t *sizes);
 
 /* core->in[i] from rows [R,C] that begin at element `offset` of x. */
 int mr_wkv6_core_input(struct mr_wkv6_core *core, mr_workspace *ws, int i, const mr_tensor *x, size_t offset);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * What the configurations of GPT-2, OPT, GPT-Neo and GPT-NeoX have in common. */
+#include "model/families/families.h"
+
+int mr_transformer_check(const struct mr_config *c)
+{
+    if (c->n_embd > 1 << 18)
+        return mr_fail(MR_EINVAL, "n_embd %d is more than 2^18", c->n_embd);
+    if (mr_ffn_width(c) > 1 << 20)
+        return mr_fail(MR_EINVAL, "ffn_dim %d is more than 2^20", mr_ffn_width(c));
+    if (!(c->ln_eps > 0))
+        return mr_fail(MR_EINVAL, "ln_eps %g must be more than 0", c->ln_eps);
+    return 0;
+}
