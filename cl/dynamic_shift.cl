@@ -27,6 +27,71 @@ kernel void dynamic_shift_forward(global const float *restrict x, global const f
     }
 }
 
+/* Backward, with the row before t = 0 zeros: dx_t = sum_k dout_k,t (1 - s_k,t) + dout_k,t+1 s_k,t+1 (the second while
+ * t+1 < T), s_k = maa_k + m_k; each group leaves its rows' sums of (prev - x) dout_k in partial [groups,5,C]. m and
+ * dout [5,R,C]. From the last row of a group to the first, so that what a row gives to the one before stays in
+ * registers. */
+kernel void dynamic_shift_backward(global const float *restrict x, global const float *restrict maa0,
+                                   global const float *restrict maa1, global const float *restrict maa2,
+                                   global const float *restrict maa3, global const float *restrict maa4,
+                                   global const float *restrict m, global const float *restrict dout,
+                                   global float *restrict dx, global float *restrict partial, int R, int T, int C)
+{
+    global const float *maa[5] = {maa0, maa1, maa2, maa3, maa4};
+    global float *dmaa = partial + (int)get_group_id(0) * 5 * C;
+    int first = (int)((long)R * (long)get_group_id(0) / (long)get_num_groups(0));
+    int end = (int)((long)R * ((long)get_group_id(0) + 1) / (long)get_num_groups(0));
+    FOR_LANE_VECTORS(i, C) {
+        int left = C - i, t = (end - 1) % T;
+        floatv mix[5], sum[5], after = 0.0f, v = load_some(x + (end - 1) * C + i, left);
+#pragma unroll
+        for (int k = 0; k < 5; k++) {
+            int at = (k * R + end) * C + i;
+            mix[k] = load_some(maa[k] + i, left);
+            sum[k] = 0.0f;
+            if (t + 1 < T)
+                after += load_some(dout + at, left) * (mix[k] + load_some(m + at, left));
+        }
+        for (int row = end - 1; row >= first; row--) {
+            floatv earlier = row ? load_some(x + (row - 1) * C + i, left) : 0.0f;
+            floatv shift = t ? earlier - v : -v, all = 0.0f, shifted = 0.0f;
+#pragma unroll
+            for (int k = 0; k < 5; k++) {
+                int at = (k * R + row) * C + i;
+                floatv g = load_some(dout + at, left);
+                sum[k] += shift * g;
+                all += g;
+                shifted += g * (mix[k] + load_some(m + at, left));
+            }
+            store_some(all - shifted + after, dx + row * C + i, left);
+            after = t ? shifted : 0.0f;
+            t = t ? t - 1 : T - 1;
+            v = earlier;
+        }
+#pragma unroll
+        for (int k = 0; k < 5; k++)
+            store_some(sum[k], dmaa + k * C + i, left);
+    }
+}
+
+/* In place, [5,R,C]: from dout_k to dm_k = (prev - x) dout_k */
+kernel void dynamic_shift_gradients(global const float *restrict x, global float *restrict dout, int R, int T, int C)
+{
+    FOR_ROWS(row, R) {
+        FOR_LANE_VECTORS(i, C) {
+            int left = C - i;
+            floatv shift = -load_some(x + row * C + i, left);
+            if (row % T)
+                shift += load_some(x + (row - 1) * C + i, left);
+#pragma unroll
+            for (int k = 0; k < 5; k++) {
+                global float *to = dout + (k * R + row) * C + i;
+                store_some(shift * load_some(to, left), to, left);
+            }
+        }
+    }
+}
+
 /* The step of R rows: m_k = low_k w2_k is made here. low [R,5*E], w2 [5,E,C], maa_k [C]; x and prev - x are the second
  * and the third part of mixes [3,R,C], as norm_shift_step leaves them; mixed [5,R,C]. Groups: shares of the blocks of
  * WIDE * LANES columns of the 5 mixtures. SHARE rows take a weight at once. */

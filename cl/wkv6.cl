@@ -59,6 +59,14 @@ static inline float bonus_of(global const float *restrict r, global const float 
 #define VECS (VECTORS(N) < 8 ? VECTORS(N) : 8)
 #define COLUMNS (VECS * VEC)
 #define FOR_VECS(c) _Pragma("unroll") for (int c = 0; c < VECS; c++)
+
+/* Columns of a state that are kept */
+static inline void keep_columns(global const float *restrict S, global float *restrict to, int rest)
+{
+    for (int i = 0; i < N; i++)
+        FOR_VECS(c)
+            store_some(load_some(S + i * N + c * VEC, rest - c * VEC), to + i * N + c * VEC, rest - c * VEC);
+}
 #else
 #define COLUMNS LANES
 #define POSITIONS (N > 64 ? 8 : 16) /* that a group takes into local memory at a time */
@@ -72,14 +80,17 @@ static inline void take(local float *restrict to, global const float *restrict f
 }
 #endif
 
-/* Groups: blocks of COLUMNS values, B*H. `varies`: change is of each position. */
+/* Groups: blocks of COLUMNS values, B*H. `varies`: change is of each position. kept [B*H,ceil(T / every),N,N], or NULL:
+ * the state before every `every` positions, a multiple of POSITIONS. */
 kernel void wkv6_forward(global const float *restrict r, global const float *restrict k, global const float *restrict v,
                          global const float *restrict change, global const float *restrict u,
-                         global float *restrict state, global float *restrict y, int T, int H, int varies)
+                         global float *restrict state, global float *restrict y, global float *restrict kept, int every,
+                         int T, int H, int varies)
 {
     int bh = (int)get_group_id(1), j0 = (int)get_group_id(0) * COLUMNS, stride = H * N;
     int base = bh / H * T * stride + bh % H * N;
     global float *S = state + bh * (N * N);
+    kept = kept ? kept + bh * ((T + every - 1) / every) * (N * N) : 0;
     change += varies ? base : bh % H * N;
     u += bh % H * N;
 #if LANES == 1
@@ -88,6 +99,8 @@ kernel void wkv6_forward(global const float *restrict r, global const float *res
         int at = base + t * stride;
         global const float *rs = r + at, *ks = k + at, *cs = change + (varies ? t * stride : 0);
         float bonus = bonus_of(rs, u, ks);
+        if (kept && t % every == 0)
+            keep_columns(S + j0, kept + t / every * (N * N) + j0, rest);
         floatv value[VECS], sum[VECS];
         FOR_VECS(c) {
             value[c] = load_some(v + at + j0 + c * VEC, rest - c * VEC);
@@ -114,6 +127,11 @@ kernel void wkv6_forward(global const float *restrict r, global const float *res
         column[i] = mine ? S[i * N + j] : 0.0f;
     for (int t0 = 0; t0 < T; t0 += POSITIONS) {
         int count = min(POSITIONS, T - t0);
+        if (kept && mine && t0 % every == 0) {
+#pragma unroll
+            for (int i = 0; i < N; i++)
+                kept[t0 / every * (N * N) + i * N + j] = column[i];
+        }
         barrier(CLK_LOCAL_MEM_FENCE);
         take(rs, r + base + t0 * stride, count, stride);
         take(ks, k + base + t0 * stride, count, stride);

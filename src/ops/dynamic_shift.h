@@ -14,6 +14,18 @@ int mr_dynamic_shift_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor
                              const mr_tensor *const maa[MR_DYNAMIC_MIXTURES], const mr_tensor *mixed, int batch,
                              int time, int dim);
 
+/* The gradients for previous = NULL. dmixed [5,B*T,C] is that of the mixtures, and then that of m; dx [B,T,C] is
+ * written; dmaa[k] [C] is added to unless NULL. */
+struct mr_dynamic_shift_gradients {
+    const mr_tensor *dmixed, *dx, *dmaa[MR_DYNAMIC_MIXTURES];
+};
+
+/* m [5,B*T,C] as forward got it. scratch holds mr_dynamic_shift_backward_scratch floats. */
+int mr_dynamic_shift_backward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *const maa[MR_DYNAMIC_MIXTURES],
+                              const mr_tensor *m, const struct mr_dynamic_shift_gradients *g, const mr_tensor *scratch,
+                              int batch, int time, int dim);
+size_t mr_dynamic_shift_backward_scratch(const mr_runtime *rt, int batch, int time, int dim);
+
 /* The step of `rows` texts' next tokens: mixes [3,R,C] is what mr_norm_shift_step leaves for one mixture and the rest,
  * low [R,5*E] the narrow side of the pairs and w2 [5,E,C] their wide one, m_k = low_k w2_k; mixed [5,R,C] is written.
  */

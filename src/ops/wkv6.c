@@ -6,8 +6,7 @@
 #include "base/alloc.h"
 #include "ops/check.h"
 
-/* *n is the number of elements of all positions. */
-static int need_shape(const char *op, const struct mr_wkv6 *s, size_t *n)
+int mr_wkv6_need(const char *op, const struct mr_wkv6 *s, size_t *n)
 {
     if (s->batch < 1 || s->time < 1 || s->heads < 1 || s->width < 1 || s->width > MR_WKV6_WIDTH)
         return mr_fail(MR_EINVAL,
@@ -30,13 +29,20 @@ static struct mr_range with_width(struct mr_range range, const struct mr_wkv6 *s
     return range;
 }
 
+size_t mr_wkv6_kept(const struct mr_wkv6 *s)
+{
+    size_t chunks = (size_t)mr_ceil_div(s->time, MR_WKV6_CHUNK);
+    return (size_t)s->batch * (size_t)s->heads * chunks * (size_t)s->width * (size_t)s->width;
+}
+
 int mr_wkv6_forward(mr_runtime *rt, const struct mr_wkv6 *s, const mr_tensor *r, const mr_tensor *k, const mr_tensor *v,
-                    const mr_tensor *change, const mr_tensor *u, const mr_tensor *state, const mr_tensor *y)
+                    const mr_tensor *change, const mr_tensor *u, const mr_tensor *state, const mr_tensor *y,
+                    const mr_tensor *kept)
 {
     static const char op[] = "wkv6";
     size_t n;
     char defines[16];
-    MR_TRY(need_shape(op, s, &n));
+    MR_TRY(mr_wkv6_need(op, s, &n));
     size_t pairs = (size_t)s->batch * (size_t)s->heads, square = (size_t)s->width * (size_t)s->width;
     size_t dim = (size_t)s->heads * (size_t)s->width;
     MR_TRY(mr_need_f32(op, "r", r, n));
@@ -46,14 +52,16 @@ int mr_wkv6_forward(mr_runtime *rt, const struct mr_wkv6 *s, const mr_tensor *r,
     MR_TRY(mr_need_f32(op, "u", u, dim));
     MR_TRY(mr_need_f32(op, "state", state, pairs * square));
     MR_TRY(mr_need_f32(op, "y", y, n));
+    if (mr_given(kept))
+        MR_TRY(mr_need_f32(op, "kept", kept, mr_wkv6_kept(s)));
     const struct mr_device_info *info = mr_runtime_info(rt);
     int columns = info->lanes == 1 ? 8 * info->vec : info->lanes;
     struct mr_range range = {{(size_t)mr_ceil_div(s->width, columns), pairs}, (size_t)info->lanes, NULL};
     mr_profile_note(rt, 4.0 * ((s->varies ? 5.0 : 4.0) * (double)n + 2.0 * (double)(pairs * square)),
                     6.0 * (double)n * s->width);
     return mr_launch(rt, "wkv6_forward", with_width(range, s, defines, sizeof defines), mr_in(r), mr_in(k), mr_in(v),
-                     mr_in(change), mr_in(u), mr_out(state), mr_out(y), mr_int(s->time), mr_int(s->heads),
-                     mr_int(s->varies));
+                     mr_in(change), mr_in(u), mr_out(state), mr_out(y), mr_out(kept), mr_int(MR_WKV6_CHUNK),
+                     mr_int(s->time), mr_int(s->heads), mr_int(s->varies));
 }
 
 int mr_wkv6_change(mr_runtime *rt, const struct mr_wkv6 *s, const mr_tensor *decay, const mr_tensor *x,
@@ -62,7 +70,7 @@ int mr_wkv6_change(mr_runtime *rt, const struct mr_wkv6 *s, const mr_tensor *dec
     static const char op[] = "wkv6 change";
     size_t n, dim = (size_t)s->heads * (size_t)s->width;
     char defines[16];
-    MR_TRY(need_shape(op, s, &n));
+    MR_TRY(mr_wkv6_need(op, s, &n));
     if (mr_given(x) != s->varies)
         return mr_fail(MR_EINVAL, "%s: x %s", op,
                        s->varies ? "is missing, the decay varies" : "has no place where the decay is fixed");
@@ -82,7 +90,7 @@ int mr_wkv6_heads(mr_runtime *rt, const struct mr_wkv6 *s, const mr_tensor *deca
     static const char op[] = "wkv6 heads";
     size_t n, dim = (size_t)s->heads * (size_t)s->width;
     char defines[16];
-    MR_TRY(need_shape(op, s, &n));
+    MR_TRY(mr_wkv6_need(op, s, &n));
     MR_TRY(mr_need_f32(op, "decay", decay, (size_t)s->heads));
     MR_TRY(mr_need_f32(op, "first", first, (size_t)s->heads));
     MR_TRY(mr_need_f32(op, "change", change, dim));

@@ -13,12 +13,18 @@ struct mr_wkv6 {
     bool varies;                   /* change differs from position to position */
 };
 
-enum { MR_WKV6_WIDTH = 128 };
+enum { MR_WKV6_WIDTH = 128, MR_WKV6_CHUNK = 16 };
+
+/* Checks the shape; *n is the number of elements of all positions. */
+int mr_wkv6_need(const char *op, const struct mr_wkv6 *s, size_t *n);
 
 /* r, k, v, y [B,T,H*N] (y none of the others); change [B,T,H*N] if it varies, else [H*N]; u [H*N]; state [B,H,N,N] is
- * read and advanced. Positions in one call or in several: the same bits. */
+ * read and advanced. Positions in one call or in several: the same bits. kept (NULL: none) gets mr_wkv6_kept floats for
+ * backward: the state before every MR_WKV6_CHUNK positions. */
 int mr_wkv6_forward(mr_runtime *rt, const struct mr_wkv6 *s, const mr_tensor *r, const mr_tensor *k, const mr_tensor *v,
-                    const mr_tensor *change, const mr_tensor *u, const mr_tensor *state, const mr_tensor *y);
+                    const mr_tensor *change, const mr_tensor *u, const mr_tensor *state, const mr_tensor *y,
+                    const mr_tensor *kept);
+size_t mr_wkv6_kept(const struct mr_wkv6 *s);
 
 /* change = exp(-exp(decay + x)) - 1: decay [H*N]; x and change [B,T,H*N], which may be one tensor; where change does
  * not vary, x is NULL and change [H*N]. */

@@ -7,4 +7,12 @@
 void mr_ref_dynamic_shift_forward(const double *x, const double *previous, const double *maa, const double *m,
                                   double *out, int B, int T, int C);
 
+/* For previous = NULL; dm is written, dx and dmaa are added to. */
+struct mr_ref_dynamic_shift_gradients {
+    const double *dout;
+    double *dx, *dmaa, *dm;
+};
+void mr_ref_dynamic_shift_backward(const double *x, const double *maa, const double *m,
+                                   const struct mr_ref_dynamic_shift_gradients *g, int B, int T, int C);
+
 #endif

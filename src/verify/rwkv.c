@@ -77,14 +77,14 @@ void mr_case_wkv6(struct mr_trial *t)
         in[i] = mr_trial_floats(t, x[i], R);
     }
     mr_trial_run(t, mr_wkv6_change(t->rt, &s, mr_trial_floats(t, d, C), mr_trial_floats(t, lora, R), change));
-    mr_trial_run(t, mr_wkv6_forward(t->rt, &s, in[0], in[1], in[2], change, bonus, carried, out));
+    mr_trial_run(t, mr_wkv6_forward(t->rt, &s, in[0], in[1], in[2], change, bonus, carried, out, NULL));
     mr_ref_wkv6_decay(d, lora, w, B * T, C);
     mr_ref_wkv6_forward(x[0], x[1], x[2], w, u, state, y, B, T, H, W, true);
     mr_trial_compare(t, out, y, R);
     mr_trial_compare(t, carried, state, S);
 
     mr_trial_run(t, mr_wkv6_heads(t->rt, &fixed, mr_trial_floats(t, d, H), mr_trial_floats(t, lora, H), change, bonus));
-    mr_trial_run(t, mr_wkv6_forward(t->rt, &fixed, in[0], in[1], in[2], change, bonus, carried, out));
+    mr_trial_run(t, mr_wkv6_forward(t->rt, &fixed, in[0], in[1], in[2], change, bonus, carried, out, NULL));
     mr_ref_wkv6_heads(d, lora, w, u, H, W);
     mr_ref_wkv6_forward(x[0], x[1], x[2], w, u, state, y, B, T, H, W, false);
     mr_trial_compare(t, out, y, R);

@@ -33,6 +33,78 @@ static void check(uint64_t seed, int batch, int time, int dim, bool with_previou
     free(x), free(previous), free(maa), free(m), free(want);
 }
 
+static void check_backward(uint64_t seed, int batch, int time, int dim)
+{
+    size_t C = (size_t)dim, n = (size_t)batch * (size_t)time * C;
+    mr_runtime *rt = test_runtime();
+    test_case("dynamic_shift backward: batch %d time %d dim %d seed %llu", batch, time, dim, (unsigned long long)seed);
+    double *x = random_array(seed, n, 1), *maa = random_array(seed + 2, MIXTURES * C, 1), *dx = zeros(n);
+    double *m = random_array(seed + 3, MIXTURES * n, 1), *dout = random_array(seed + 4, MIXTURES * n, 1);
+    double *dmaa = random_array(seed + 5, MIXTURES * C, 1), *dm = zeros(MIXTURES * n);
+    mr_tensor tx = upload(x, n), tm = upload(m, MIXTURES * n), dmixed = upload(dout, MIXTURES * n), to = empty(n);
+    mr_tensor scratch = empty(mr_dynamic_shift_backward_scratch(rt, batch, time, dim)), in[MIXTURES], out[MIXTURES];
+    struct mr_dynamic_shift_gradients g = {.dmixed = &dmixed, .dx = &to};
+    const mr_tensor *list[MIXTURES];
+    for (size_t k = 0; k < MIXTURES; k++) {
+        in[k] = upload(maa + k * C, C);
+        out[k] = upload(dmaa + k * C, C);
+        list[k] = &in[k];
+        g.dmaa[k] = &out[k];
+        const struct mr_ref_dynamic_shift_gradients ref = {dout + k * n, dx, dmaa + k * C, dm + k * n};
+        mr_ref_dynamic_shift_backward(x, maa + k * C, m + k * n, &ref, batch, time, dim);
+    }
+    must(mr_dynamic_shift_backward(rt, &tx, list, &tm, &g, &scratch, batch, time, dim));
+    expect_near("dx", &to, dx, n, 2e-6);
+    expect_near("dm", &dmixed, dm, MIXTURES * n, 1e-6);
+    for (size_t k = 0; k < MIXTURES; k++) {
+        expect_near("dmaa", &out[k], dmaa + k * C, C, 2e-6);
+        release(&in[k]), release(&out[k]);
+    }
+    release(&tx), release(&tm), release(&dmixed), release(&to), release(&scratch);
+    free(x), free(maa), free(dx), free(m), free(dout), free(dmaa), free(dm);
+}
+
+static void test_backward(void **state)
+{
+    (void)state;
+    for (int width = 1; width <= WIDTHS; width++)
+        check_backward(6000 + (uint64_t)width, 2, 3, width);
+    for (uint64_t round = 0; round < 24; round++) {
+        uint64_t seed = 1500 * test_seed() + 10 * round;
+        check_backward(seed, random_int(seed, 1, 4), random_int(seed + 1, 1, 40), random_int(seed + 2, 1, 150));
+    }
+    check_backward(3, 7, 1, 33);
+}
+
+struct slope {
+    double *x, *maa, *m, *out;
+    const double *dout;
+};
+
+static double loss(void *context)
+{
+    struct slope *c = context;
+    double sum = 0;
+    mr_ref_dynamic_shift_forward(c->x, NULL, c->maa, c->m, c->out, 2, 4, 3);
+    for (int i = 0; i < 24; i++)
+        sum += c->out[i] * c->dout[i];
+    return sum;
+}
+
+static void test_reference_is_the_slope(void **state)
+{
+    (void)state;
+    test_case("dynamic_shift reference");
+    double *dx = zeros(24), *dmaa = zeros(3), *dm = zeros(24), *dout = random_array(3, 24, 1);
+    struct slope c = {random_array(1, 24, 1), random_array(2, 3, 1), random_array(4, 24, 1), zeros(24), dout};
+    const struct mr_ref_dynamic_shift_gradients g = {dout, dx, dmaa, dm};
+    mr_ref_dynamic_shift_backward(c.x, c.maa, c.m, &g, 2, 4, 3);
+    expect_gradient("x", loss, &c, c.x, dx, 24, 1e-6);
+    expect_gradient("maa", loss, &c, c.maa, dmaa, 3, 1e-6);
+    expect_gradient("m", loss, &c, c.m, dm, 24, 1e-6);
+    free(dx), free(dmaa), free(dm), free(dout), free(c.x), free(c.maa), free(c.m), free(c.out);
+}
+
 static void test_random_shapes(void **state)
 {
     (void)state;
@@ -62,6 +134,9 @@ static void test_wrong_sizes_are_refused(void **state)
     assert_non_null(strstr(mr_error_text(), "mixed"));
     assert_int_equal(mr_dynamic_shift_forward(rt, &a, NULL, lacking, &a, 1, 3, 4), MR_EINVAL);
     assert_int_equal(mr_dynamic_shift_forward(rt, &a, NULL, maa, &a, 0, 3, 4), MR_EINVAL);
+    const struct mr_dynamic_shift_gradients g = {&a, &none, {&a, &a, &a, &a, &a}};
+    assert_int_equal(mr_dynamic_shift_backward(rt, &a, maa, &a, &g, &a, 1, 3, 4), MR_EINVAL);
+    assert_non_null(strstr(mr_error_text(), "dx"));
     assert_int_equal(mr_dynamic_shift_step(rt, &a, &a, &a, maa, &a, 2, 3, 6), MR_EINVAL); /* 90 in w2 */
     assert_non_null(strstr(mr_error_text(), "w2"));
     assert_int_equal(mr_dynamic_shift_step(rt, &a, &a, &a, lacking, &a, 2, 2, 6), MR_EINVAL);
@@ -169,6 +244,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_shapes),
+        cmocka_unit_test(test_backward),
+        cmocka_unit_test(test_reference_is_the_slope),
         cmocka_unit_test(test_single_positions),
         cmocka_unit_test(test_wrong_sizes_are_refused),
         cmocka_unit_test(test_steps),

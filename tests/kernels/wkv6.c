@@ -53,7 +53,7 @@ static void run_part(const struct problem *p, int from, int time, const mr_tenso
     size_t at = (size_t)from * p->dim, n = (size_t)time * p->dim;
     mr_tensor r = upload(p->r + at, n), k = upload(p->k + at, n), v = upload(p->v + at, n), out = empty(n);
     mr_tensor change = s.varies ? upload(p->change + at, n) : upload(p->change, p->dim), u = upload(p->u, p->dim);
-    must(mr_wkv6_forward(test_runtime(), &s, &r, &k, &v, &change, &u, state, &out));
+    must(mr_wkv6_forward(test_runtime(), &s, &r, &k, &v, &change, &u, state, &out, NULL));
     double *got = download(&out, n);
     memcpy(y + at, got, n * sizeof *y);
     free(got);
@@ -66,7 +66,7 @@ static void check(struct mr_wkv6 s, uint64_t seed)
     size_t decays = s.varies ? p.n : p.dim;
     mr_tensor r = upload(p.r, p.n), k = upload(p.k, p.n), v = upload(p.v, p.n), change = upload(p.change, decays);
     mr_tensor u = upload(p.u, p.dim), state = upload(p.state, p.state_count), y = empty(p.n);
-    must(mr_wkv6_forward(test_runtime(), &s, &r, &k, &v, &change, &u, &state, &y));
+    must(mr_wkv6_forward(test_runtime(), &s, &r, &k, &v, &change, &u, &state, &y, NULL));
     reference(&p);
     expect_near("y", &y, p.y, p.n, 1e-5);
     expect_near("state", &state, p.state, p.state_count, 1e-5);
@@ -140,7 +140,7 @@ static void test_long_memory_does_not_drift(void **state)
     mr_tensor raw = upload(decays, 4), r = upload(p.r, p.n), k = upload(p.k, p.n), v = upload(p.v, p.n);
     mr_tensor change = empty(4), u = upload(p.u, 4), memory = upload(p.state, p.state_count), y = empty(p.n);
     must(mr_wkv6_change(test_runtime(), &p.s, &raw, NULL, &change));
-    must(mr_wkv6_forward(test_runtime(), &p.s, &r, &k, &v, &change, &u, &memory, &y));
+    must(mr_wkv6_forward(test_runtime(), &p.s, &r, &k, &v, &change, &u, &memory, &y, NULL));
     reference(&p);
     expect_near("y", &y, p.y, p.n, 2e-6);
     expect_near("state", &memory, p.state, p.state_count, 2e-6);
@@ -217,10 +217,10 @@ static void test_wrong_sizes_are_refused(void **state)
     mr_runtime *rt = test_runtime();
     mr_tensor a = zeroed(24), none = {0};
     struct mr_wkv6 s = {1, 2, 3, 4, true}, wide = {1, 1, 1, 129, true}, empty_ = {1, 0, 3, 4, true};
-    assert_int_equal(mr_wkv6_forward(rt, &s, &a, &a, &a, &a, &a, &a, &a), MR_EINVAL); /* the state has 48 */
+    assert_int_equal(mr_wkv6_forward(rt, &s, &a, &a, &a, &a, &a, &a, &a, NULL), MR_EINVAL); /* the state has 48 */
     assert_non_null(strstr(mr_error_text(), "state"));
-    assert_int_equal(mr_wkv6_forward(rt, &wide, &a, &a, &a, &a, &a, &a, &a), MR_EINVAL);
-    assert_int_equal(mr_wkv6_forward(rt, &empty_, &a, &a, &a, &a, &a, &a, &a), MR_EINVAL);
+    assert_int_equal(mr_wkv6_forward(rt, &wide, &a, &a, &a, &a, &a, &a, &a, NULL), MR_EINVAL);
+    assert_int_equal(mr_wkv6_forward(rt, &empty_, &a, &a, &a, &a, &a, &a, &a, NULL), MR_EINVAL);
     assert_int_equal(mr_wkv6_change(rt, &s, &a, NULL, &a), MR_EINVAL);
     assert_int_equal(mr_wkv6_heads(rt, &s, &a, &none, &a, &a), MR_EINVAL);
     release(&a);

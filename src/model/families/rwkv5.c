@@ -11,7 +11,10 @@ static const struct mr_branch branches[] = {
 const struct mr_family mr_family_rwkv5 = {.name = "rwkv5",
                                           .branches = branches,
                                           .rwkv = 5,
-                                          .keys = MR_KEYS_FFN | MR_KEYS_HEAD_SIZE | MR_KEYS_RWKV5,
+                                          .keys = MR_KEYS_FFN | MR_KEYS_HEAD_SIZE | MR_KEYS_RWKV5 | MR_KEYS_DROPOUT,
                                           MR_RWKV_NAMES,
                                           .heads_by_size = true,
-                                          .ffn_width = mr_rwkv_ffn_width};
+                                          .ffn_width = mr_rwkv_ffn_width,
+                                          .embedding_range = 1e-4,
+                                          .head_gain = 0.5,
+                                          .training = {.beta2 = 0.99, .l2wrap = 1e-4}};

@@ -17,8 +17,11 @@ static int lora_width(const struct mr_config *cfg, int i)
 const struct mr_family mr_family_rwkv6 = {.name = "rwkv6",
                                           .branches = branches,
                                           .rwkv = 6,
-                                          .keys = MR_KEYS_FFN | MR_KEYS_HEAD_SIZE | MR_KEYS_RWKV6,
+                                          .keys = MR_KEYS_FFN | MR_KEYS_HEAD_SIZE | MR_KEYS_RWKV6 | MR_KEYS_DROPOUT,
                                           MR_RWKV_NAMES,
                                           .heads_by_size = true,
                                           .ffn_width = mr_rwkv_ffn_width,
-                                          .lora_width = lora_width};
+                                          .lora_width = lora_width,
+                                          .embedding_range = 1e-4,
+                                          .head_gain = 0.5,
+                                          .training = {.beta2 = 0.99, .l2wrap = 1e-4}};
