@@ -21,6 +21,15 @@ kernel void accumulate(global const float *restrict x, global float *restrict y,
     }
 }
 
+/* x = s x, n floats */
+kernel void scale(global float *restrict x, int n, float s)
+{
+    FOR_ITEMS(block, VECTORS(n)) {
+        int i = block * VEC, left = n - i;
+        store_some(s * load_some(x + i, left), x + i, left);
+    }
+}
+
 /* y = tanh(x), n floats; y may be x. */
 kernel void tanh_forward(global const float *x, global float *y, int n)
 {

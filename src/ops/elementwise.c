@@ -23,6 +23,14 @@ int mr_accumulate(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, size_t
     return mr_launch(rt, "accumulate", mr_vectors(rt, n), mr_in(x), mr_out(y), mr_int((int)n));
 }
 
+int mr_scale(mr_runtime *rt, const mr_tensor *x, size_t n, float s)
+{
+    MR_TRY(mr_need_count("scale", n));
+    MR_TRY(mr_need_f32("scale", "x", x, n));
+    mr_profile_note(rt, 8.0 * (double)n, (double)n);
+    return mr_launch(rt, "scale", mr_vectors(rt, n), mr_out(x), mr_int((int)n), mr_float(s));
+}
+
 static int unary(mr_runtime *rt, const char *op, const char *kernel, const mr_tensor *x, const mr_tensor *y, size_t n)
 {
     MR_TRY(mr_need_count(op, n));

@@ -11,6 +11,9 @@ int mr_add_forward(mr_runtime *rt, const mr_tensor *a, const mr_tensor *b, const
 /* y = y + x; the backward of a sum, and of a value used twice. */
 int mr_accumulate(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, size_t n);
 
+/* x = s x */
+int mr_scale(mr_runtime *rt, const mr_tensor *x, size_t n, float s);
+
 /* y = tanh(x), y = sigmoid(x); y may be x. */
 int mr_tanh_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, size_t n);
 int mr_sigmoid_forward(mr_runtime *rt, const mr_tensor *x, const mr_tensor *y, size_t n);

@@ -15,6 +15,12 @@ void mr_ref_accumulate(const double *x, double *y, size_t n)
         y[i] += x[i];
 }
 
+void mr_ref_scale(double *x, size_t n, double s)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] *= s;
+}
+
 void mr_ref_tanh_backward(const double *y, const double *dy, double *dx, size_t n)
 {
     for (size_t i = 0; i < n; i++)

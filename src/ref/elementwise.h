@@ -7,6 +7,7 @@
 
 void mr_ref_add_forward(const double *a, const double *b, double *y, size_t n);
 void mr_ref_accumulate(const double *x, double *y, size_t n);
+void mr_ref_scale(double *x, size_t n, double s);
 void mr_ref_tanh_forward(const double *x, double *y, size_t n);
 void mr_ref_sigmoid_forward(const double *x, double *y, size_t n);
 /* From what they gave */

@@ -115,9 +115,13 @@ static int complete(const struct mr_gemm *given, struct mr_gemm *g)
 static int check_weights(const struct mr_gemm *g, const mr_tensor *b)
 {
     size_t n = (size_t)g->n, k = (size_t)g->k, together = k * MR_ROWS_TOGETHER;
-    if (!g->trans_b || g->batch > 1 || g->ldb != g->k)
-        return mr_fail(MR_EINVAL, "gemm: B in %s must be a single matrix, transposed and tight",
-                       mr_element_name(b->dtype));
+    if (g->batch > 1 || g->ldb != (g->trans_b ? g->k : g->n))
+        return mr_fail(MR_EINVAL, "gemm: B in %s must be a single tight matrix", mr_element_name(b->dtype));
+    if (!g->trans_b && (n % mr_element_block(b->dtype) || b->count % n || g->offset_b || k * n > b->count))
+        return mr_fail(MR_EINVAL, "gemm: B is not the first %d rows of %d of a tensor of %zu in %s", g->k, g->n,
+                       b->count, mr_element_name(b->dtype));
+    if (!g->trans_b)
+        return 0;
     if (k % mr_element_block(b->dtype) || b->count % k || g->offset_b % together || g->offset_b + n * k > b->count)
         return mr_fail(MR_EINVAL, "gemm: B, %d rows of %d from element %zu on, is no part of a tensor of %zu in %s",
                        g->n, g->k, g->offset_b, b->count, mr_element_name(b->dtype));
@@ -221,12 +225,17 @@ static int try_clblast(mr_runtime *rt, const struct mr_gemm *g, const mr_tensor 
     return 1;
 }
 
-/* Weights that are widened at a time: rows of W. */
-static int widened_rows(const struct mr_gemm *g)
+/* Weights that are widened at a time: rows of W, of which there are `all`, of `width` numbers. */
+static int rows_at_a_time(int all, int width)
 {
     enum { FLOATS = 1 << 23 };
-    int rows = FLOATS / g->k / MR_ROWS_TOGETHER * MR_ROWS_TOGETHER;
-    return rows < MR_ROWS_TOGETHER ? MR_ROWS_TOGETHER : rows < g->n ? rows : g->n;
+    int rows = FLOATS / width / MR_ROWS_TOGETHER * MR_ROWS_TOGETHER;
+    return rows < MR_ROWS_TOGETHER ? MR_ROWS_TOGETHER : rows < all ? rows : all;
+}
+
+static int widened_rows(const struct mr_gemm *g)
+{
+    return g->trans_b ? rows_at_a_time(g->n, g->k) : rows_at_a_time(g->k, g->n);
 }
 
 /* The same for B in a format of weights: some of its rows at a time become floats. */
@@ -252,12 +261,31 @@ static int try_clblast_widened(mr_runtime *rt, const struct mr_gemm *g, const mr
     return 1;
 }
 
+/* C = A B with B in a format of weights: a sum over parts of B's rows, which become floats one after the other. */
+static int sum_of_widened(mr_runtime *rt, const struct mr_gemm *g, const mr_tensor *a, const mr_tensor *b,
+                          const mr_tensor *c)
+{
+    int most = widened_rows(g);
+    mr_tensor *widened = &rt->gemm->widened;
+    MR_TRY(need_scratch(rt, widened, (size_t)most * (size_t)g->n));
+    for (int j = 0; j < g->k; j += most) {
+        struct mr_gemm part = *g;
+        part.k = g->k - j < most ? g->k - j : most;
+        part.offset_a += (size_t)j * (size_t)(g->trans_a ? g->lda : 1);
+        part.beta = j ? 1 : g->beta;
+        part.bias = j ? NULL : g->bias;
+        MR_TRY(mr_gemm_widen(rt, b, g->n, (size_t)j, part.k, widened));
+        MR_TRY(mr_gemm(rt, &part, a, widened, c));
+    }
+    return 0;
+}
+
 /* ---- the door ------------------------------------------------------------------------------------------ */
 
 /* Whether the product takes the kernels of cl/products.cl. */
 static bool is_few_rows(const struct mr_gemm *g)
 {
-    return mr_is_weights(g->format) && !g->trans_a && g->m <= MR_GEMM_ROWS;
+    return mr_is_weights(g->format) && g->trans_b && !g->trans_a && g->m <= MR_GEMM_ROWS;
 }
 
 static bool takes_clblast(const mr_runtime *rt, const struct mr_gemm *g, const struct mr_gemm_rule *rule)
@@ -300,6 +328,8 @@ int mr_gemm_by_own(mr_runtime *rt, const struct mr_gemm *given, const mr_tensor 
     MR_TRY(complete(given, &g));
     g.format = b && b->mem ? b->dtype : MR_F32;
     MR_TRY(check(&g, a, b, c));
+    if (mr_is_weights(g.format) && !g.trans_b)
+        return sum_of_widened(rt, &g, a, b, c);
     return by_own(rt, &g, a, b, c);
 }
 
@@ -312,6 +342,8 @@ int mr_gemm(mr_runtime *rt, const struct mr_gemm *given, const mr_tensor *a, con
     if (is_few_rows(&g))
         return few_rows(rt, &g, a, b, c);
     bool weights = mr_is_weights(g.format);
+    if (weights && !g.trans_b)
+        return sum_of_widened(rt, &g, a, b, c);
     if (!weights && mr_gemm_is_vectors(&g))
         return mr_gemm_vectors(rt, &g, a, b, c);
     const struct mr_gemm_rule *rule = mr_gemm_table_choose(&rt->gemm->table, &g);
@@ -340,6 +372,14 @@ int mr_gemm_scratch(mr_runtime *rt, const struct mr_gemm *given, size_t *bytes)
     *bytes = 0;
     MR_TRY(complete(given, &g));
     bool weights = mr_is_weights(g.format);
+    if (weights && !g.trans_b) {
+        struct mr_gemm part = g;
+        part.k = widened_rows(&g);
+        part.format = MR_F32;
+        MR_TRY(mr_gemm_scratch(rt, &part, bytes));
+        *bytes += (size_t)part.k * (size_t)g.n * sizeof(float);
+        return 0;
+    }
     if (is_few_rows(&g) || (!weights && mr_gemm_is_vectors(&g)))
         return 0;
     if (!rt)

@@ -10,8 +10,9 @@
  * is stored (k,m) and B (n,k). Leading dimensions in elements, 0: tight. Offsets are elements into the tensors.
  * batch (0 counts as 1) products lie stride_* elements apart. beta is 0 (C is not read) or 1. C's elements must
  * not be among A's or B's; all three may lie in one tensor. bias [n], NULL for none, is added to every row.
- * B may be in a format of weights where trans_b is set: tight, no batch, beginning at a multiple of MR_ROWS_TOGETHER
- * rows. Of such a product with up to MR_GEMM_ROWS rows, a row's bits do not depend on how many there are. */
+ * B may be in a format of weights: tight, no batch, beginning at a multiple of MR_ROWS_TOGETHER rows where trans_b is
+ * set, else whole rows from its first. Of such a product with up to MR_GEMM_ROWS rows, a row's bits do not depend on
+ * how many there are. */
 struct mr_gemm {
     int m, n, k;
     bool trans_a, trans_b;

@@ -54,6 +54,11 @@ void mr_case_elementwise(struct mr_trial *t)
     mr_trial_run(t, mr_accumulate(t->rt, db, da, N));
     mr_ref_accumulate(b, a, N);
     mr_trial_compare(t, da, a, N);
+    mr_trial_run(t, mr_scale(t->rt, da, N, 0.75f));
+    for (int i = 0; i < N; i++)
+        a[i] = (float)a[i];
+    mr_ref_scale(a, N, 0.75);
+    mr_trial_compare(t, da, a, N);
     mr_trial_run(t, mr_tanh_forward(t->rt, db, y, N));
     mr_ref_tanh_forward(b, want, N);
     mr_trial_compare(t, y, want, N);

@@ -43,6 +43,22 @@ static void test_accumulate(void **state)
     }
 }
 
+static void test_scale(void **state)
+{
+    (void)state;
+    for (int k = 0; k < SIZES + WIDTHS; k++) {
+        size_t n = (size_t)size_of_round(sizes, SIZES, k);
+        test_case("scale: n %zu", n);
+        double *x = random_array(1, n, 1);
+        mr_tensor tx = upload(x, n);
+        must(mr_scale(test_runtime(), &tx, n, -1.5f));
+        mr_ref_scale(x, n, -1.5);
+        expect_near("x", &tx, x, n, 1e-6);
+        release(&tx);
+        free(x);
+    }
+}
+
 static void check_unary(const char *name, int (*op)(mr_runtime *, const mr_tensor *, const mr_tensor *, size_t),
                         void (*reference)(const double *, double *, size_t))
 {
@@ -246,6 +262,7 @@ static void test_wrong_sizes_are_refused(void **state)
     assert_non_null(strstr(mr_error_text(), "add"));
     assert_int_equal(mr_add_forward(rt, &a, &a, &a, 0), MR_EINVAL);
     assert_int_equal(mr_accumulate(rt, &none, &a, 10), MR_EINVAL);
+    assert_int_equal(mr_scale(rt, &a, 11, 2), MR_EINVAL);
     assert_int_equal(mr_tanh_forward(rt, &a, &none, 10), MR_EINVAL);
     struct mr_columns tight = {&a, 0, 0}, outside = {&a, 1, 5};
     assert_int_equal(mr_multiply_forward(rt, tight, outside, tight, 2, 5), MR_EINVAL);
@@ -260,6 +277,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_add),
         cmocka_unit_test(test_accumulate),
+        cmocka_unit_test(test_scale),
         cmocka_unit_test(test_tanh),
         cmocka_unit_test(test_sigmoid),
         cmocka_unit_test(test_tanh_backward),

@@ -50,6 +50,24 @@ static void expect_with_weights(enum mr_element format, int m, int n, int k, int
     free(a), free(b), free(c), free(bias);
 }
 
+/* C [m,n] = A [m,k] W with W [k + after, n] as it is stored: gradients of a linear layer's input */
+static void expect_untransposed(enum mr_element format, int m, int n, int k, int extra, int after)
+{
+    test_case("gemm with %s as stored, %d x %d x %d, extra %d, %d more rows, seed %llu", mr_element_name(format), m, n,
+              k, extra, after, (unsigned long long)test_seed());
+    int lda = k + (extra & APART ? 3 : 0);
+    struct mr_gemm g = {.m = m, .n = n, .k = k, .lda = lda, .beta = extra & BETA ? 1 : 0};
+    size_t n_a = span(m, k, lda), all = (size_t)(k + after), n_c = (size_t)m * (size_t)n;
+    double *a = random_array(1, n_a, 1), *b = random_array(2, all * (size_t)n, 1), *c = random_array(3, n_c, 1);
+    mr_tensor ta = upload(a, n_a), tb = upload_weights(format, b, all, (size_t)n), tc = upload(c, n_c);
+    must(mr_gemm(test_runtime(), &g, &ta, &tb, &tc));
+    const struct mr_ref_gemm want = {m, n, k, false, false, (double)g.beta, (size_t)lda, (size_t)n, (size_t)n};
+    mr_ref_gemm(a, b, c, NULL, &want);
+    expect_near("C", &tc, c, n_c, 1e-6 + 3e-8 * sqrt(k));
+    release(&ta), release(&tb), release(&tc);
+    free(a), free(b), free(c);
+}
+
 /* Sizes of rows that the format allows */
 static int length(enum mr_element format, int k)
 {
@@ -141,6 +159,16 @@ static void test_rows_do_not_depend_on_each_other(void **state)
     }
 }
 
+static void test_weights_as_they_are_stored(void **state)
+{
+    (void)state;
+    for (enum mr_element format = MR_F16; format < MR_ELEMENTS; format++) {
+        expect_untransposed(format, 5, 64, 300, APART, 0);
+        expect_untransposed(format, 70, 96, 33, BETA, 10);
+        expect_untransposed(format, 3, 32 * 1024, 300, APART | BETA, 0); /* more than is widened at a time */
+    }
+}
+
 static void test_what_does_not_fit_is_refused(void **state)
 {
     (void)state;
@@ -195,6 +223,7 @@ int main(void)
         cmocka_unit_test(test_transposed_activations),
         cmocka_unit_test(test_part_of_the_rows),
         cmocka_unit_test(test_rows_do_not_depend_on_each_other),
+        cmocka_unit_test(test_weights_as_they_are_stored),
         cmocka_unit_test(test_what_does_not_fit_is_refused),
         cmocka_unit_test(test_scratch_is_told),
     };
