@@ -106,6 +106,8 @@ static cl_int ask(struct mr_found_device *d, cl_device_info what, size_t size, v
 static int default_lanes(struct mr_found_device *d)
 {
     const struct mr_device_info *info = &d->info;
+    if (info->is_llvmpipe)
+        return 8; /* shorter loops for each work-item */
     if (info->local_is_memory || (info->is_cpu && !info->is_gpu))
         return 1;
     size_t multiple = 0;
@@ -208,6 +210,8 @@ static void fill_info(struct mr_found_device *d)
     cl_device_type type = device_number(d, CL_DEVICE_TYPE);
     info->is_gpu = type & CL_DEVICE_TYPE_GPU;
     info->is_cpu = type & CL_DEVICE_TYPE_CPU;
+    info->is_rusticl = !strcmp(info->platform, "rusticl");
+    info->is_llvmpipe = info->is_rusticl && !strncmp(info->name, "llvmpipe", 8);
     info->local_is_memory = device_number(d, CL_DEVICE_LOCAL_MEM_TYPE) == CL_GLOBAL;
     info->shares_host_memory = device_number(d, CL_DEVICE_HOST_UNIFIED_MEMORY) != 0;
     info->fp16 = has_extension(d, "cl_khr_fp16");
@@ -224,6 +228,8 @@ static void fill_info(struct mr_found_device *d)
     size_t items[16] = {0};
     if (!ask(d, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof items, items, NULL) && items[0] && items[0] < info->max_group)
         info->max_group = items[0];
+    if (info->is_llvmpipe && info->max_group > 32)
+        info->max_group = 32; /* what it says of every kernel, but not of itself */
 }
 
 /* NULL, or why the device cannot be used. */
@@ -383,7 +389,10 @@ int mr_device_list(struct mr_device_info **list, int *count)
 /* GPUs of their own memory, GPUs that share the host's, CPUs, others; then by units and clock. */
 static double speed(const struct mr_device_info *info)
 {
-    double rank = info->is_gpu && !info->shares_host_memory ? 3 : info->is_gpu ? 2 : info->is_cpu ? 1 : 0;
+    double rank = info->is_gpu && !info->shares_host_memory ? 3
+                  : info->is_gpu                            ? 2
+                  : info->is_cpu && !info->is_llvmpipe      ? 1
+                                                            : 0;
     return rank * 1e9 + (double)info->compute_units * (info->clock_mhz ? info->clock_mhz : 1);
 }
 

@@ -132,8 +132,8 @@ static int make_program(mr_runtime *rt, int file, const char *defines, struct mr
     if (!p)
         return MR_ENOMEM;
     p->file = file;
-    MR_GO(mr_str_printf(&options, "-cl-std=CL1.2 -w -DLANES=%d -DVEC=%d%s%s", rt->info.lanes, rt->info.vec,
-                        *defines ? " " : "", defines));
+    MR_GO(mr_str_printf(&options, "-cl-std=CL1.2 -w -DLANES=%d -DVEC=%d%s%s%s", rt->info.lanes, rt->info.vec,
+                        rt->info.is_rusticl ? " -DNO_PREFETCH" : "", *defines ? " " : "", defines));
     p->options = options.text;
     p->defines = mr_strdup(defines);
     if (!p->defines)

@@ -19,6 +19,8 @@ struct mr_device_info {
     int index; /* over all platforms, as `devices` lists them and --device takes them */
     char platform[128], name[128], vendor[128], driver[128], version[128];
     bool is_gpu, is_cpu;
+    bool is_rusticl;      /* Mesa's: its compiler does not know __builtin_prefetch */
+    bool is_llvmpipe;     /* Mesa's CPU device: ends a work-item's loops after 65535 iterations in all */
     bool local_is_memory; /* local memory is ordinary memory (CL_GLOBAL): reduce by loops */
     bool shares_host_memory;
     bool fp16, subgroups;

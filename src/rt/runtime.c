@@ -114,6 +114,10 @@ int mr_runtime_open_table(mr_runtime **out, const char *selector, const struct m
     MR_GO(open_device(rt, found));
     mr_log(MR_LOG_INFO, "device %d: %s (%s, driver %s)", rt->info.index, rt->info.name, rt->info.platform,
            rt->info.driver);
+    if (rt->info.is_llvmpipe)
+        mr_log(MR_LOG_WARNING,
+               "llvmpipe ends loops after 65535 iterations, so large models compute wrong numbers on it: "
+               "use PoCL (package pocl-opencl-icd or pocl) on a CPU");
     free(list);
     *out = rt;
     return 0;
