@@ -8,7 +8,7 @@ import re
 import subprocess
 import tempfile
 
-BUDGETS = {"rwkv4": 8, "gpt2": 8, "rwkv5": 10, "rwkv6": 10, "rwkv7": 10, "nanorwkv": None, "microrwkv": 22,
+BUDGETS = {"rwkv4": 8, "gpt2": 8, "rwkv5": 10, "rwkv6": 10, "rwkv7": 10, "opt": 8, "gptneo": 8, "gptneox": 8, "nanorwkv": None, "microrwkv": 22,
            "microrwkv moe=topk num_active_experts=2": 22, "microrwkv moe=topk num_active_experts=2 branch_norm=rms": 22}
 SMALL = ["n_embd=64", "vocab_size=256", "block_size=64"]
 TOKENS = 20
@@ -16,7 +16,8 @@ TOKENS = 20
 
 def launches(program, folder, family, layers):
     name, *more = family.split()
-    heads = {"microrwkv": ["n_head=2", "groups=2", "expert_dim=32", "window=16"], "gpt2": ["n_head=2"], "nanorwkv": ["n_head=2"]}
+    heads = {"microrwkv": ["n_head=2", "groups=2", "expert_dim=32", "window=16"], "gpt2": ["n_head=2"], "opt": ["n_head=2"], "gptneo": ["n_head=2"],
+             "gptneox": ["n_head=2"], "nanorwkv": ["n_head=2"]}
     model = folder / f"{family.replace(' ', '-')}-{layers}.mrw"
     subprocess.run([program, "new", name, *SMALL, f"n_layer={layers}", *heads.get(name, []), *more, "--out", model],
                    check=True, stderr=subprocess.DEVNULL)

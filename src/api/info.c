@@ -160,7 +160,7 @@ static int read_info(const char *model, const struct mr_settings *overrides, con
     struct mr_naming naming;
     struct mr_params params = {0};
     struct mr_precision precision = {.naming = &naming};
-    bool by_name = !mr_is_file(model) && !mr_is_folder(model) && !strpbrk(model, "/.");
+    bool by_name = !mr_is_file(model) && !mr_is_folder(model) && mr_is_model_word(model);
     int err;
     MR_TRY(mr_precision_by_name(o->precision, &precision.wanted));
     if (by_name && (err = mr_config_by_name(&cfg, model, overrides)) < 0)

@@ -57,7 +57,7 @@ static int plan_model(const char *model, const struct mr_settings *overrides, co
     struct mr_memory_need need = {.choose = mr_precision_choose, .context = &precision};
     mr_plan *plan = NULL;
     int err;
-    bool by_name = !mr_is_file(model) && !mr_is_folder(model) && !strpbrk(model, "/.");
+    bool by_name = !mr_is_file(model) && !mr_is_folder(model) && mr_is_model_word(model);
     if (!o->training)
         MR_TRY(mr_precision_by_name(o->precision, &precision.wanted));
     MR_GO(by_name ? mr_config_by_name(&cfg, model, overrides)

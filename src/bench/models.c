@@ -18,10 +18,13 @@ static const struct alias {
     const char *name, *models, *about;
 } aliases[] = {
     {"microrwkv-reference", "microrwkv:mode=reference", "rereads its block for every token, as published"},
-    {"small", "microrwkv,nanorwkv,rwkv4-169m,rwkv5-0b1,rwkv7-0b1,gpt2", "one of each family, 0.1 to 0.2 billion"},
+    {"small", "microrwkv,nanorwkv,rwkv4-169m,rwkv5-0b1,rwkv7-0b1,gpt2,opt-125m,gpt-neo-125m,pythia-160m",
+     "one of each family, 0.1 to 0.2 billion"},
     {"medium", "rwkv4-430m,rwkv5-0b4,rwkv7-0b4,gpt2-medium", "0.4 billion parameters"},
     {"large", "rwkv4-1b5,rwkv5-1b5,rwkv6-1b6,rwkv7-1b5,gpt2-xl", "1.5 billion parameters"},
-    {"published", "microrwkv,rwkv4-169m,rwkv4-430m,rwkv4-1b5,rwkv4-3b,gpt2,gpt2-medium,gpt2-large,gpt2-xl",
+    {"published",
+     "microrwkv,rwkv4-169m,rwkv4-430m,rwkv4-1b5,rwkv4-3b,gpt2,gpt2-medium,gpt2-large,gpt2-xl,opt-125m,"
+     "opt-1.3b,opt-2.7b,gpt-neo-125m,gpt-neo-1.3b,gpt-neo-2.7b,pythia-160m,pythia-410m,pythia-1.4b,pythia-2.8b",
      "those of the published picture"},
 };
 #define ALIASES ((int)(sizeof aliases / sizeof aliases[0]))
@@ -41,10 +44,12 @@ static const struct alias *alias_of(const char *word)
 
 const char *mr_bench_models_help(int i)
 {
-    static char line[200];
+    static char line[400];
     const char *sizes =
         "microrwkv nanorwkv gpt2 gpt2-medium gpt2-large gpt2-xl rwkv4-169m to rwkv4-14b,\n  rwkv5-0b1 to "
-        "rwkv5-7b, rwkv6-1b6 to rwkv6-14b, rwkv7-0b1 to rwkv7-13b3, with changes: gpt2:n_layer=2";
+        "rwkv5-7b, rwkv6-1b6 to rwkv6-14b, rwkv7-0b1 to rwkv7-13b3, opt-125m to opt-2.7b,\n  gpt-neo-125m to "
+        "gpt-neo-2.7b, pythia-70m to pythia-2.8b, with "
+        "changes: gpt2:n_layer=2";
     if (i < 0 || i > ALIASES)
         return NULL;
     if (!i)

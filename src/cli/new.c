@@ -56,10 +56,12 @@ int mr_command_new(int argc, char **argv)
     };
     const struct mr_syntax syntax = {.name = "new",
                                      .words = "NAME [key=value ...]",
-                                     .about = "Writes a model of random weights: microrwkv, nanorwkv, gpt2, "
-                                              "gpt2-medium, gpt2-large, gpt2-xl, rwkv4-169m to rwkv4-14b,\n"
-                                              "rwkv5-0b1 to rwkv5-7b, rwkv6-1b6 to rwkv6-14b, rwkv7-0b1 to rwkv7-13b3; "
-                                              "key=value changes its configuration.",
+                                     .about =
+                                         "Writes a model of random weights: microrwkv, nanorwkv, gpt2, "
+                                         "gpt2-medium, gpt2-large, gpt2-xl, rwkv4-169m to rwkv4-14b,\n"
+                                         "rwkv5-0b1 to rwkv5-7b, rwkv6-1b6 to rwkv6-14b, rwkv7-0b1 to rwkv7-13b3,\n"
+                                         "opt-125m to opt-2.7b, gpt-neo-125m to gpt-neo-2.7b, pythia-70m to "
+                                         "pythia-2.8b; key=value changes its configuration.",
                                      .example = "microrwkv new rwkv6-1b6 n_layer=2 --seed 1 --out small.mrw",
                                      .options = options,
                                      .option_count = MR_COUNT(options),

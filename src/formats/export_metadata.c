@@ -12,6 +12,7 @@
 #include "formats/export.h"
 #include "formats/fla.h"
 #include "formats/gguf.h"
+#include "formats/transformer_config.h"
 #include "formats/training.h"
 #include "model/layer.h"
 
@@ -197,17 +198,6 @@ fail:
 
 /* ---- config.json ------------------------------------------------------------------------------------------------- */
 
-static json_t *gpt2_config(const struct mr_config *c)
-{
-    return json_pack("{ss s[s] ss si si si si si si sf sf sf sf sf sb sb si si}", "model_type", "gpt2", "architectures",
-                     "GPT2LMHeadModel", "activation_function", c->gelu == MR_GELU_TANH ? "gelu_new" : "gelu", "n_layer",
-                     c->n_layer, "n_head", c->n_head, "n_embd", c->n_embd, "n_positions", c->block_size, "n_ctx",
-                     c->block_size, "vocab_size", c->vocab_size, "layer_norm_epsilon", 1e-5, "initializer_range", 0.02,
-                     "resid_pdrop", c->dropout, "embd_pdrop", c->dropout, "attn_pdrop", c->dropout,
-                     "scale_attn_weights", 1, "tie_word_embeddings", 1, "bos_token_id", c->vocab_size - 1,
-                     "eos_token_id", c->vocab_size - 1);
-}
-
 static json_t *rwkv_config(const struct mr_config *c)
 {
     static const char *const types[] = {"rwkv", "rwkv5", "rwkv6"}, *const classes[] = {"RwkvForCausalLM",
@@ -231,7 +221,9 @@ static json_t *rwkv_config(const struct mr_config *c)
 static int for_folder(struct mr_export *e)
 {
     bool fla = e->layout == MR_LAYOUT_FLA;
-    e->config = fla ? mr_fla_config(&e->cfg) : mr_is_gpt2(&e->cfg) ? gpt2_config(&e->cfg) : rwkv_config(&e->cfg);
+    e->config = fla                             ? mr_fla_config(&e->cfg)
+                : mr_family(&e->cfg)->parts.out ? mr_transformer_config(&e->cfg)
+                                                : rwkv_config(&e->cfg);
     if (fla && fabs(e->cfg.ln_x_eps - 1e-5 * e->cfg.head_size) > 1e-6)
         MR_TRY(mr_export_note(e, "ln_x_eps %g: there it is the head's width times 1e-5", e->cfg.ln_x_eps));
     if (!e->config)

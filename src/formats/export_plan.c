@@ -12,6 +12,7 @@
 #include "formats/fla.h"
 #include "formats/gguf.h"
 #include "formats/gguf_export.h"
+#include "formats/transformer_config.h"
 #include "model/model.h"
 #include "formats/training.h"
 #include "model/layer.h"
@@ -233,7 +234,7 @@ static int add_weight(struct mr_export_planner *pl, int index)
 /* A .mrw of a .bin keeps its names and forms, so that nothing is lost between the two. */
 static int layout_of(const struct mr_config *cfg, int target, const struct mr_naming *source)
 {
-    static const char *const hints[] = {[MR_TARGET_HF] = "gpt2, rwkv4, rwkv5 and rwkv6",
+    static const char *const hints[] = {[MR_TARGET_HF] = "gpt2, opt, gptneo, gptneox, rwkv4, rwkv5 and rwkv6",
                                         [MR_TARGET_RWKV] = "rwkv4, rwkv5, rwkv6 and rwkv7",
                                         [MR_TARGET_NANOGPT] = "microrwkv, nanorwkv and gpt2",
                                         [MR_TARGET_BIN] = "rwkv4, rwkv5, rwkv6 and rwkv7",
@@ -243,8 +244,8 @@ static int layout_of(const struct mr_config *cfg, int target, const struct mr_na
     bool rwkv = mr_family(cfg)->rwkv;
     switch (target) {
     case MR_TARGET_HF:
-        if (mr_is_gpt2(cfg))
-            return MR_LAYOUT_HF_GPT2;
+        if (mr_family(cfg)->parts.out)
+            return mr_is_gpt2(cfg) ? MR_LAYOUT_HF_GPT2 : MR_LAYOUT_OWN;
         if (rwkv && mr_family(cfg)->rwkv <= 6 && !cfg->rwkv51)
             return MR_LAYOUT_HF_RWKV;
         break;
@@ -262,11 +263,15 @@ static int layout_of(const struct mr_config *cfg, int target, const struct mr_na
             return MR_LAYOUT_FLA;
         break;
     case MR_TARGET_GGUF:
+        if (mr_is_gpt2(cfg))
+            MR_TRY(mr_gpt2_is_usual(cfg, true));
         if (mr_gguf_rules(cfg))
             return MR_LAYOUT_GGUF;
         break;
     case MR_TARGET_NANOGPT:
-        if (!rwkv)
+        if (mr_is_gpt2(cfg))
+            MR_TRY(mr_gpt2_is_usual(cfg, false));
+        if (!rwkv && (mr_is_gpt2(cfg) || !mr_family(cfg)->parts.out))
             return MR_LAYOUT_OWN;
         break;
     case MR_TARGET_MRW:

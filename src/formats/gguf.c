@@ -82,11 +82,17 @@ static const struct mr_name_rule rwkv6[] = {
 #define H "transformer.h.%d."
 
 static const struct mr_name_rule gpt2[] = {
-    {H "ln_1.*", BLOCK "attn_norm.*", 0, 0, 0},          {H "attn.c_attn.*", BLOCK "attn_qkv.*", 0, 0, 0},
-    {H "attn.c_proj.*", BLOCK "attn_output.*", 0, 0, 0}, {H "ln_2.*", BLOCK "ffn_norm.*", 0, 0, 0},
-    {H "mlp.c_fc.*", BLOCK "ffn_up.*", 0, 0, 0},         {H "mlp.c_proj.*", BLOCK "ffn_down.*", 0, 0, 0},
-    {"transformer.wte.weight", "token_embd" W, 0, 0, 0}, {"transformer.wpe.weight", "position_embd" W, 0, 0, 0},
-    {"transformer.ln_f.*", "output_norm.*", 0, 0, 0},    {0},
+    {H "ln_1.*", BLOCK "attn_norm.*", 0, 0, 0},
+    {H "attn.c_attn.*", BLOCK "attn_qkv.*", 0, 0, 0},
+    {H "attn.c_proj.*", BLOCK "attn_output.*", 0, 0, 0},
+    {H "ln_2.*", BLOCK "ffn_norm.*", 0, 0, 0},
+    {H "mlp.c_fc.*", BLOCK "ffn_up.*", 0, 0, 0},
+    {H "mlp.c_proj.*", BLOCK "ffn_down.*", 0, 0, 0},
+    {"transformer.wte.weight", "token_embd" W, 0, 0, 0},
+    {"transformer.wpe.weight", "position_embd" W, 0, 0, 0},
+    {"transformer.ln_f.*", "output_norm.*", 0, 0, 0},
+    {"lm_head" W, "output" W, 0, 0, 0},
+    {0},
 };
 
 static const struct {
@@ -155,13 +161,17 @@ static int set_count(const mr_tensor_file *source, struct mr_config *cfg, const 
     return 0;
 }
 
-static int check_epsilon(const mr_tensor_file *source, const struct mr_config *cfg)
+static int apply_epsilon(const mr_tensor_file *source, struct mr_config *cfg)
 {
     const json_t *value = said(source, cfg, "attention.layer_norm_epsilon");
-    return json_is_number(value) && fabs(json_number_value(value) - 1e-5) > 1e-7
-               ? mr_fail(MR_EFILE, "its %s.attention.layer_norm_epsilon is %g: only 1e-5 is supported",
-                         architecture(cfg), json_number_value(value))
-               : 0;
+    bool other = json_is_number(value) && fabs(json_number_value(value) - 1e-5) > 1e-7;
+    if (other && mr_is_gpt2(cfg)) {
+        cfg->ln_eps = json_number_value(value);
+        return 0;
+    }
+    return other ? mr_fail(MR_EFILE, "its %s.attention.layer_norm_epsilon is %g: only 1e-5 is supported",
+                           architecture(cfg), json_number_value(value))
+                 : 0;
 }
 
 /* The n-th layer's output matrices are stored divided by 2^(n / every), since llama.cpp halves the residual stream
@@ -191,7 +201,7 @@ static int undo_rescaling(mr_tensor_file *source, const struct mr_config *cfg)
 /* What a file of ours says besides: the keys that llama.cpp has none for. */
 static int apply_own(const mr_tensor_file *source, struct mr_config *cfg)
 {
-    static const char *const keys[] = {"gelu", "ln_x_eps", "block_size", "dropout"};
+    static const char *const keys[] = {"gelu", "ln_x_eps", "block_size", "dropout", "tied"};
     const char *text = json_string_value(json_object_get(source->metadata, MR_GGUF_CONFIG));
     json_t *own = NULL;
     int err = text ? mr_json_parse(&own, text, strlen(text), MR_GGUF_CONFIG) : 0;
@@ -206,11 +216,11 @@ int mr_gguf_config(mr_tensor_file *source, struct mr_config *cfg)
 {
     MR_TRY(check_size(source, cfg, "block_count", cfg->n_layer));
     MR_TRY(check_size(source, cfg, "embedding_length", cfg->n_embd));
-    MR_TRY(check_epsilon(source, cfg));
+    MR_TRY(apply_epsilon(source, cfg));
     if (mr_is_gpt2(cfg)) {
         cfg->gelu = MR_GELU_TANH;
         MR_TRY(set_count(source, cfg, "attention.head_count", &cfg->n_head));
-        MR_TRY(check_size(source, cfg, "feed_forward_length", 4 * cfg->n_embd));
+        MR_TRY(check_size(source, cfg, "feed_forward_length", mr_ffn_width(cfg)));
     } else {
         MR_TRY(set_count(source, cfg, "wkv.head_size", &cfg->head_size));
         MR_TRY(undo_rescaling(source, cfg));
@@ -299,10 +309,10 @@ int mr_gguf_put_config(json_t *keys, const struct mr_config *cfg, enum mr_dtype 
         MR_GO(mr_json_set(keys, "general.quantization_version", json_integer(2)));
     MR_GO(put_size(keys, cfg, "block_count", cfg->n_layer));
     MR_GO(put_size(keys, cfg, "embedding_length", cfg->n_embd));
-    MR_GO(put(keys, cfg, "attention.layer_norm_epsilon", json_real(1e-5)));
+    MR_GO(put(keys, cfg, "attention.layer_norm_epsilon", json_real(cfg->ln_eps)));
     if (mr_is_gpt2(cfg)) {
         MR_GO(put_size(keys, cfg, "context_length", cfg->block_size));
-        MR_GO(put_size(keys, cfg, "feed_forward_length", 4 * cfg->n_embd));
+        MR_GO(put_size(keys, cfg, "feed_forward_length", mr_ffn_width(cfg)));
         MR_GO(put_size(keys, cfg, "attention.head_count", cfg->n_head));
     } else {
         MR_GO(put_rwkv(keys, cfg));

@@ -71,14 +71,16 @@ int mr_gguf_add_biases(struct mr_export *e)
         return 0;
     for (int i = 0; i <= e->cfg.n_layer * 6; i++) {
         bool last = i == e->cfg.n_layer * 6;
-        int widths = last || (i % 6 != 1 && i % 6 != 4) ? 1 : i % 6 == 1 ? 3 : 4;
+        int width = last || (i % 6 != 1 && i % 6 != 4) ? e->cfg.n_embd
+                    : i % 6 == 1                       ? 3 * e->cfg.n_embd
+                                                       : mr_ffn_width(&e->cfg);
         char name[64];
         snprintf(name, sizeof name, last ? "output_norm.bias" : "blk.%d.%s.bias", i / 6, names[i % 6]);
         struct mr_output *o = mr_export_add(e, name, MR_OUTPUT_WEIGHT);
         if (!o)
             return MR_ENOMEM;
         o->parts = 1;
-        o->count[0] = (size_t)widths * (size_t)e->cfg.n_embd;
+        o->count[0] = (size_t)width;
         e->tensors[e->count - 1].ndim = 1;
         e->tensors[e->count - 1].shape[0] = (int64_t)o->count[0];
     }

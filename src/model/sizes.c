@@ -71,6 +71,14 @@ const char *mr_size_name(int i)
     return i >= 0 && i < SIZES ? sizes[i].name : NULL;
 }
 
+bool mr_is_model_word(const char *word)
+{
+    for (int i = 0; i < SIZES; i++)
+        if (!strcmp(sizes[i].name, word))
+            return true;
+    return !strpbrk(word, "/.");
+}
+
 static int unknown(const char *name)
 {
     const char *names[SIZES];

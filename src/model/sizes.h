@@ -8,6 +8,9 @@
 /* The configuration of the model of that name, with `given` (configuration keys, or NULL) laid over it.
  * MR_EINVAL names the nearest one. */
 int mr_config_by_name(struct mr_config *cfg, const char *name, const struct mr_settings *given);
+/* Whether a word names a model here, known or not, rather than a file: those that are not known have no / and no point.
+ */
+bool mr_is_model_word(const char *word);
 /* The i-th name, NULL past the last. */
 const char *mr_size_name(int i);
 
