@@ -47,14 +47,41 @@ kernel void clip_factor(global const float *restrict partial, int n, float max_n
     }
 }
 
+/* loss[0] = before + (cross_entropy[0] + aux[0]), where before is loss[0], or 0 for the first of several batches */
+kernel void gather_loss(global const float *restrict cross_entropy, global const float *restrict aux,
+                        global float *restrict loss, int first)
+{
+    if (LANE == 0)
+        loss[0] = (first ? 0.0f : loss[0]) + (cross_entropy[0] + aux[0]);
+}
+
+/* report[4] of the iterations since it was zeroed: loss and norm of the last one, how many changed the parameters, 1
+ * from the first one on that did not because its loss or norm is not finite. Then factor is not a number: adamw stops. */
+kernel void guard_update(global const float *restrict loss, global const float *restrict norm,
+                         global float *restrict factor, global float *restrict report)
+{
+    if (LANE == 0) {
+        report[0] = loss[0];
+        report[1] = norm[0];
+        if (report[3] == 0.0f && isfinite(loss[0]) && isfinite(norm[0])) {
+            report[2] += 1.0f;
+        } else {
+            report[3] = 1.0f;
+            factor[0] = NAN;
+        }
+    }
+}
+
 /* For elements start..start+n-1: g = g * clip[0]; m = m + (g - m)(1 - beta1); v = v beta2 + g^2 (1 - beta2);
  * p = p * keep - rate * m / (sqrt(v) * root + eps), where keep = 1 - lr * weight_decay, rate = lr / (1 -
- * beta1^step), root = 1 / sqrt(1 - beta2^step). clip NULL: 1. */
+ * beta1^step), root = 1 / sqrt(1 - beta2^step). clip NULL: 1; clip[0] not a number: nothing changes. */
 kernel void adamw(global float *restrict p, global const float *restrict g, global float *restrict m,
                   global float *restrict v, global const float *restrict clip, int start, int n, float rest1,
                   float beta2, float rest2, float rate, float root, float eps, float keep)
 {
     float scale = clip ? clip[0] : 1.0f;
+    if (isnan(scale))
+        return;
     FOR_ITEMS(block, VECTORS(n)) {
         int i = start + block * VEC, left = n - block * VEC;
         floatv gradient = load_some(g + i, left) * scale, first = load_some(m + i, left);

@@ -58,3 +58,24 @@ int mr_clip_factor(mr_runtime *rt, const mr_tensor *partial, size_t n, float max
     return mr_launch(rt, "clip_factor", mr_rows(rt, 1), mr_in(partial), mr_int((int)n), mr_float(max_norm),
                      mr_out(norm), mr_out(factor));
 }
+
+int mr_gather_loss(mr_runtime *rt, const mr_tensor *cross_entropy, const mr_tensor *aux, const mr_tensor *loss,
+                   bool first)
+{
+    static const char op[] = "gather_loss";
+    MR_TRY(mr_need_f32(op, "cross_entropy", cross_entropy, 1));
+    MR_TRY(mr_need_f32(op, "aux", aux, 1));
+    MR_TRY(mr_need_f32(op, "loss", loss, 1));
+    return mr_launch(rt, "gather_loss", mr_rows(rt, 1), mr_in(cross_entropy), mr_in(aux), mr_out(loss), mr_int(first));
+}
+
+int mr_guard_update(mr_runtime *rt, const mr_tensor *loss, const mr_tensor *norm, const mr_tensor *factor,
+                    const mr_tensor *report)
+{
+    static const char op[] = "guard_update";
+    MR_TRY(mr_need_f32(op, "loss", loss, 1));
+    MR_TRY(mr_need_f32(op, "norm", norm, 1));
+    MR_TRY(mr_need_f32(op, "factor", factor, 1));
+    MR_TRY(mr_need_f32(op, "report", report, 4));
+    return mr_launch(rt, "guard_update", mr_rows(rt, 1), mr_in(loss), mr_in(norm), mr_out(factor), mr_out(report));
+}

@@ -10,7 +10,8 @@ struct mr_adamw {
     int64_t step; /* 1 at the first update */
 };
 
-/* For elements offset..offset+count-1 of p, g, m, v (g is multiplied by clip[0], unless clip is NULL):
+/* For elements offset..offset+count-1 of p, g, m, v (g is multiplied by clip[0], unless clip is NULL; if that is not a
+ * number, nothing changes):
  *     m = beta1 m + (1 - beta1) g             v = beta2 v + (1 - beta2) g^2
  *     p = p - lr weight_decay p - lr m/(1 - beta1^step) / (sqrt(v/(1 - beta2^step)) + eps)
  * Segments of tensors are updated in few calls: neighbours with the same decay together. */
@@ -26,5 +27,15 @@ size_t mr_square_sum_partials(size_t count);
  * 0. */
 int mr_clip_factor(mr_runtime *rt, const mr_tensor *partial, size_t n, float max_norm, const mr_tensor *norm,
                    const mr_tensor *factor);
+
+/* loss[0] = (first ? 0 : loss[0]) + cross_entropy[0] + aux[0]: of the batches of one iteration. */
+int mr_gather_loss(mr_runtime *rt, const mr_tensor *cross_entropy, const mr_tensor *aux, const mr_tensor *loss,
+                   bool first);
+
+/* Between mr_clip_factor and the updates of an iteration: if its loss or norm is not finite, factor[0] becomes not a
+ * number, and so it does from then on. report[4] tells of the iterations since it was zeroed: loss and norm of the last
+ * one, how many changed the parameters, and whether (1) one did not. */
+int mr_guard_update(mr_runtime *rt, const mr_tensor *loss, const mr_tensor *norm, const mr_tensor *factor,
+                    const mr_tensor *report);
 
 #endif

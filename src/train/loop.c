@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "base/str.h"
+#include "ops/adamw.h"
 #include "train/folder.h"
 #include "train/schedule.h"
 #include "train/trainer.h"
@@ -80,29 +81,34 @@ static int prove(mr_trainer *t)
     return 0;
 }
 
-int mr_trainer_iterate(mr_trainer *t, double lr, float *loss, float *grad_norm)
+int mr_trainer_queue(mr_trainer *t, double lr)
 {
     int micro_batches = t->cfg->gradient_accumulation_steps;
-    *loss = 0;
+    if (t->unread++ == 0) {
+        t->seen = (struct mr_counts){t->iter, t->optimizer_steps, t->micro_step};
+        MR_TRY(mr_zero(t->rt, &t->report));
+    }
     MR_TRY(mr_param_set_zero(&t->gradients));
     for (int i = 0; i < micro_batches; i++) {
-        float cross_entropy, aux;
         mr_workspace_set_training(t->ws, true, 1.0f / (float)micro_batches, t->seed, t->micro_step);
         MR_TRY(mr_trainer_batch(t, MR_SPLIT_TRAIN, MR_STREAM_TRAIN, t->micro_step));
         MR_TRY(mr_run(t->ws, NULL, t->pieces, t->cfg->batch_size));
         MR_TRY(mr_loss(t->ws, t->targets, NULL));
         MR_TRY(mr_backward(t->ws));
-        if (i == micro_batches - 1)
-            MR_TRY(mr_trainer_grad_norm(t, grad_norm));
-        MR_TRY(mr_read_loss(t->ws, &cross_entropy, &aux));
-        *loss += cross_entropy + aux;
+        MR_TRY(mr_gather_loss(t->rt, &t->ws->cross_entropy, &t->ws->aux, &t->loss, i == 0));
         t->micro_step++;
     }
-    if (!isfinite(*loss) || !isfinite(*grad_norm)) {
-        t->micro_step -= (uint64_t)micro_batches;
-        return mr_trainer_not_finite(t, "the loss is %g, the gradient norm %g", shown(*loss), shown(*grad_norm));
-    }
     return mr_trainer_update(t, lr);
+}
+
+int mr_trainer_iterate(mr_trainer *t, double lr, float *loss, float *grad_norm)
+{
+    bool bad;
+    MR_TRY(mr_trainer_queue(t, lr));
+    MR_TRY(mr_trainer_look(t, loss, grad_norm, &bad));
+    if (bad)
+        return mr_trainer_not_finite(t, "the loss is %g, the gradient norm %g", shown(*loss), shown(*grad_norm));
+    return 0;
 }
 
 static bool every(int64_t iter, int interval)
@@ -110,25 +116,20 @@ static bool every(int64_t iter, int interval)
     return interval > 0 && iter % interval == 0;
 }
 
+enum { MOST_UNREAD = 64 }; /* iterations that may be queued before the host looks at them */
+
 /* How fast a run goes. */
 struct pace {
     double tokens, average; /* of an iteration; its milliseconds, smoothed */
+    double since;           /* when the first iteration began that was not looked at */
     int64_t start;
 };
 
-/* The line of an iteration whose loss is not a number is logged too; the error stays what it is. */
-static int iterate_and_log(mr_trainer *t, const struct mr_train_events *events, struct pace *pace)
+/* The line of the iteration t->iter, also of one that failed with `err`, which stays what it is. */
+static int log_iteration(mr_trainer *t, const struct mr_train_events *events, const struct pace *pace, double ms,
+                         float loss, float grad_norm, int err)
 {
-    float loss = NAN, grad_norm = NAN;
-    double lr = mr_learning_rate(t->cfg, t->iter), began = mr_now();
-    int err = mr_trainer_iterate(t, lr, &loss, &grad_norm);
-    if (err && err != MR_ENUMERIC)
-        return err;
-    double ms = 1e3 * (mr_now() - began), tokens_per_s = pace->tokens / ms * 1e3;
-    pace->average = pace->average == 0 ? ms : 0.95 * pace->average + 0.05 * ms;
-    t->skipped = err ? t->skipped : 0;
-    if (!err && !every(t->iter, t->cfg->log_interval))
-        return 0;
+    double lr = mr_learning_rate(t->cfg, t->iter), tokens_per_s = pace->tokens / ms * 1e3;
     struct mr_error_kept kept;
     mr_error_keep(&kept);
     int log_err = mr_trainer_log(t, json_pack("{sI so sf so so so}", "iter", (json_int_t)t->iter, "loss",
@@ -143,7 +144,45 @@ static int iterate_and_log(mr_trainer *t, const struct mr_train_events *events, 
         events->iteration(events->context, t->iter, loss, lr, grad_norm, ms, tokens_per_s,
                           1e-3 * pace->average * (double)(t->cfg->max_iters - t->iter - 1));
     mr_error_restore(&kept);
-    return err ? mr_trainer_skip(t, err) : 0;
+    return 0;
+}
+
+/* Waits for what was queued. An iteration that was not finite is made again, alone: its gradients tell the culprit.
+ * `log`: t->iter is to be logged, if all went well. 1: t->iter is not where it was, its iteration is done. */
+static int look(mr_trainer *t, const struct mr_train_events *events, struct pace *pace, bool log)
+{
+    float loss = NAN, grad_norm = NAN;
+    int count = t->unread, err = 0;
+    int64_t first = t->seen.iter;
+    bool bad;
+    if (!count)
+        return 0;
+    MR_TRY(mr_trainer_look(t, &loss, &grad_norm, &bad));
+    double ms = 1e3 * (mr_now() - pace->since) / count, old = pow(0.95, count);
+    pace->average = pace->average == 0 ? ms : old * pace->average + (1 - old) * ms;
+    if (!bad || t->iter > first)
+        t->skipped = 0;
+    if (bad)
+        err = mr_trainer_iterate(t, mr_learning_rate(t->cfg, t->iter), &loss, &grad_norm);
+    if (err && err != MR_ENUMERIC)
+        return err;
+    if (err || (bad ? every(t->iter, t->cfg->log_interval) : log))
+        MR_TRY(log_iteration(t, events, pace, ms, loss, grad_norm, err));
+    if (err)
+        MR_TRY(mr_trainer_skip(t, err));
+    return bad;
+}
+
+static int iterate(mr_trainer *t, const struct mr_train_events *events, struct pace *pace)
+{
+    bool log = every(t->iter, t->cfg->log_interval);
+    if (!t->unread)
+        pace->since = mr_now();
+    MR_TRY(mr_trainer_queue(t, mr_learning_rate(t->cfg, t->iter)));
+    if (!log && t->unread < MOST_UNREAD)
+        return 0;
+    int again = look(t, events, pace, log);
+    return again < 0 ? again : 0;
 }
 
 /* Evaluates and saves where it is time, then runs one iteration. 1: the run is at its end. */
@@ -153,12 +192,19 @@ static int advance(mr_trainer *t, const struct mr_train_events *events, const vo
     const struct mr_train_config *cfg = t->cfg;
     int checkpoint_interval = cfg->checkpoint_interval ? cfg->checkpoint_interval : cfg->eval_interval;
     bool last = t->iter >= cfg->max_iters, best = false;
-    int err = mr_trainer_saved(t, false);
-    if (!err && (cfg->eval_only || last || every(t->iter, cfg->eval_interval)))
+    bool stopping = *stop, whole = last || stopping || (t->iter > pace->start && every(t->iter, checkpoint_interval));
+    bool evaluates = cfg->eval_only || last || every(t->iter, cfg->eval_interval);
+    MR_TRY(mr_trainer_saved(t, false));
+    int err = whole || evaluates ? look(t, events, pace, false) : 0;
+    if (err)
+        return err < 0 ? err : 0;
+    if (evaluates)
         err = evaluate(t, events, stop, &best);
     if (cfg->eval_only || (err && err != MR_EINTERRUPTED))
         return err ? err : 1;
-    bool stopping = *stop, whole = last || stopping || (t->iter > pace->start && every(t->iter, checkpoint_interval));
+    if (evaluates) /* asked for meanwhile */
+        stopping = *stop;
+    whole = whole || stopping;
     if (whole)
         MR_TRY(prove(t));
     if (whole || (best && t->iter > 0))
@@ -171,7 +217,7 @@ static int advance(mr_trainer *t, const struct mr_train_events *events, const vo
             MR_EINTERRUPTED,
             "stopped at iteration %lld, saved in %s: continue with `microrwkv train out_dir=%s init_from=resume`",
             (long long)t->iter, cfg->out_dir, mr_shell_word(cfg->out_dir, buffer, sizeof buffer));
-    return last ? 1 : iterate_and_log(t, events, pace);
+    return last ? 1 : iterate(t, events, pace);
 }
 
 static int loop(mr_trainer *t, const struct mr_train_events *events, const volatile sig_atomic_t *stop)

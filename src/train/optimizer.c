@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * The update of an iteration: the gradients' global norm, the clip factor, AdamW over whole segments of memory. */
+ * The update of an iteration, all on the device: the gradients' global norm, the clip factor, AdamW over whole segments
+ * of memory; and what the host reads of it. */
 #include "ops/adamw.h"
 #include "rt/plan.h"
 #include "train/trainer.h"
@@ -13,17 +14,22 @@ int mr_trainer_optimizer_open(mr_trainer *t)
         t->partial_count += (int)mr_square_sum_partials(grad[i].count);
     MR_TRY(mr_tensor_alloc(t->rt, &t->norm_partials, MR_F32, (size_t)t->partial_count));
     MR_TRY(mr_tensor_alloc(t->rt, &t->grad_norm, MR_F32, 1));
+    MR_TRY(mr_tensor_alloc(t->rt, &t->loss, MR_F32, 1));
+    MR_TRY(mr_tensor_alloc(t->rt, &t->report, MR_F32, 4));
     return mr_tensor_alloc(t->rt, &t->clip, MR_F32, 1);
 }
 
 void mr_trainer_optimizer_close(mr_trainer *t)
 {
     mr_tensor_free(t->rt, &t->clip);
+    mr_tensor_free(t->rt, &t->report);
+    mr_tensor_free(t->rt, &t->loss);
     mr_tensor_free(t->rt, &t->grad_norm);
     mr_tensor_free(t->rt, &t->norm_partials);
 }
 
-int mr_trainer_grad_norm(mr_trainer *t, float *grad_norm)
+/* The norm of the gradients and the clip factor, which stops the update where loss or norm is not finite. */
+static int clip_gradients(mr_trainer *t)
 {
     int segments, at = 0;
     const mr_tensor *grad = mr_param_set_segments(&t->gradients, &segments);
@@ -33,7 +39,7 @@ int mr_trainer_grad_norm(mr_trainer *t, float *grad_norm)
     }
     MR_TRY(mr_clip_factor(t->rt, &t->norm_partials, (size_t)t->partial_count, (float)t->cfg->grad_clip, &t->grad_norm,
                           &t->clip));
-    return mr_read(t->rt, &t->grad_norm, 0, 1, grad_norm);
+    return mr_guard_update(t->rt, &t->loss, &t->grad_norm, &t->clip, &t->report);
 }
 
 /* A group's parameters within a segment lie one behind the other: from *first to *end. */
@@ -66,6 +72,7 @@ int mr_trainer_update(mr_trainer *t, double lr)
     const mr_tensor *grad = mr_param_set_segments(&t->gradients, &segments);
     const mr_tensor *m = mr_param_set_segments(&t->moments[0], &segments);
     const mr_tensor *v = mr_param_set_segments(&t->moments[1], &segments);
+    MR_TRY(clip_gradients(t));
     t->optimizer_steps++;
     for (int i = 0; i < segments; i++) {
         for (int group = 0; group < MR_PARAM_GROUPS; group++) {
@@ -81,5 +88,22 @@ int mr_trainer_update(mr_trainer *t, double lr)
                 MR_TRY(mr_adamw(t->rt, &step, &value[i], &grad[i], &m[i], &v[i], first, end - first, &t->clip));
         }
     }
+    return 0;
+}
+
+int mr_trainer_look(mr_trainer *t, float *loss, float *grad_norm, bool *bad)
+{
+    float report[4];
+    MR_TRY(mr_read(t->rt, &t->report, 0, 4, report));
+    int64_t good = (int64_t)report[2];
+    *loss = report[0];
+    *grad_norm = report[1];
+    *bad = good < t->unread;
+    t->unread = 0;
+    if (!*bad)
+        return 0;
+    t->iter = t->seen.iter + good;
+    t->optimizer_steps = t->seen.optimizer_steps + good;
+    t->micro_step = t->seen.micro_step + (uint64_t)good * (uint64_t)t->cfg->gradient_accumulation_steps;
     return 0;
 }

@@ -11,6 +11,11 @@
 #include "train/run.h"
 #include "train/saving.h"
 
+struct mr_counts {
+    int64_t iter, optimizer_steps;
+    uint64_t micro_step;
+};
+
 typedef struct mr_trainer {
     struct mr_train_config *cfg;
     mr_runtime *rt;
@@ -29,8 +34,10 @@ typedef struct mr_trainer {
     int skipped, rolled_back;  /* on_nan: updates left out in a row; rollbacks since the last save */
     int64_t proven;            /* the last one whose state gave a finite loss; -1: none */
     int32_t *tokens, *targets; /* one micro-batch, host */
-    mr_tensor norm_partials, grad_norm, clip;
+    mr_tensor norm_partials, grad_norm, clip, loss, report;
     int partial_count;
+    struct mr_counts seen; /* when the host last read the report */
+    int unread;            /* iterations since then */
     FILE *log;
     struct mr_saving saving;
     const struct mr_train_events *events; /* or NULL */
@@ -45,11 +52,15 @@ void mr_trainer_close(mr_trainer *t);
 /* Draws micro-batch `micro_step` of a stream into t->tokens and t->targets. */
 int mr_trainer_batch(mr_trainer *t, int split, uint32_t stream, uint64_t micro_step);
 
-/* One iteration: all micro-batches forward and backward, then the update. */
+/* Queues one iteration: all micro-batches forward and backward, then the update. It does not wait. */
+int mr_trainer_queue(mr_trainer *t, double lr);
+/* Waits for the iterations that were queued: loss and gradient norm of the last one. *bad: one of them was not finite
+ * and did not change the parameters, nor did those after it; the counts are back at its beginning. */
+int mr_trainer_look(mr_trainer *t, float *loss, float *grad_norm, bool *bad);
+/* Both: one iteration. MR_ENUMERIC: loss or norm is not finite; the state is what it was. */
 int mr_trainer_iterate(mr_trainer *t, double lr, float *loss, float *grad_norm);
 
-/* Gradient norm, clip, and one AdamW step over all parameters; *grad_norm waits for the gradients. */
-int mr_trainer_grad_norm(mr_trainer *t, float *grad_norm);
+/* Gradient norm, clip, and one AdamW step over all parameters, unless loss or norm is not finite. */
 int mr_trainer_update(mr_trainer *t, double lr);
 int mr_trainer_optimizer_open(mr_trainer *t);
 void mr_trainer_optimizer_close(mr_trainer *t);

@@ -302,11 +302,17 @@ void mr_case_adamw(struct mr_trial *t)
     const mr_tensor *sums = mr_trial_floats(t, NULL, mr_square_sum_partials(N));
     mr_trial_run(t, mr_square_sum(t->rt, dg, 0, N, sums, 0));
     mr_trial_run(t, mr_clip_factor(t->rt, sums, mr_square_sum_partials(N), 1, norm, clip));
+    double none[4] = {0};
+    const mr_tensor *loss = mr_trial_floats(t, NULL, 1), *report = mr_trial_floats(t, none, 4);
+    mr_trial_run(t, mr_gather_loss(t->rt, norm, clip, loss, true)); /* any two numbers */
+    mr_trial_run(t, mr_guard_update(t->rt, loss, norm, clip, report));
     mr_trial_run(t, mr_adamw(t->rt, &s, dp, dg, dm, dv, 0, N, clip));
     double length = mr_ref_norm(g, N), factor = mr_ref_clip_factor(length, 1);
+    const double told[4] = {length + factor, length, 1, 0};
     mr_ref_adamw(s.lr, s.beta1, s.beta2, s.eps, s.weight_decay, s.step, p, g, m, v, N, factor);
     mr_trial_compare(t, norm, &length, 1);
     mr_trial_compare(t, clip, &factor, 1);
+    mr_trial_compare(t, report, told, 4);
     mr_trial_compare(t, dp, p, N);
     mr_trial_compare(t, dm, m, N);
     mr_trial_compare(t, dv, v, N);

@@ -71,6 +71,15 @@ def test_a_device_lost_while_training_leaves_what_was_saved(folder):
     assert digest(out / "ckpt.mrw") == digest(whole / "ckpt.mrw")
 
 
+def test_training_reads_once_per_logged_iteration(folder):
+    def reads(iterations):
+        count = folder / f"count{iterations}"
+        train(folder / f"out{iterations}", "gradient_accumulation_steps=4", "eval_interval=1000", "log_interval=10",
+              iterations=iterations, environment=failing("clEnqueueReadBuffer", 0, 0, FAULT_COUNT=count)).expect(0)
+        return int(count.read_text())
+    assert reads(50) == reads(20) + 3
+
+
 def test_no_allocation_that_fails_is_told_as_anything_else(folder):
     model()
     for nth in (10, 30, 100, 300, 600):

@@ -210,6 +210,16 @@ def test_not_finite_numbers_are_null_in_json(folder):
     assert result.json()[-1] == tiny.log_lines(folder / "evaluated")[-1] == {"iter": 6, "train_loss": None, "val_loss": None}
 
 
+def test_a_loss_that_nobody_looked_at_ends_the_run_where_it_came(folder):
+    often = dying(folder / "often", "eval_interval=1000").expect(1, err="iteration 6: the loss is nan")
+    seldom = dying(folder / "seldom", "log_interval=100", "eval_interval=1000").expect(1, err="iteration 6: the loss is nan")
+    line, = [line for line in often.err.decode().splitlines() if "iteration 6" in line]
+    assert line.replace("often", "seldom") in seldom.err.decode(), seldom.err
+    assert tiny.log_lines(folder / "seldom")[-1]["iter"] == 6 and tiny.log_lines(folder / "seldom")[-1]["loss"] is None
+    result = dying(folder / "skipped", "on_nan=skip", "log_interval=100", "eval_interval=1000")
+    result.expect(1, err=r"on_nan=skip: skipping the update of iteration 15(?s:.*)10 iterations in a row were skipped")
+
+
 def test_what_fails_on_the_way_out_is_a_warning(folder):
     tiny.train(folder / "out", iterations=5).expect(0)
     result = resume(folder / "out", *DEADLY, "max_iters=50", environment={"MICRORWKV_CACHE_DIR": "/proc"})

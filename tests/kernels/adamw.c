@@ -113,6 +113,58 @@ static void test_a_norm_that_is_no_number_shows(void **state)
     free(a), free(b);
 }
 
+static void test_losses_of_an_iteration_add_up(void **state)
+{
+    (void)state;
+    test_case("losses of three batches");
+    double cross_entropy = 2.5, aux = 0.25, want[] = {2.75, 5.5, 8.25};
+    mr_tensor loss = empty(1), a = upload(&cross_entropy, 1), b = upload(&aux, 1);
+    for (int i = 0; i < 3; i++) {
+        must(mr_gather_loss(test_runtime(), &a, &b, &loss, i == 0));
+        expect_near("loss", &loss, &want[i], 1, 0);
+    }
+    release(&loss), release(&a), release(&b);
+}
+
+/* Loss and norm of four iterations of which the third is bad; the updates from then on are held back. */
+static void guard(double bad_loss, double bad_norm)
+{
+    enum { N = 100, ROUNDS = 4, BAD = 2 };
+    mr_runtime *rt = test_runtime();
+    double *start = random_array(1, N, 1), *kept = NULL;
+    mr_tensor p = upload(start, N), g = upload(start, N), m = zeroed(N), v = zeroed(N), report = zeroed(4);
+    for (int i = 0; i < ROUNDS; i++) {
+        double loss = i == BAD ? bad_loss : 1 + i, norm = i == BAD ? bad_norm : 3 + i, factor = 0.5;
+        mr_tensor tloss = upload(&loss, 1), tnorm = upload(&norm, 1), tfactor = upload(&factor, 1);
+        struct mr_adamw s = {1e-2, 0.9, 0.99, 1e-8, 0.1, i + 1};
+        must(mr_guard_update(rt, &tloss, &tnorm, &tfactor, &report));
+        must(mr_adamw(rt, &s, &p, &g, &m, &v, 0, N, &tfactor));
+        double *told = download(&report, 4), *now = download(&p, N);
+        assert_true(isfinite(loss) ? told[0] == loss : !isfinite(told[0]));
+        assert_true(isfinite(norm) ? told[1] == norm : !isfinite(told[1]));
+        assert_true(told[2] == (i < BAD ? i + 1 : BAD) && told[3] == (i >= BAD));
+        assert_true(i < BAD || !memcmp(now, kept, N * sizeof *now));
+        assert_true(i >= BAD || memcmp(now, kept ? kept : start, N * sizeof *now));
+        free(kept), free(told);
+        kept = now;
+        release(&tloss), release(&tnorm), release(&tfactor);
+    }
+    double *last_m = download(&m, N);
+    assert_true(last_m[0] != 0);
+    release(&p), release(&g), release(&m), release(&v), release(&report);
+    free(start), free(kept), free(last_m);
+}
+
+static void test_what_is_not_finite_holds_back_updates(void **state)
+{
+    (void)state;
+    test_case("updates after NaN and infinity");
+    guard(NAN, 1);
+    guard(1, NAN);
+    guard(INFINITY, 1);
+    guard(1, INFINITY);
+}
+
 static void test_wrong_arguments_are_refused(void **state)
 {
     (void)state;
@@ -125,6 +177,9 @@ static void test_wrong_arguments_are_refused(void **state)
     assert_int_equal(mr_adamw(rt, &s, &a, &a, &a, &a, 1, 10, NULL), MR_EINVAL);
     assert_int_equal(mr_square_sum(rt, &a, 0, 10, &a, 10), MR_EINVAL);
     assert_int_equal(mr_clip_factor(rt, &a, 11, 1, &a, &a), MR_EINVAL);
+    mr_tensor small = zeroed(3);
+    assert_int_equal(mr_guard_update(rt, &a, &a, &a, &small), MR_EINVAL);
+    release(&small);
     release(&a);
 }
 
@@ -136,6 +191,8 @@ int main(void)
         cmocka_unit_test(test_norm_over_segments),
         cmocka_unit_test(test_norm_is_the_same_every_time),
         cmocka_unit_test(test_a_norm_that_is_no_number_shows),
+        cmocka_unit_test(test_losses_of_an_iteration_add_up),
+        cmocka_unit_test(test_what_is_not_finite_holds_back_updates),
         cmocka_unit_test(test_wrong_arguments_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
