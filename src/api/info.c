@@ -53,8 +53,13 @@ fail:
 static int add_plans(const struct mr_info_options *o, const struct mr_config *cfg, struct mr_precision *precision,
                      struct mr_info *info)
 {
-    const struct mr_memory_need training = {.workspace = {.batch = o->batch, .time = cfg->block_size, .training = true},
-                                            .optimizer = true};
+    struct mr_memory_need training = {.workspace = {.batch = o->batch, .time = cfg->block_size, .training = true},
+                                      .optimizer = true,
+                                      .tuning = &o->tuning};
+    if (o->tuning.rank) { /* whose model may be in any format */
+        training.choose = mr_precision_choose;
+        training.context = precision;
+    }
     struct mr_memory_need decoding = {.slots = 1, .choose = mr_precision_choose, .context = precision};
     info->plans = true;
     if (mr_model_trainable(cfg))

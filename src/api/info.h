@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "base/settings.h"
+#include "model/tuning.h"
 #include "microrwkv/microrwkv.h"
 
 struct mr_info_options {
@@ -14,6 +15,7 @@ struct mr_info_options {
     bool tensors;              /* every tensor with its statistics: the whole file is read */
     bool plan;                 /* memory plans too; then a size known by name ("gpt2-xl") will do */
     int batch;                 /* of the training plan */
+    struct mr_tuning tuning;   /* of it too */
     /* Called while tensors are read; or NULL. */
     void (*progress)(void *context, size_t done, size_t all);
     void *context;

@@ -37,9 +37,10 @@ static void ask(struct audience *a)
         a->stop = 1;
 }
 
-static void on_start(void *context, const struct mr_config *model, size_t parameters, int64_t iter)
+static void on_start(void *context, const struct mr_config *model, size_t parameters, size_t trained, int64_t iter)
 {
     struct audience *a = context;
+    (void)trained;
     if (a->options.start)
         a->options.start(a->options.context, mr_family_name(model->family), parameters, iter);
 }

@@ -127,13 +127,17 @@ static int run(struct request *r)
 int mr_command_info(int argc, char **argv)
 {
     struct request r = {0};
-    int64_t batch = 1;
+    int64_t batch = 1, rank = 0;
     struct mr_words words = {0}, config = {0};
     const struct mr_option options[] = {
         {"tensors", MR_OPTION_FLAG, &r.options.tensors, NULL, "list every tensor with its type, shape and statistics"},
         {"plan", MR_OPTION_FLAG, &r.options.plan, NULL,
          "the memory of training and decoding it; MODEL may be a name such as gpt2-xl"},
         {"batch", MR_OPTION_INT, &batch, "B", "texts at a time while training, for --plan (1)"},
+        {"train-only", MR_OPTION_TEXT, &r.options.tuning.train_only, "P",
+         "the training plan with train_only=P: only parameters whose names fit"},
+        {"rank", MR_OPTION_INT, &rank, "R", "the training plan with adapter=lora rank=R"},
+        {"targets", MR_OPTION_TEXT, &r.options.tuning.targets, "T", "and targets=T"},
         {"precision", MR_OPTION_TEXT, &r.options.precision, "P", MR_PRECISION_HELP},
         {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
         {"list-globals", MR_OPTION_FLAG, &r.globals, NULL,
@@ -158,6 +162,8 @@ int mr_command_info(int argc, char **argv)
     if (!err) {
         r.model = words.word[0];
         r.options.config = config.word;
+        r.options.tuning.rank = rank < 0 || rank > 4096 ? 0 : (int)rank;
+        r.options.tuning.alpha = 1;
         r.options.batch = batch > INT_MAX ? INT_MAX : batch < 0 ? 0 : (int)batch;
         err = run(&r);
     }

@@ -19,13 +19,15 @@ struct view {
     bool evaluating;
 };
 
-static void on_start(void *context, const struct mr_config *model, size_t parameters, int64_t iter)
+static void on_start(void *context, const struct mr_config *model, size_t parameters, size_t trained, int64_t iter)
 {
     struct view *v = context;
     v->bar.total = (uint64_t)v->cfg->max_iters; /* a resumed run has only now recalled it */
     fprintf(stderr, "%s: %.2f M parameters, %d layers of width %d, vocabulary %d; data %s, out_dir %s\n",
             mr_family_name(model->family), 1e-6 * (double)parameters, model->n_layer, model->n_embd, model->vocab_size,
             v->cfg->dataset, v->cfg->out_dir);
+    if (trained < parameters)
+        fprintf(stderr, "%.3f M of them are trained, the others stay as they are\n", 1e-6 * (double)trained);
     if (iter)
         fprintf(stderr, "continuing at iteration %lld, with the optimizer's state\n", (long long)iter);
     if (iter && iter >= v->cfg->max_iters && !v->cfg->eval_only)

@@ -209,6 +209,8 @@ static int add_edit(struct merged *m, const struct mr_naming *naming, const stru
     struct mr_adapter_name name;
     struct mr_place place;
     int64_t b = (int64_t)i;
+    if (strncmp(file->tensors[i].name, "adamw.", 6) == 0)
+        return 0; /* a checkpoint's */
     MR_TRY(mr_adapter_name_of(file, i, &name));
     if (name.part == MR_ADAPTER_B)
         return 0; /* its A brings it */

@@ -130,8 +130,12 @@ int mr_adapter_open(mr_tensor_file **file, const char *spec, struct mr_adapter *
     else if (size > 26 && !strcmp(path + size - 26, "/adapter_model.safetensors")) {
         path[size - 26] = 0; /* its configuration lies beside it */
         err = open_folder(file, path, how);
-    } else
+    } else {
         err = mr_tensor_source_open(file, path);
+        const json_t *said = err ? NULL : json_object_get((*file)->metadata, "adapter"); /* a checkpoint of training */
+        if (said && (err = read_config(said, path, how)) < 0)
+            mr_tensor_file_close(*file);
+    }
     free(path);
     return err;
 }

@@ -14,6 +14,8 @@ static int header_of(const struct mr_checkpoint *c, json_t **out)
     MR_GO(mr_json_set(header, "training", mr_training_to_json(c->training)));
     if (c->tokenizer)
         MR_GO(mr_json_set(header, "tokenizer", json_incref(mr_stored_tokenizer_json(c->tokenizer))));
+    if (c->adapter)
+        MR_GO(mr_json_set(header, "adapter", json_incref(c->adapter)));
     *out = header;
     return 0;
 fail:

@@ -11,6 +11,7 @@ struct mr_checkpoint {
     const struct mr_config *cfg;
     const struct mr_training *training;
     const mr_stored_tokenizer *tokenizer; /* or NULL */
+    json_t *adapter;                      /* where it holds one, what an adapter_config.json would say; or NULL */
 };
 
 /* The tensors follow in the order of the list, as for every writer; the file is read back before it gets its name. */

@@ -60,6 +60,8 @@ int mr_model_read_training(const char *path, struct mr_training *training, bool 
 static int config_of(mr_tensor_file *source, const char *path, const struct mr_settings *overrides,
                      struct mr_config *cfg, struct mr_naming *naming)
 {
+    if (json_object_get(source->metadata, "adapter"))
+        return mr_fail(MR_EFILE, "%s holds an adapter, not a model: give its model, and this with --lora", path);
     int err = mr_recognise(source, overrides, cfg, naming);
     if (!err && overrides)
         err = mr_config_set_all(cfg, overrides);
@@ -127,7 +129,7 @@ static int read_parameters(mr_model *model, mr_tensor_file *source, const struct
     for (int i = 0; i < model->params.count; i++) {
         const struct mr_param *p = model->params.list[i];
         struct mr_place place;
-        int64_t at = mr_naming_find(source, naming, p->name, &place);
+        int64_t at = p->adapter ? -1 : mr_naming_find(source, naming, p->name, &place);
         if (how && how->progress)
             MR_TRY(how->progress(how->context, done / all));
         done += (double)p->count;
@@ -172,7 +174,7 @@ int mr_model_open_as(mr_model **out, mr_runtime *rt, const char *path, const str
     struct mr_precision precision = {source, &naming, how->precision};
     if (how->planned)
         MR_GO(how->planned(how->context, &cfg, mr_precision_choose, &precision));
-    MR_GO(mr_model_create(&model, rt, &cfg, mr_precision_choose, &precision, false));
+    MR_GO(mr_model_create_tuned(&model, rt, &cfg, how->tuning, mr_precision_choose, &precision, false));
     if ((err = read_parameters(model, source, &naming, how)) < 0) {
         err = mr_fail_in(err, "%s", path);
         goto fail;
@@ -205,7 +207,7 @@ int mr_model_read_moments(const char *path, const struct mr_settings *overrides,
     for (int i = 0; i < params->count; i++) {
         for (int which = 0; which < 2; which++) {
             int64_t at = mr_moments_find(&moments, source, params, i, which);
-            if (at >= 0)
+            if (at >= 0 && !params->list[i]->frozen)
                 MR_GO(read_tensor(first->model->rt, source, (size_t)at, &same, params->list[i], &sets[which]->list[i],
                                   NULL));
         }

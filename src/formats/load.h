@@ -33,8 +33,9 @@ int mr_precision_by_name(const char *name, int *precision);
 
 /* What an opener of a model may want to know and to stop. */
 struct mr_opening {
-    int precision;           /* enum mr_element, or MR_PRECISION_OF_FILE */
-    const char *const *lora; /* FILE[:scale] of adapters to merge, the last one NULL; or NULL */
+    int precision;                  /* enum mr_element, or MR_PRECISION_OF_FILE */
+    const struct mr_tuning *tuning; /* see mr_model_create_tuned; or NULL */
+    const char *const *lora;        /* FILE[:scale] of adapters to merge, the last one NULL; or NULL */
     /* Called before memory is allocated, choose and chooser as for mr_model_create; or NULL. Not 0 is the result. */
     int (*planned)(void *context, const struct mr_config *cfg, mr_format_choice *choose, void *chooser);
     /* Called while weights are read, with the part that is done; or NULL. Not 0 is the result. */

@@ -286,6 +286,8 @@ int mr_check_names(mr_tensor_file *source, const struct mr_naming *naming, const
         return MR_ENOMEM;
     for (int i = 0; i < params->count; i++) {
         struct mr_place place;
+        if (params->list[i]->adapter)
+            continue;
         int64_t at = mr_naming_find(source, naming, params->list[i]->name, NULL);
         if (at >= 0)
             used[at] = true;

@@ -138,11 +138,13 @@ int mr_moments_open(struct mr_moments *m, mr_tensor_file *source, const struct m
     *m = (struct mr_moments){0};
     if (!params->count)
         return 0;
-    char name[MR_NAME + 16];
-    snprintf(name, sizeof name, "adamw.m.%s", params->list[0]->name);
-    if (mr_tensor_file_find(source, name) >= 0) {
-        m->kind = MR_MOMENTS_OWN;
-        return 0;
+    for (int i = 0; i < params->count; i++) {
+        char name[MR_NAME + 16];
+        snprintf(name, sizeof name, "adamw.m.%s", params->list[i]->name);
+        if (mr_tensor_file_find(source, name) >= 0) {
+            m->kind = MR_MOMENTS_OWN;
+            return 0;
+        }
     }
     return find_moment(source, 0, 0) < 0 ? 0 : open_torch(m, source, naming, params);
 }
@@ -171,6 +173,7 @@ int64_t mr_moments_find(const struct mr_moments *m, mr_tensor_file *source, cons
 void mr_training_free(struct mr_training *training)
 {
     mr_settings_free(&training->given);
+    free(training->base);
     *training = (struct mr_training){0};
 }
 
@@ -179,10 +182,11 @@ json_t *mr_training_to_json(const struct mr_training *t)
     json_t *given = mr_settings_to_json(&t->given);
     if (!given)
         return NULL;
-    json_t *json = json_pack("{sI sI sI sI so ss* so sb}", "iter", (json_int_t)t->iter, "micro_step",
+    json_t *json = json_pack("{sI sI sI sI so ss* so sb ss*}", "iter", (json_int_t)t->iter, "micro_step",
                              (json_int_t)t->micro_step, "optimizer_steps", (json_int_t)t->optimizer_steps, "seed",
                              (json_int_t)t->seed, "best_val_loss", mr_json_real(t->best_val_loss), "gemm_table",
-                             *t->gemm_table ? t->gemm_table : NULL, "given", given, "weights_only", t->weights_only);
+                             *t->gemm_table ? t->gemm_table : NULL, "given", given, "weights_only", t->weights_only,
+                             "base", t->base);
     if (!json)
         mr_fail(MR_ENOMEM, "out of memory for the training state");
     return json;
@@ -210,7 +214,7 @@ static int from_script(mr_tensor_file *source, struct mr_training *t)
 static int from_own(const json_t *json, struct mr_training *t)
 {
     int64_t micro_step, seed;
-    const char *table;
+    const char *table, *base;
     MR_TRY(mr_json_int(json, "iter", 0, INT64_MAX, &t->iter));
     MR_TRY(mr_json_int(json, "micro_step", 0, INT64_MAX, &micro_step));
     MR_TRY(mr_json_int(json, "optimizer_steps", 0, INT64_MAX, &t->optimizer_steps));
@@ -218,6 +222,9 @@ static int from_own(const json_t *json, struct mr_training *t)
     MR_TRY(mr_json_number(json, "best_val_loss", &t->best_val_loss));
     MR_TRY(mr_json_bool_or(json, "weights_only", false, &t->weights_only));
     MR_TRY(mr_json_string_or(json, "gemm_table", "", &table));
+    MR_TRY(mr_json_string_or(json, "base", "", &base));
+    if (*base && !(t->base = mr_strdup(base)))
+        return MR_ENOMEM;
     t->micro_step = (uint64_t)micro_step;
     t->seed = (uint64_t)seed;
     snprintf(t->gemm_table, sizeof t->gemm_table, "%s", table);

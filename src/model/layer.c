@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "model/lora.h"
 #include "model/workspace.h"
 #include "ops/linear.h"
 
@@ -51,6 +52,11 @@ int mr_shared_gradient(struct mr_planner *planner, const mr_tensor **where, cons
     return share(planner, where, name, count, true);
 }
 
+int mr_sink(struct mr_planner *planner, const struct mr_param *p)
+{
+    return p->frozen ? mr_scratch(planner, &planner->ws->sinks[p->index], p->count) : 0;
+}
+
 int mr_norm_declare(struct mr_params *params, const char *prefix, int dim, bool bias)
 {
     struct mr_param *weight = mr_declare(params, prefix, "weight", mr_shape((size_t)dim));
@@ -69,7 +75,7 @@ int mr_linear_declare(struct mr_params *params, const char *prefix, const char *
     if (!p)
         return params->error;
     p->std = std;
-    p->matrix = p->decay = true;
+    p->matrix = p->decay = p->linear = true;
     if (!bias)
         return 0;
     snprintf(full, sizeof full, "%s.bias", name);
@@ -92,8 +98,9 @@ int mr_linear_find(struct mr_linear *linear, const struct mr_params *params, con
 
 int mr_linear_run(mr_workspace *ws, const struct mr_linear *linear, const mr_tensor *x, const mr_tensor *y)
 {
-    return mr_linear_forward(ws->rt, x, &linear->weight->value, linear->bias ? &linear->bias->value : NULL, y, ws->rows,
-                             linear->in, linear->out);
+    MR_TRY(mr_linear_forward(ws->rt, x, &linear->weight->value, linear->bias ? &linear->bias->value : NULL, y, ws->rows,
+                             linear->in, linear->out));
+    return linear->weight->lora.a ? mr_lora_forward(ws, linear->weight, x, y) : 0;
 }
 
 int mr_linear_backward(mr_workspace *ws, const struct mr_linear *linear, const mr_tensor *x, const mr_tensor *dy,
@@ -102,6 +109,11 @@ int mr_linear_backward(mr_workspace *ws, const struct mr_linear *linear, const m
     if (dx)
         MR_TRY(mr_linear_backward_input(ws->rt, dy, &linear->weight->value, dx, ws->rows, linear->in, linear->out,
                                         accumulate));
-    return mr_linear_backward_weight(ws->rt, x, dy, mr_grad(ws, linear->weight), mr_grad(ws, linear->bias), &ws->reduce,
-                                     ws->rows, linear->in, linear->out);
+    if (linear->weight->lora.a)
+        MR_TRY(mr_lora_backward(ws, linear->weight, x, dy, dx));
+    const mr_tensor *dbias = mr_trained(linear->bias) ? mr_grad(ws, linear->bias) : NULL;
+    if (mr_trained(linear->weight))
+        return mr_linear_backward_weight(ws->rt, x, dy, mr_grad(ws, linear->weight), dbias, &ws->reduce, ws->rows,
+                                         linear->in, linear->out);
+    return dbias ? mr_bias_backward(ws->rt, dy, dbias, &ws->reduce, ws->rows, linear->out) : 0;
 }

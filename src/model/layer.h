@@ -168,6 +168,9 @@ extern const struct mr_layer mr_layer_rms_norm, mr_layer_time_mix_x051a, mr_laye
 /* Kept from forward to backward when training, else scratch of this layer. */
 int mr_keep(struct mr_planner *planner, mr_tensor *where, size_t count);
 int mr_scratch(struct mr_planner *planner, mr_tensor *where, size_t count);
+/* Scratch for the gradient of a frozen parameter, which a kernel writes with those of others. Vectors have it anyway.
+ */
+int mr_sink(struct mr_planner *planner, const struct mr_param *p);
 /* A tensor by which layers hand something on: the first to ask has it made, all get the same. The name is kept, not
  * copied; *where stays valid as long as the workspace. */
 int mr_shared(struct mr_planner *planner, const mr_tensor **where, const char *name, size_t count);
@@ -188,7 +191,7 @@ int mr_linear_declare(struct mr_params *params, const char *prefix, const char *
                       double std);
 int mr_linear_find(struct mr_linear *linear, const struct mr_params *params, const char *prefix, const char *name);
 int mr_linear_run(mr_workspace *ws, const struct mr_linear *linear, const mr_tensor *x, const mr_tensor *y);
-/* dx (NULL: not wanted) is written, or added to; the parameters' gradients are added to. */
+/* dx (NULL: not wanted) is written, or added to; the gradients of what is trained are added to. */
 int mr_linear_backward(mr_workspace *ws, const struct mr_linear *linear, const mr_tensor *x, const mr_tensor *dy,
                        const mr_tensor *dx, bool accumulate);
 

@@ -35,6 +35,8 @@ static int head_backward(mr_workspace *ws, int row, int rows)
     size_t at = (size_t)row * (size_t)cfg->n_embd;
     struct mr_gemm input = {.m = rows, .n = cfg->n_embd, .k = cfg->vocab_size, .offset_c = at};
     MR_TRY(mr_gemm(ws->rt, &input, &ws->slice, &ws->own.head->value, &ws->dfinal));
+    if (!mr_trained(ws->own.head))
+        return 0;
     struct mr_gemm weight = {
         .m = cfg->vocab_size, .n = cfg->n_embd, .k = rows, .trans_a = true, .beta = 1, .offset_b = at};
     return mr_gemm(ws->rt, &weight, &ws->slice, &ws->final, mr_grad(ws, ws->own.head));

@@ -25,7 +25,7 @@ static int plan_states(mr_plan *plan, const struct mr_config *cfg, int slots, co
     return err;
 }
 
-static int plan_optimizer(mr_plan *plan, const struct mr_params *params)
+static int plan_optimizer(mr_plan *plan, const struct mr_params *params, const struct mr_tuning *tuning)
 {
     const enum mr_memory kinds[] = {MR_GRADIENTS, MR_MOMENTS, MR_SECOND_MOMENTS};
     int err = 0;
@@ -36,7 +36,8 @@ static int plan_optimizer(mr_plan *plan, const struct mr_params *params)
     }
     /* the copy of weights and moments that is saved while training goes on; in the host's memory, as planned for here
      */
-    mr_plan_count(plan, MR_BUFFERS, 3 * mr_params_elements(params) * sizeof(float));
+    size_t trained = mr_params_trained(params), weights = tuning && tuning->rank ? trained : mr_params_elements(params);
+    mr_plan_count(plan, MR_BUFFERS, (weights + 2 * trained) * sizeof(float));
     return err;
 }
 
@@ -50,12 +51,12 @@ int mr_memory_plan(mr_plan **out, const struct mr_config *cfg, const struct mr_m
         return MR_ENOMEM;
     *ws = (mr_workspace){.cfg = cfg, .options = need->workspace};
     MR_GO(mr_model_declare(&params, cfg));
-    for (int i = 0; need->choose && i < params.count; i++)
-        MR_GO(need->choose(need->context, params.list[i]));
+    MR_GO(mr_tuning_apply(need->tuning, &params));
+    MR_GO(mr_model_formats(&params, need->tuning, need->choose, need->context));
     MR_GO(mr_plan_create(&plan, rt ? mr_runtime_info(rt) : NULL));
     MR_GO(mr_model_plan(&params, plan));
     if (need->optimizer)
-        MR_GO(plan_optimizer(plan, &params));
+        MR_GO(plan_optimizer(plan, &params, need->tuning));
     if (need->slots)
         MR_GO(plan_states(plan, cfg, need->slots, rt));
     MR_GO(mr_workspace_plan(ws, plan, &params, rt));

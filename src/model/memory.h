@@ -9,6 +9,7 @@ struct mr_memory_need {
     struct mr_workspace_options workspace; /* gradients are not looked at */
     int slots;                             /* of states; 0: none */
     bool optimizer;                        /* gradients, both moments, and the copy that is saved from */
+    const struct mr_tuning *tuning;        /* see mr_model_create_tuned; or NULL */
     mr_format_choice *choose;              /* see mr_model_create; or NULL */
     void *context;
 };

@@ -89,8 +89,23 @@ int mr_model_plan(struct mr_params *params, mr_plan *plan)
     return 0;
 }
 
+int mr_model_formats(struct mr_params *params, const struct mr_tuning *tuning, mr_format_choice *choose, void *context)
+{
+    for (int i = 0; choose && i < params->count; i++) {
+        if (!tuning || params->list[i]->frozen)
+            MR_TRY(choose(context, params->list[i]));
+    }
+    return 0;
+}
+
 int mr_model_create(mr_model **out, mr_runtime *rt, const struct mr_config *cfg, mr_format_choice *choose,
                     void *context, bool force)
+{
+    return mr_model_create_tuned(out, rt, cfg, NULL, choose, context, force);
+}
+
+int mr_model_create_tuned(mr_model **out, mr_runtime *rt, const struct mr_config *cfg, const struct mr_tuning *tuning,
+                          mr_format_choice *choose, void *context, bool force)
 {
     int err = MR_ENOMEM;
     mr_plan *plan = NULL;
@@ -101,8 +116,8 @@ int mr_model_create(mr_model **out, mr_runtime *rt, const struct mr_config *cfg,
     model->cfg = *cfg;
     model->references = 1;
     MR_GO(mr_model_declare(&model->params, cfg));
-    for (int i = 0; choose && i < model->params.count; i++)
-        MR_GO(choose(context, model->params.list[i]));
+    MR_GO(mr_tuning_apply(tuning, &model->params));
+    MR_GO(mr_model_formats(&model->params, tuning, choose, context));
     MR_GO(mr_plan_create(&plan, mr_runtime_info(rt)));
     MR_GO(mr_model_plan(&model->params, plan));
     MR_GO(mr_plan_allocate(plan, rt, force, &model->arena));

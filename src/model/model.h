@@ -6,6 +6,7 @@
 
 #include "model/config.h"
 #include "model/params.h"
+#include "model/tuning.h"
 #include "rt/rt.h"
 
 typedef struct mr_model {
@@ -35,6 +36,12 @@ int mr_model_plan(struct mr_params *params, mr_plan *plan);
 typedef int mr_format_choice(void *context, struct mr_param *p);
 int mr_model_create(mr_model **model, mr_runtime *rt, const struct mr_config *cfg, mr_format_choice *choose,
                     void *context, bool force);
+/* The same, of which only a part may be trained. */
+int mr_model_create_tuned(mr_model **model, mr_runtime *rt, const struct mr_config *cfg, const struct mr_tuning *tuning,
+                          mr_format_choice *choose, void *context, bool force);
+/* The formats of the parameters as `choose` (or NULL: all f32) says; what is trained stays f32 where `tuning` is given.
+ */
+int mr_model_formats(struct mr_params *params, const struct mr_tuning *tuning, mr_format_choice *choose, void *context);
 /* Another reference to the same model. */
 mr_model *mr_model_share(mr_model *model);
 /* Drops a reference; the last one frees. NULL is fine. */

@@ -11,7 +11,7 @@ int mr_param_set_plan(struct mr_param_set *set, mr_plan *plan, const struct mr_p
     set->list = mr_alloc((size_t)params->count, sizeof *set->list);
     if (!set->list)
         return MR_ENOMEM;
-    for (int group = 0; group < MR_PARAM_GROUPS; group++)
+    for (int group = 0; group < MR_PARAM_TRAINED_GROUPS; group++)
         for (int i = 0; i < params->count; i++)
             if (mr_param_group(params->list[i]) == group)
                 MR_TRY(mr_plan_add(plan, kind, &set->list[i], MR_F32, params->list[i]->count));

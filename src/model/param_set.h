@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * A tensor of floats beside every parameter, laid out like the parameters: gradients, or one of the optimizer's
+ * A tensor of floats beside every parameter that is trained, laid out like these: gradients, or one of the optimizer's
  * moments. Their segments can be worked on as a whole, or divided among ranks. */
 #ifndef MR_MODEL_PARAM_SET_H
 #define MR_MODEL_PARAM_SET_H
@@ -9,7 +9,7 @@
 struct mr_param_set {
     mr_model *model;
     enum mr_memory kind;
-    mr_tensor *list; /* [params.count], in the order of the parameters */
+    mr_tensor *list; /* [params.count], in the order of the parameters; {0} for frozen ones */
     mr_arena *arena;
 };
 

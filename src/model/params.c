@@ -74,7 +74,17 @@ struct mr_param *mr_declare(struct mr_params *params, const char *prefix, const 
 
 int mr_param_group(const struct mr_param *p)
 {
+    if (p->frozen)
+        return MR_PARAM_TRAINED_GROUPS;
     return p->rate > 1 ? p->rate : !p->decay;
+}
+
+size_t mr_params_trained(const struct mr_params *params)
+{
+    size_t n = 0;
+    for (int i = 0; i < params->count; i++)
+        n += params->list[i]->frozen ? 0 : params->list[i]->count;
+    return n;
 }
 
 int mr_param_draw(struct mr_params *params, int index, uint64_t seed)

@@ -8,6 +8,12 @@
 
 #define MR_NAME 120 /* longest parameter name, with its NUL */
 
+/* Of a matrix W: y = W x + scale B (A drop(x)). */
+struct mr_lora {
+    struct mr_param *a, *b; /* [rank,in], [out,rank]; NULL: none */
+    float scale, dropout;
+};
+
 struct mr_param {
     char name[MR_NAME];
     int ndim;
@@ -15,8 +21,12 @@ struct mr_param {
     int index;              /* its place in mr_params.list */
     enum mr_element format; /* of the weights on the device: MR_F32 unless the model's opener chose another */
     bool matrix;            /* the matrix of a linear layer, an embedding or a head: may have another format */
-    bool decay;             /* takes part in AdamW's weight decay */
-    int rate;               /* its learning rate is so many times the others'; 0: once */
+    bool linear;  /* meets its input only in mr_linear_run and mr_linear_backward, so that it takes an adapter */
+    bool adapter; /* A or B of another one: in no model's file */
+    struct mr_lora lora;
+    bool decay;  /* takes part in AdamW's weight decay */
+    bool frozen; /* is not trained: it has no gradient and no moments */
+    int rate;    /* its learning rate is so many times the others'; 0: once */
     /* Its initial values: what init() writes where that is set; orthogonal where gain > 0 (the rows or the columns,
      * whichever are fewer, at right angles, each `gain` long); normal(0, std) where std > 0; uniform in [-range, range)
      * where range > 0; else `fill`. */
@@ -38,9 +48,12 @@ struct mr_params {
 };
 
 /* Memory holds the parameters group by group, each in the order of declaration: with weight decay, without, and then by
- * rate. The optimizer takes a group's part of a segment at a time. */
-enum { MR_PARAM_GROUPS = 4 };
+ * rate; the frozen ones come last. The optimizer takes a group's part of a segment at a time. */
+enum { MR_PARAM_TRAINED_GROUPS = 4, MR_PARAM_GROUPS };
 int mr_param_group(const struct mr_param *p);
+
+/* Number of elements of those that are not frozen. */
+size_t mr_params_trained(const struct mr_params *params);
 
 void mr_params_free(struct mr_params *params);
 

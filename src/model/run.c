@@ -158,6 +158,13 @@ static int forward(mr_workspace *ws)
     return mr_final_norm(ws, x);
 }
 
+/* Whether something below the blocks is trained. */
+static bool embeds(const mr_workspace *ws)
+{
+    return mr_trained(ws->own.embedding) || mr_trained(ws->own.positions) || mr_trained(ws->own.first_weight) ||
+           mr_trained(ws->own.first_bias);
+}
+
 int mr_backward(mr_workspace *ws)
 {
     if (!ws->backward || !ws->rows)
@@ -172,7 +179,7 @@ int mr_backward(mr_workspace *ws)
     MR_TRY(norm_backward(ws, ws->own.final_weight, ws->own.final_bias, &ws->x[branches], &ws->final_mean,
                          &ws->final_rstd, &ws->dfinal, &ws->dx));
     struct mr_node *node = ws->nodes + ws->node_count - 1;
-    for (int b = branches - 1; b >= 0; b--) {
+    for (int b = branches - 1; b >= ws->first_trained; b--) {
         const struct mr_branch *branch = &block[b % ws->branches];
         int links = chain_length(branch);
         const mr_tensor *dy = &ws->dx;
@@ -188,6 +195,8 @@ int mr_backward(mr_workspace *ws)
         if (branch[1].beside)
             MR_TRY(mr_accumulate(ws->rt, &ws->dbeside, &ws->dx, n));
     }
+    if (ws->first_trained > 0 || !embeds(ws))
+        return 0;
     const mr_tensor *dembedded = &ws->dx;
     if (ws->own.first_weight) {
         MR_TRY(norm_backward(ws, ws->own.first_weight, ws->own.first_bias, &ws->embedded, &ws->first_mean,
@@ -195,9 +204,11 @@ int mr_backward(mr_workspace *ws)
         dembedded = &ws->y;
     }
     MR_TRY(mr_drop(ws, EMBEDDING_SITE, dembedded, n));
-    if (ws->own.positions)
+    if (mr_trained(ws->own.positions))
         MR_TRY(mr_position_backward(ws->rt, dembedded, mr_grad(ws, ws->own.positions), ws->batch, ws->time, cfg->n_embd,
                                     mr_family(cfg)->first_place));
+    if (!mr_trained(ws->own.embedding))
+        return 0;
     return mr_embedding_backward(ws->rt, &ws->order, &ws->first, ws->unique_tokens, &ws->tokens, dembedded,
                                  mr_grad(ws, ws->own.embedding), ws->rows, cfg->n_embd);
 }

@@ -23,7 +23,7 @@ int mr_plan_products(mr_plan *plan, const struct mr_params *params, mr_runtime *
         MR_TRY(most_of(rt, &forward, &most));
         if (!training)
             continue;
-        const struct mr_gemm input = {.m = rows, .n = in, .k = out};
+        const struct mr_gemm input = {.m = rows, .n = in, .k = out, .format = p->format};
         const struct mr_gemm weight = {.m = out, .n = in, .k = rows, .trans_a = true, .beta = 1};
         MR_TRY(most_of(rt, &input, &most));
         MR_TRY(most_of(rt, &weight, &most));

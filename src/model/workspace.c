@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "model/lora.h"
 #include "model/workspace.h"
 #include "ops/layer_norm.h"
 #include "ops/linear.h"
@@ -175,6 +176,50 @@ static int check_options(const mr_workspace *ws, size_t *rows, size_t *rows_dim)
     return o->training ? mr_model_check_trainable(ws->cfg) : 0;
 }
 
+/* The norms outside of the blocks. */
+static int plan_own_sinks(mr_workspace *ws, mr_plan *plan)
+{
+    const struct mr_param *own[] = {ws->own.final_weight, ws->own.final_bias, ws->own.first_weight, ws->own.first_bias};
+    for (size_t i = 0; i < sizeof own / sizeof own[0] && ws->training; i++)
+        if (own[i] && own[i]->frozen)
+            MR_TRY(add(plan, MR_BUFFERS, &ws->sinks[own[i]->index], own[i]->count));
+    return 0;
+}
+
+/* The node's frozen vectors. A second use of the same parameters finds them at the same place of its scratch. */
+static int plan_sinks(const struct mr_planner *p, int node)
+{
+    const mr_workspace *ws = p->ws;
+    const char *prefix = ws->nodes[node].prefix;
+    bool again = false;
+    for (int i = 0; i < node; i++)
+        again = again || strcmp(ws->nodes[i].prefix, prefix) == 0;
+    for (int i = 0; i < p->params->count && p->training; i++) {
+        const struct mr_param *param = p->params->list[i];
+        if (param->frozen && !param->matrix && strncmp(param->name, prefix, strlen(prefix)) == 0)
+            MR_TRY(mr_plan_add(p->plan, MR_SCRATCH, again ? NULL : &ws->sinks[i], MR_F32, param->count));
+    }
+    return 0;
+}
+
+/* Backward ends at the lowest branch that has something to learn, or is below what has. */
+static void find_first_trained(mr_workspace *ws, const struct mr_params *params)
+{
+    int node = 0, all = ws->branches * ws->cfg->n_layer;
+    const struct mr_branch *block = mr_family_branches(ws->cfg);
+    if (mr_trained(ws->own.embedding) || mr_trained(ws->own.positions) || mr_trained(ws->own.first_weight) ||
+        mr_trained(ws->own.first_bias))
+        return;
+    for (; ws->first_trained < all; ws->first_trained++) {
+        for (int i = 0; i < MR_LINKS && block[ws->first_trained % ws->branches].chain[i].layer; i++, node++) {
+            const char *prefix = ws->nodes[node].prefix;
+            for (int k = 0; k < params->count; k++)
+                if (mr_trained(params->list[k]) && strncmp(params->list[k]->name, prefix, strlen(prefix)) == 0)
+                    return;
+        }
+    }
+}
+
 int mr_workspace_plan(mr_workspace *ws, mr_plan *plan, const struct mr_params *params, mr_runtime *rt)
 {
     const struct mr_workspace_options *o = &ws->options;
@@ -184,6 +229,9 @@ int mr_workspace_plan(mr_workspace *ws, mr_plan *plan, const struct mr_params *p
     ws->loss_scale = 1;
     find_own(ws, params);
     MR_TRY(build_nodes(ws));
+    if (!(ws->sinks = mr_alloc((size_t)params->count, sizeof *ws->sinks)))
+        return MR_ENOMEM;
+    find_first_trained(ws, params);
     MR_TRY(mr_plan_add(plan, MR_BUFFERS, &ws->tokens, MR_I32, rows));
     if (o->training) {
         MR_TRY(mr_plan_add(plan, MR_BUFFERS, &ws->order, MR_I32, rows));
@@ -203,8 +251,11 @@ int mr_workspace_plan(mr_workspace *ws, mr_plan *plan, const struct mr_params *p
                                  .rows = rows,
                                  .steps = ws->can_step ? (size_t)o->steps : 0,
                                  .training = o->training};
+    MR_TRY(mr_lora_plan(ws, plan, params, rows));
+    MR_TRY(plan_own_sinks(ws, plan));
     for (int i = 0; i < ws->node_count; i++) {
         mr_plan_scratch_reset(plan);
+        MR_TRY(plan_sinks(&planner, i));
         MR_TRY(ws->nodes[i].layer->plan(&ws->nodes[i], &planner));
     }
     return 0;
@@ -265,6 +316,7 @@ void mr_workspace_free(mr_workspace *ws)
     }
     mr_arena_free(ws->rt, ws->arena);
     mr_nodes_free(ws->nodes, ws->node_count);
+    free(ws->sinks);
     free(ws->x);
     free(ws->mid);
     free(ws->host);
@@ -285,5 +337,7 @@ int mr_state_of(mr_workspace *ws, const struct mr_node *node, int i, const mr_te
 
 const mr_tensor *mr_grad(const mr_workspace *ws, const struct mr_param *p)
 {
-    return p ? &ws->options.gradients->list[p->index] : NULL;
+    if (mr_trained(p))
+        return &ws->options.gradients->list[p->index];
+    return p && ws->sinks[p->index].mem ? &ws->sinks[p->index] : NULL;
 }

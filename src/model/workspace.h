@@ -111,6 +111,9 @@ struct mr_workspace {
     int node_count, branches, links;
     bool has_turns; /* the table of rotary positions is written */
     bool beside;    /* a branch of a block is beside another */
+    int first_trained;            /* the branch, counted over all blocks, down to which backward goes */
+    mr_tensor *sinks;             /* [params.count], see mr_sink */
+    mr_tensor low, dlow, dropped; /* of adapters: A x and its gradient [R,rank]; [R,in] where they drop out */
     struct {
         struct mr_param *embedding, *positions, *head; /* positions NULL: none */
         struct mr_param *final_weight, *final_bias, *first_weight, *first_bias;
@@ -154,7 +157,12 @@ int mr_plan_products(mr_plan *plan, const struct mr_params *params, mr_runtime *
 /* The slot's part of the node's i-th state tensor in the present group, or NULL where it has none. */
 int mr_state_of(mr_workspace *ws, const struct mr_node *node, int i, const mr_tensor **state);
 
-/* Where the parameter's gradient is added up; NULL for NULL. */
+/* Whether the parameter has a gradient; false for NULL. */
+static inline bool mr_trained(const struct mr_param *p)
+{
+    return p && !p->frozen;
+}
+/* Where the parameter's gradient is added up; of a frozen one scratch that nobody reads, or NULL. NULL for NULL. */
 const mr_tensor *mr_grad(const mr_workspace *ws, const struct mr_param *p);
 
 /* What one of the node's sites draws in the present group; p is 0 without a backward. */

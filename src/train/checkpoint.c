@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "rt/gemm_table.h"
-#include "train/trainer.h"
+#include "train/tuned.h"
 
 static void gemm_table(const mr_trainer *t, char table[24])
 {
@@ -22,6 +22,7 @@ struct mr_training mr_trainer_state(const mr_trainer *t)
                                 .optimizer_steps = t->optimizer_steps,
                                 .seed = t->seed,
                                 .best_val_loss = t->best_val_loss,
+                                .base = t->base,
                                 .given = t->cfg->given};
     gemm_table(t, state.gemm_table);
     return state;

@@ -12,6 +12,10 @@
 struct mr_train_config {
     /* input and output */
     char *out_dir, *init_from, *dataset, *device, *tokenizer, *on_nan;
+    char *train_only;                    /* patterns of parameters' names; NULL: all are trained */
+    char *adapter, *targets, *precision; /* NULL: none; every linear layer; as the file has its matrices */
+    int rank;
+    double alpha;
     int eval_interval, log_interval, eval_iters, checkpoint_interval; /* checkpoint_interval 0: eval_interval */
     int keep_checkpoints;
     bool eval_only, always_save_checkpoint, overwrite;

@@ -31,6 +31,8 @@ static int first_not_finite(mr_trainer *t, char *text, size_t size)
     for (int grad = 0; grad < 2; grad++) {
         for (int i = 0; finite > 0 && i < t->model->params.count; i++) {
             const struct mr_param *p = t->model->params.list[i];
+            if (grad && p->frozen)
+                continue;
             finite = finite_tensor(t, grad ? &t->gradients.list[i] : &p->value, buffer);
             snprintf(text, size, "%s%s", grad ? "the gradient of " : "", p->name);
         }

@@ -32,6 +32,14 @@ static const struct mr_train_key keys[] = {
      "accepted for nanoGPT's files: ckpt.mrw is always saved, best.mrw when the val loss improves"},
     {"on_nan", MR_KEY_TEXT, FIELD(on_nan),
      "when the loss is not finite: stop, skip that update, or rollback to the last save"},
+    {"train_only", MR_KEY_TEXT, FIELD(train_only),
+     "patterns of names, *.att.*,head.weight: nothing else is trained (None: all)"},
+    {"adapter", MR_KEY_TEXT, FIELD(adapter), "lora: the model stays, an adapter is trained (dropout is then its own)"},
+    {"rank", MR_KEY_INT, FIELD(rank), "the adapter's rank"},
+    {"alpha", MR_KEY_REAL, FIELD(alpha), "alpha / rank is what the adapter is multiplied by"},
+    {"targets", MR_KEY_TEXT, FIELD(targets), "the adapter's layers, key,att.value,ffn.* (None: every linear layer)"},
+    {"precision", MR_KEY_TEXT, FIELD(precision),
+     "how an adapter's model is held: f32, f16, q8_0, q4_0, … (None: as in its file)"},
     {"batch_size", MR_KEY_INT, FIELD(batch_size), "sequences in a micro-batch"},
     {"block_size", MR_KEY_INT, FIELD(block_size), "tokens in each sequence"},
     {"gradient_accumulation_steps", MR_KEY_INT, FIELD(gradient_accumulation_steps), "micro-batches per iteration"},
@@ -92,6 +100,8 @@ int mr_train_config_defaults(struct mr_train_config *cfg)
         .warmup_iters = 2000,
         .lr_decay_iters = 600000,
         .decay_lr = true,
+        .rank = 32,
+        .alpha = 32,
     };
     if (cfg->out_dir && cfg->init_from && cfg->dataset && cfg->on_nan)
         return 0;
@@ -189,6 +199,16 @@ static int wrong_kind(const struct mr_train_key *k, const struct mr_value *value
     return mr_fail(MR_EINVAL, "%s must be %s, not %s", k->name, wanted[k->kind], text);
 }
 
+/* None says "none given". */
+static bool may_be_none(const struct mr_train_key *k)
+{
+    static const char *const names[] = {"device", "tokenizer", "train_only", "adapter", "targets", "precision"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        found = found || strcmp(k->name, names[i]) == 0;
+    return found;
+}
+
 static int set_text(char **field, const struct mr_value *value)
 {
     char *copy = value->kind == MR_VALUE_NONE ? NULL : mr_strdup(value->text);
@@ -224,9 +244,7 @@ int mr_train_key_set(struct mr_train_config *cfg, const struct mr_train_key *k, 
     bool none = value->kind == MR_VALUE_NONE;
     switch (k->kind) {
     case MR_KEY_TEXT:
-        /* None says "none given", which only these two can be */
-        if (value->kind != MR_VALUE_TEXT &&
-            !(none && (strcmp(k->name, "device") == 0 || strcmp(k->name, "tokenizer") == 0)))
+        if (value->kind != MR_VALUE_TEXT && !(none && may_be_none(k)))
             return wrong_kind(k, value);
         return set_text((char **)field, value);
     case MR_KEY_INT:

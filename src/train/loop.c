@@ -268,7 +268,8 @@ int mr_train(mr_runtime *rt, struct mr_train_config *cfg, const struct mr_train_
     if (!err && !cfg->eval_only)
         err = mr_trainer_log_open(&t);
     if (!err && events->start)
-        events->start(events->context, &t.model_cfg, mr_params_elements(&t.model->params), t.iter);
+        events->start(events->context, &t.model_cfg, mr_params_elements(&t.model->params),
+                      mr_params_trained(&t.model->params), t.iter);
     if (!err)
         err = loop(&t, events, stop);
     err = end_saving(&t, err);

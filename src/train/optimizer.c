@@ -75,7 +75,7 @@ int mr_trainer_update(mr_trainer *t, double lr)
     MR_TRY(clip_gradients(t));
     t->optimizer_steps++;
     for (int i = 0; i < segments; i++) {
-        for (int group = 0; group < MR_PARAM_GROUPS; group++) {
+        for (int group = 0; group < MR_PARAM_TRAINED_GROUPS; group++) {
             const struct mr_adamw step = {.lr = group > 1 ? group * lr : lr,
                                           .beta1 = cfg->beta1,
                                           .beta2 = cfg->beta2,

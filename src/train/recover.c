@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "formats/load.h"
-#include "train/trainer.h"
+#include "train/tuned.h"
 
 enum { MOST_SKIPS = 10, MOST_ROLLBACKS = 3 };
 
@@ -29,8 +29,9 @@ static int reload(mr_trainer *t)
     double best = t->best_val_loss;
     uint64_t draws = t->micro_step + (uint64_t)t->cfg->gradient_accumulation_steps;
     snprintf(path, sizeof path, "%s/ckpt.mrw", t->cfg->out_dir);
-    int err = mr_model_reload(t->model, path);
-    if (!err)
+    bool adapts = mr_trainer_adapts(t);
+    int err = adapts ? mr_trainer_read_adapter(t, path) : mr_model_reload(t->model, path);
+    if (!err && !adapts)
         err = mr_model_read_moments(path, NULL, &t->moments[0], &t->moments[1]);
     if (!err)
         err = mr_model_read_training(path, &state, &found);

@@ -12,8 +12,9 @@
 /* What happens in a run; each may be NULL. */
 struct mr_train_events {
     void *context;
-    /* Before the first iteration; iter is not 0 where a run continues. */
-    void (*start)(void *context, const struct mr_config *model, size_t parameters, int64_t iter);
+    /* Before the first iteration: how many parameters the model has and how many of them are trained; iter is not 0
+     * where a run continues. */
+    void (*start)(void *context, const struct mr_config *model, size_t parameters, size_t trained, int64_t iter);
     void (*iteration)(void *context, int64_t iter, float loss, double lr, float grad_norm, double ms,
                       double tokens_per_s, double seconds_left);
     void (*evaluation)(void *context, int64_t iter, double train_loss, double val_loss, bool best);

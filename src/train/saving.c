@@ -11,7 +11,7 @@
 #include "formats/checkpoint.h"
 #include "rt/host_memory.h"
 #include "train/folder.h"
-#include "train/trainer.h"
+#include "train/tuned.h"
 
 #define PIECE ((size_t)1 << 18)     /* floats on their way to the file, without a copy */
 #define RESERVE ((size_t)256 << 20) /* bytes of host memory that a copy leaves to others */
@@ -24,7 +24,7 @@ static void free_listing(struct mr_listing *l)
     *l = (struct mr_listing){0};
 }
 
-/* Of best.mrw alone only the weights. */
+/* Of best.mrw alone only the weights; of an adapter's run only what is trained. */
 static int list_tensors(const mr_trainer *t, bool whole, struct mr_listing *l)
 {
     const struct mr_params *params = &t->model->params;
@@ -35,17 +35,20 @@ static int list_tensors(const mr_trainer *t, bool whole, struct mr_listing *l)
     if (!l->tensors || !l->names || !l->sources)
         return MR_ENOMEM;
     const char *formats[] = {"%s", "adamw.m.%s", "adamw.v.%s"};
-    l->weights = (size_t)params->count;
     for (int kind = 0; kind < (whole ? 3 : 1); kind++) {
-        for (int i = 0; i < params->count; i++, l->count++) {
+        for (int i = 0; i < params->count; i++) {
             const struct mr_param *p = params->list[i];
+            if (p->frozen && (kind > 0 || mr_trainer_adapts(t)))
+                continue;
             snprintf(l->names[l->count], sizeof l->names[0], formats[kind], p->name);
             l->sources[l->count] = kind == 0 ? &p->value : &t->moments[kind - 1].list[i];
             l->tensors[l->count] = (struct mr_file_tensor){
                 .name = l->names[l->count], .dtype = MR_DTYPE_F32, .ndim = p->ndim, .shares = -1};
             for (int d = 0; d < p->ndim; d++)
                 l->tensors[l->count].shape[d] = (int64_t)p->shape[d];
+            l->count++;
         }
+        l->weights = kind ? l->weights : l->count;
     }
     return 0;
 }
@@ -113,19 +116,22 @@ static int write_file(mr_trainer *t, bool best)
     char path[4096];
     struct mr_saving *s = &t->saving;
     struct mr_training state = s->state;
-    const struct mr_checkpoint about = {&t->model_cfg, &state, t->tokenizer};
+    struct mr_checkpoint about = {&t->model_cfg, &state, t->tokenizer, NULL};
     mr_tensor_writer *writer = NULL;
     size_t count = best ? s->list.weights : s->list.count;
     int err;
     state.weights_only = best;
     if ((size_t)snprintf(path, sizeof path, "%s/%s.mrw", t->cfg->out_dir, best ? "best" : "ckpt") >= sizeof path)
         return mr_fail(MR_EINVAL, "the path of out_dir is too long");
+    MR_GO(mr_trainer_adapter_json(t, &about.adapter));
     MR_GO(mr_checkpoint_begin(&writer, path, s->list.tensors, count, &about));
     MR_GO(write_tensors(t, count, writer));
-    return mr_tensor_writer_finish(writer);
+    err = mr_tensor_writer_finish(writer);
+    writer = NULL;
 fail:
     mr_tensor_writer_abort(writer);
-    return err;
+    json_decref(about.adapter);
+    return err || !best ? err : mr_trainer_write_adapter(t);
 }
 
 static int write_files(mr_trainer *t)

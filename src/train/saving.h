@@ -11,7 +11,8 @@
 #include "io/tensor_file.h"
 #include "model/params.h"
 
-/* The tensors of a checkpoint: the weights by name; then adamw.m.NAME and adamw.v.NAME of each. */
+/* The tensors of a checkpoint: the weights by name; then adamw.m.NAME and adamw.v.NAME of each that is
+ * trained. */
 struct mr_listing {
     struct mr_file_tensor *tensors;
     char (*names)[MR_NAME + 16];

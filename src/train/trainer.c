@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Putting a run together: configuration, data, model, and where it starts. */
-#include "train/trainer.h"
+#include "train/tuned.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/philox.h"
 #include "formats/load.h"
+#include "model/lora.h"
 #include "model/sizes.h"
 
 static int open_data(mr_trainer *t)
@@ -74,7 +75,7 @@ static int new_model(mr_trainer *t)
     if (vocab > (uint64_t)cfg.vocab_size)
         return mr_fail(MR_EINVAL, "vocab_size %d is smaller than the data set's vocabulary of %llu tokens",
                        cfg.vocab_size, (unsigned long long)vocab);
-    MR_TRY(mr_model_create(&t->model, t->rt, &cfg, NULL, NULL, false));
+    MR_TRY(mr_model_create_tuned(&t->model, t->rt, &cfg, &t->tuning, NULL, NULL, false));
     MR_TRY(mr_model_init(t->model, t->seed));
     MR_TRY(open_optimizer(t));
     return check_tokenizer(t, NULL);
@@ -86,7 +87,7 @@ static int changes(const mr_trainer *t, struct mr_settings *changed)
     static const char *const keys[] = {"dropout", "aux_weight"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         const struct mr_value *value = mr_settings_find(&t->cfg->model, keys[i]);
-        if (value)
+        if (value && !(i == 0 && mr_trainer_adapts(t)))
             MR_TRY(mr_settings_set(changed, keys[i], value));
     }
     return 0;
@@ -147,19 +148,51 @@ static int restore_state(mr_trainer *t, const char *path, bool resume)
     return err < 0 ? mr_fail_in(err, "%s", path) : 0;
 }
 
+/* A folder of nanoGPT's holds ckpt.pt; what is saved from then on is ckpt.mrw. */
+static void checkpoint_path(const struct mr_train_config *cfg, char path[4096])
+{
+    char script[4096];
+    snprintf(path, 4096, "%s/ckpt.mrw", cfg->out_dir);
+    snprintf(script, sizeof script, "%s/ckpt.pt", cfg->out_dir);
+    if (!mr_is_file(path) && mr_is_file(script))
+        memcpy(path, script, sizeof script);
+}
+
+/* The adapter begins anew, or as out_dir's own run left it. */
+static int open_adapter(mr_trainer *t, const char *path, bool resume)
+{
+    char saved[4096];
+    if (!resume) {
+        char *whole = realpath(path, NULL);
+        t->base = whole ? whole : mr_strdup(path);
+        return t->base ? mr_lora_init(t->model, t->seed) : MR_ENOMEM;
+    }
+    checkpoint_path(t->cfg, saved);
+    MR_TRY(mr_trainer_read_adapter(t, saved));
+    return restore_state(t, saved, true);
+}
+
 static int old_model(mr_trainer *t, const char *path, bool resume)
 {
     mr_stored_tokenizer *tokenizer = NULL;
     struct mr_settings changed = {0};
     int err;
     MR_GO(changes(t, &changed));
-    MR_GO(mr_model_open(&t->model, t->rt, path, &changed, MR_F32, &tokenizer));
+    struct mr_opening how = {.precision = MR_F32, .tuning = &t->tuning};
+    if (mr_trainer_adapts(t))
+        MR_GO(mr_precision_by_name(t->cfg->precision, &how.precision));
+    MR_GO(mr_model_open_as(&t->model, t->rt, path, &changed, &how, &tokenizer));
     MR_GO(warn_of_ignored(t, path));
     MR_GO(check_tokenizer(t, tokenizer));
     MR_GO(open_optimizer(t));
-    if (!t->cfg->eval_only)
-        MR_GO(mr_model_read_moments(path, &changed, &t->moments[0], &t->moments[1]));
-    MR_GO(restore_state(t, path, resume));
+    if (mr_trainer_adapts(t)) {
+        t->model->cfg.dropout = 0;
+        MR_GO(open_adapter(t, path, resume));
+    } else {
+        if (!t->cfg->eval_only)
+            MR_GO(mr_model_read_moments(path, &changed, &t->moments[0], &t->moments[1]));
+        MR_GO(restore_state(t, path, resume));
+    }
     if (t->model->cfg.positions == MR_POSITIONS_LEARNED && t->cfg->block_size > t->model->cfg.block_size)
         err = mr_fail(MR_EINVAL, "block_size %d is more than the %d positions that %s was trained for",
                       t->cfg->block_size, t->model->cfg.block_size, path);
@@ -173,18 +206,8 @@ fail:
     return err;
 }
 
-/* A folder of nanoGPT's holds ckpt.pt; what is saved from then on is ckpt.mrw. */
-static void checkpoint_path(const struct mr_train_config *cfg, char path[4096])
-{
-    char script[4096];
-    snprintf(path, 4096, "%s/ckpt.mrw", cfg->out_dir);
-    snprintf(script, sizeof script, "%s/ckpt.pt", cfg->out_dir);
-    if (!mr_is_file(path) && mr_is_file(script))
-        memcpy(path, script, sizeof script);
-}
-
 /* A resumed run takes the keys that were not given again from its checkpoint. */
-static int recall(struct mr_train_config *cfg)
+static int recall(struct mr_train_config *cfg, char **base)
 {
     char path[4096];
     struct mr_training state = {0};
@@ -192,6 +215,8 @@ static int recall(struct mr_train_config *cfg)
     checkpoint_path(cfg, path);
     MR_TRY(mr_model_read_training(path, &state, &found));
     int err = mr_train_config_recall(cfg, &state.given);
+    *base = state.base;
+    state.base = NULL;
     mr_training_free(&state);
     return err < 0 ? mr_fail_in(err, "%s", path) : 0;
 }
@@ -199,19 +224,23 @@ static int recall(struct mr_train_config *cfg)
 int mr_trainer_open(mr_trainer *t, mr_runtime *rt, struct mr_train_config *cfg)
 {
     if (strcmp(cfg->init_from, "resume") == 0)
-        MR_TRY(recall(cfg));
+        MR_TRY(recall(cfg, &t->base));
     t->cfg = cfg;
     t->rt = rt;
     t->seed = cfg->seed;
     t->best_val_loss = INFINITY;
     MR_TRY(mr_train_config_check(cfg));
+    MR_TRY(mr_trainer_tuning(t));
     MR_TRY(open_data(t));
     if (strcmp(cfg->init_from, "scratch") == 0) {
         MR_TRY(new_model(t));
     } else if (strcmp(cfg->init_from, "resume") == 0) {
         char path[4096];
         checkpoint_path(cfg, path);
-        MR_TRY(old_model(t, path, true));
+        if (mr_trainer_adapts(t) != (t->base != NULL))
+            return mr_fail(MR_EINVAL, "%s %s: that needs a new run, with init_from=MODEL", path,
+                           t->base ? "was trained as an adapter" : "was not trained as an adapter");
+        MR_TRY(old_model(t, t->base ? t->base : path, true));
     } else {
         MR_TRY(old_model(t, cfg->init_from, false));
     }
@@ -251,6 +280,7 @@ void mr_trainer_close(mr_trainer *t)
     mr_param_set_free(&t->gradients);
     mr_model_free(t->model);
     mr_stored_tokenizer_free(t->tokenizer);
+    free(t->base);
     mr_token_data_close(t->data);
 }
 

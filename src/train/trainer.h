@@ -22,6 +22,8 @@ typedef struct mr_trainer {
     struct mr_config model_cfg;
     mr_model *model;
     mr_workspace *ws;
+    struct mr_tuning tuning;
+    char *base;                                /* of an adapter: the model's path, as a whole; or NULL */
     struct mr_param_set gradients, moments[2]; /* means of gradients, and of their squares */
     struct mr_piece *pieces;                   /* [batch_size] of the present batch */
     mr_token_data *data;

@@ -3,9 +3,11 @@
 import array
 import functools
 import json
+import math
 import pathlib
 import struct
 import tempfile
+import zlib
 
 from harness import run
 
@@ -13,6 +15,12 @@ MODEL = ["n_layer=2", "n_head=2", "n_embd=16", "block_size=16", "expert_dim=8", 
 TRAINING = ["batch_size=3", "eval_iters=2", "eval_interval=4", "log_interval=1", "warmup_iters=2", "learning_rate=1e-2",
             "min_lr=1e-3", "seed=7"]
 TEXT = "The cat sat on the mat. The dog saw the cat, and the cat ran. One day the mat was gone!\n" * 60
+
+# A small model of every family that trains.
+FAMILIES = {"microrwkv": ["expert_dim=8", "window=8", "groups=2", "n_head=2", "n_embd=16"],
+            "nanorwkv": ["n_head=2", "n_embd=16"],
+            "gpt2": ["n_head=2", "n_embd=16", "bias=True"],
+            "rwkv7": ["n_embd=128", "head_size=64"]}
 
 _keep = tempfile.TemporaryDirectory()  # removed when the script ends
 FOLDER = pathlib.Path(_keep.name)
@@ -61,6 +69,25 @@ def read_safetensors(path):
         if name != "__metadata__":
             start, end = (8 + size + at for at in entry["data_offsets"])
             tensors[name] = entry["shape"], array.array(TYPES[entry["dtype"]], raw[start:end])
+    return tensors
+
+
+def read_mrw(path):
+    """{name: (shape, numbers)} of the float tensors of a checkpoint; src/io/FORMAT.md."""
+    raw = path.read_bytes()
+    size = struct.unpack("<I", raw[12:16])[0]
+    header = json.loads(raw[16:16 + size])
+    count = struct.unpack("<Q", raw[-16:-8])[0]
+    packed = struct.unpack(f"<{2 * count}I", raw[-16 - 8 * count:-16])[::2]
+    at, chunk, tensors = 20 + size, 0, {}
+    for entry in header["tensors"]:
+        left, numbers = math.prod(entry["shape"]), array.array("f")
+        while left:
+            bytes_ = zlib.decompress(raw[at:at + packed[chunk]], -15)
+            n = len(bytes_) // 4
+            numbers.frombytes(bytes(b for element in zip(*(bytes_[k * n:(k + 1) * n] for k in range(4))) for b in element))
+            at, chunk, left = at + packed[chunk], chunk + 1, left - n
+        tensors[entry["name"]] = entry["shape"], numbers
     return tensors
 
 

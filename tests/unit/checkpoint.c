@@ -50,7 +50,7 @@ static void test_what_is_written_stays_the_same(void **state)
     set(&training.given, "max_iters", (struct mr_value){.kind = MR_VALUE_INT, .integer = 100});
     assert_ok(mr_tokenizer_open(&bytes, "byte"));
     assert_ok(mr_tokenizer_store(bytes, &stored));
-    const struct mr_checkpoint checkpoint = {&cfg, &training, stored};
+    const struct mr_checkpoint checkpoint = {&cfg, &training, stored, NULL};
     assert_ok(mr_checkpoint_begin(&writer, test_path("a.mrw"), list, 1, &checkpoint));
     assert_ok(mr_tensor_writer_append_f32(writer, weight, 3));
     assert_ok(mr_tensor_writer_finish(writer));

@@ -11,6 +11,9 @@ int mr_experts_declare(struct mr_params *params, const struct mr_config *cfg, co
 int mr_experts_find(const struct mr_params *params, const struct mr_config *cfg, const char *prefix,
                     struct mr_linear *gate, struct mr_linear *experts, struct mr_linear *fc);
 
+/* Where some experts are trained: scratch for the gradients of the others' weights. */
+int mr_experts_sinks(struct mr_planner *p, const struct mr_linear *experts, int count);
+
 /* A step's products: scores [R,E] of the gate (NULL: none), and o [R,count,D] of the experts. */
 int mr_experts_step(mr_workspace *ws, const struct mr_linear *gate, const struct mr_linear *experts, int count,
                     const mr_tensor *x, const mr_tensor *scores, const mr_tensor *o);

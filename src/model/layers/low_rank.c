@@ -45,15 +45,17 @@ int mr_low_rank_backward(mr_workspace *ws, const struct mr_low_rank *pair, const
     const struct mr_gemm dlow = {.m = rows, .n = width, .k = out, .trans_b = true};
     const struct mr_gemm ddown = {.m = in, .n = width, .k = rows, .trans_a = true, .beta = 1};
     const struct mr_gemm dinput = {.m = rows, .n = in, .k = width, .trans_b = true, .beta = accumulate ? 1 : 0};
-    MR_TRY(mr_gemm(rt, &dup, &pair->low, dout, mr_grad(ws, pair->up)));
-    if (pair->base)
+    if (mr_trained(pair->up))
+        MR_TRY(mr_gemm(rt, &dup, &pair->low, dout, mr_grad(ws, pair->up)));
+    if (mr_trained(pair->base))
         MR_TRY(mr_bias_backward(rt, dout, mr_grad(ws, pair->base), &ws->reduce, rows, out));
     MR_TRY(mr_gemm(rt, &dlow, dout, &pair->up->value, &pair->dlow));
     if (pair->act == MR_ACT_TANH)
         MR_TRY(mr_tanh_backward(rt, &pair->low, &pair->dlow, &pair->dlow, n));
     if (pair->act == MR_ACT_SIGMOID)
         MR_TRY(mr_sigmoid_backward(rt, &pair->low, &pair->dlow, &pair->dlow, n));
-    MR_TRY(mr_gemm(rt, &ddown, x, &pair->dlow, mr_grad(ws, pair->down)));
+    if (mr_trained(pair->down))
+        MR_TRY(mr_gemm(rt, &ddown, x, &pair->dlow, mr_grad(ws, pair->down)));
     return mr_gemm(rt, &dinput, &pair->dlow, &pair->down->value, dx);
 }
 

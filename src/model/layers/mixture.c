@@ -3,6 +3,7 @@
 #include "ops/mixture.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "model/layer.h"
@@ -26,9 +27,10 @@ int mr_experts_declare(struct mr_params *params, const struct mr_config *cfg, co
     int C = cfg->n_embd, D = mr_expert_width(cfg);
     MR_TRY(mr_linear_declare(params, prefix, "gate", cfg->num_experts, C, true, 0.02));
     for (int e = 0; e < mr_expert_count(cfg); e++) {
-        char name[32];
+        char name[40];
         snprintf(name, sizeof name, "experts.%d", e);
         MR_TRY(mr_linear_declare(params, prefix, name, D, C, true, 0.02));
+        mr_param_find(params, prefix, strcat(name, ".weight"))->linear = false; /* all experts are one product */
     }
     return mr_linear_declare(params, prefix, "fc", C, D, true, 0.02);
 }
@@ -43,6 +45,16 @@ int mr_experts_find(const struct mr_params *params, const struct mr_config *cfg,
         MR_TRY(mr_linear_find(&experts[e], params, prefix, name));
     }
     return mr_linear_find(fc, params, prefix, "fc");
+}
+
+int mr_experts_sinks(struct mr_planner *p, const struct mr_linear *experts, int count)
+{
+    bool trained = false;
+    for (int e = 0; e < count; e++)
+        trained = trained || mr_trained(experts[e].weight) || mr_trained(experts[e].bias);
+    for (int e = 0; trained && e < count; e++)
+        MR_TRY(mr_sink(p, experts[e].weight));
+    return 0;
 }
 
 int mr_experts_step(mr_workspace *ws, const struct mr_linear *gate, const struct mr_linear *experts, int count,
@@ -77,6 +89,7 @@ static int plan(struct mr_node *node, struct mr_planner *p)
     MR_TRY(mr_keep(p, &own->mean, (size_t)p->batch * A * D));
     if (!p->training)
         return 0;
+    MR_TRY(mr_experts_sinks(p, own->expert, mr_expert_count(p->cfg)));
     MR_TRY(mr_scratch(p, &own->dscores, rows * E));
     MR_TRY(mr_scratch(p, &own->d_o, rows * A * D));
     return mr_scratch(p, &own->dh, rows * D);
@@ -134,9 +147,10 @@ static int backward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, 
         size_t at = (size_t)e * (size_t)D;
         MR_TRY(mr_linear_backward_input_columns(rt, &own->d_o, &own->expert[e].weight->value, dx, R, cfg->n_embd, D,
                                                 A * D, at, true));
-        MR_TRY(mr_linear_backward_weight_columns(rt, x, &own->d_o, mr_grad(ws, own->expert[e].weight),
-                                                 mr_grad(ws, own->expert[e].bias), &ws->reduce, R, cfg->n_embd, D,
-                                                 A * D, at));
+        if (mr_trained(own->expert[e].weight) || mr_trained(own->expert[e].bias))
+            MR_TRY(mr_linear_backward_weight_columns(rt, x, &own->d_o, mr_grad(ws, own->expert[e].weight),
+                                                     mr_grad(ws, own->expert[e].bias), &ws->reduce, R, cfg->n_embd, D,
+                                                     A * D, at));
     }
     return 0;
 }

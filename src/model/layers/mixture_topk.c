@@ -50,6 +50,7 @@ static int plan(struct mr_node *node, struct mr_planner *p)
     MR_TRY(mr_scratch(p, &own->step_o, p->steps * E * D));
     if (!p->training)
         return 0;
+    MR_TRY(mr_experts_sinks(p, own->expert, (int)E));
     MR_TRY(mr_scratch(p, &own->dscores, rows * E));
     MR_TRY(mr_scratch(p, &own->dweights, rows * A));
     MR_TRY(mr_scratch(p, &own->d_o, rows * A * D));
@@ -100,7 +101,9 @@ static int backward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, 
     int R = ws->rows, E = ws->cfg->num_experts, A = ws->cfg->num_active_experts, D = mr_expert_width(ws->cfg);
     struct mr_expert_linear experts = experts_of(ws->cfg, R);
     const mr_tensor *w[MR_MAX_EXPERTS], *dw[MR_MAX_EXPERTS], *db[MR_MAX_EXPERTS];
+    bool trained = false;
     for (int e = 0; e < E; e++) {
+        trained = trained || mr_trained(own->expert[e].weight) || mr_trained(own->expert[e].bias);
         w[e] = &own->expert[e].weight->value;
         dw[e] = mr_grad(ws, own->expert[e].weight);
         db[e] = mr_grad(ws, own->expert[e].bias);
@@ -114,7 +117,7 @@ static int backward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, 
     MR_TRY(mr_softmax_backward(rt, &own->scores, &own->dscores, &own->dscores, R, E));
     MR_TRY(mr_linear_backward(ws, &own->gate, x, &own->dscores, dx, false));
     MR_TRY(mr_expert_linear_backward_input(rt, &experts, &own->d_o, &own->routes, w, dx, true, &own->linear_scratch));
-    return mr_expert_linear_backward_weight(rt, &experts, x, &own->d_o, &own->routes, dw, db);
+    return trained ? mr_expert_linear_backward_weight(rt, &experts, x, &own->d_o, &own->routes, dw, db) : 0;
 }
 
 static int step(struct mr_node *node, mr_workspace *ws, const struct mr_norm *norm, const mr_tensor *x,
