@@ -179,7 +179,6 @@ static void test_memory_of_a_name_and_of_training(void **test)
     options.training = 1;
     assert_ok(mr_model_memory("gpt2", &options, &use));
     assert_true(use.gradients == use.parameters && use.moments == 2 * use.parameters && use.activations > 0);
-    assert_fails(MR_EINVAL, "train", mr_model_memory("rwkv4-169m", &options, &use));
     assert_true(mr_model_memory("no-such-name", NULL, &use) == MR_EINVAL);
     assert_true(mr_model_memory("no/such/file", NULL, &use) == MR_EFILE);
 }
@@ -215,7 +214,7 @@ static void test_evaluation_is_that_of_uniform_guessing_or_near(void **test)
     assert_true(fabs(whole.bits_per_byte - whole.loss / log(2)) < 0.01); /* a token is a byte */
     options.stream = 1;
     assert_ok(mr_evaluate_run(rt, model, data, &options, &stream));
-    assert_true(stream.tokens >= whole.tokens && stream.loss != whole.loss);
+    assert_true(stream.tokens >= whole.tokens && fabs(stream.loss - log(260)) < 2);
     told = (struct told){.stop = 2};
     assert_fails(MR_EINTERRUPTED, "stopped", mr_evaluate_run(rt, model, data, &options, &stream));
     assert_int_equal(told.calls, 2);
