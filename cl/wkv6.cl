@@ -7,6 +7,7 @@
 #ifndef N
 #define N 64
 #endif
+#include "wkv6_columns.cl"
 
 /* e^x - 1 */
 static inline floatv expm1_of(floatv x)
@@ -44,41 +45,6 @@ kernel void wkv6_heads(global const float *restrict decay, global const float *r
         }
     }
 }
-
-#if LANES == 1
-/* The sum of r_i u_i k_i over the keys */
-static inline float bonus_of(global const float *restrict r, global const float *restrict u,
-                             global const float *restrict k)
-{
-    floatv sum = 0.0f;
-    for (int i = 0; i < N; i += VEC)
-        sum += load_some(r + i, N - i) * load_some(u + i, N - i) * load_some(k + i, N - i);
-    return sum_of_vector(sum);
-}
-
-#define VECS (VECTORS(N) < 8 ? VECTORS(N) : 8)
-#define COLUMNS (VECS * VEC)
-#define FOR_VECS(c) _Pragma("unroll") for (int c = 0; c < VECS; c++)
-
-/* Columns of a state that are kept */
-static inline void keep_columns(global const float *restrict S, global float *restrict to, int rest)
-{
-    for (int i = 0; i < N; i++)
-        FOR_VECS(c)
-            store_some(load_some(S + i * N + c * VEC, rest - c * VEC), to + i * N + c * VEC, rest - c * VEC);
-}
-#else
-#define COLUMNS LANES
-#define POSITIONS (N > 64 ? 8 : 16) /* that a group takes into local memory at a time */
-#define APART (N + 1)               /* spreads positions over the memory banks */
-
-/* One head of some positions, which lie `stride` apart, into local memory */
-static inline void take(local float *restrict to, global const float *restrict from, int count, int stride)
-{
-    FOR_LANE(e, count * N)
-        to[e / N * APART + e % N] = from[e / N * stride + e % N];
-}
-#endif
 
 /* Groups: blocks of COLUMNS values, B*H. `varies`: change is of each position. kept [B*H,ceil(T / every),N,N], or NULL:
  * the state before every `every` positions, a multiple of POSITIONS. */
@@ -122,27 +88,17 @@ kernel void wkv6_forward(global const float *restrict r, global const float *res
     local float rs[POSITIONS * APART], ks[POSITIONS * APART], cs[POSITIONS * APART], bonus[POSITIONS];
     int j = min(j0 + LANE, N - 1), mine = j0 + LANE < N; /* who has no column computes with an empty one */
     float column[N];
-#pragma unroll
-    for (int i = 0; i < N; i++)
-        column[i] = mine ? S[i * N + j] : 0.0f;
+    get_column(column, S + j, mine);
     for (int t0 = 0; t0 < T; t0 += POSITIONS) {
         int count = min(POSITIONS, T - t0);
-        if (kept && mine && t0 % every == 0) {
-#pragma unroll
-            for (int i = 0; i < N; i++)
-                kept[t0 / every * (N * N) + i * N + j] = column[i];
-        }
+        if (kept && mine && t0 % every == 0)
+            put_column(column, kept + t0 / every * (N * N) + j);
         barrier(CLK_LOCAL_MEM_FENCE);
         take(rs, r + base + t0 * stride, count, stride);
         take(ks, k + base + t0 * stride, count, stride);
         take(cs, change + (varies ? t0 * stride : 0), count, varies ? stride : 0);
         barrier(CLK_LOCAL_MEM_FENCE);
-        FOR_LANE(p, count) {
-            float sum = 0.0f;
-            for (int i = 0; i < N; i++)
-                sum += rs[p * APART + i] * u[i] * ks[p * APART + i];
-            bonus[p] = sum;
-        }
+        take_bonuses(bonus, rs, u, ks, count);
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int p = 0; p < count; p++) {
             int at = base + (t0 + p) * stride + j;
@@ -156,10 +112,7 @@ kernel void wkv6_forward(global const float *restrict r, global const float *res
                 y[at] = sum;
         }
     }
-    if (mine) {
-#pragma unroll
-        for (int i = 0; i < N; i++)
-            S[i * N + j] = column[i];
-    }
+    if (mine)
+        put_column(column, S + j);
 #endif
 }

@@ -12,6 +12,7 @@
 #ifndef N
 #define N 64
 #endif
+#include "wkv6_columns.cl"
 #define CHUNK 16 /* MR_WKV6_CHUNK */
 
 /* In place: dchange becomes the gradient of x in change = exp(-exp(decay + x)) - 1, rows of C floats; decay [C], x NULL
@@ -54,33 +55,6 @@ kernel void wkv6_heads_backward(global const float *restrict decay, global const
 }
 
 /* ---- values ------------------------------------------------------------------------------------------------- */
-
-#if LANES == 1
-#define VECS (VECTORS(N) < 8 ? VECTORS(N) : 8)
-#define COLUMNS (VECS * VEC)
-#define FOR_VECS(c) _Pragma("unroll") for (int c = 0; c < VECS; c++)
-
-/* The sum of r_i u_i k_i over the keys */
-static inline float bonus_of(global const float *restrict r, global const float *restrict u,
-                             global const float *restrict k)
-{
-    floatv sum = 0.0f;
-    for (int i = 0; i < N; i += VEC)
-        sum += load_some(r + i, N - i) * load_some(u + i, N - i) * load_some(k + i, N - i);
-    return sum_of_vector(sum);
-}
-#else
-#define COLUMNS LANES
-#define POSITIONS (N > 64 ? 8 : 16) /* that a group takes into local memory at a time; CHUNK is a multiple */
-#define APART (N + 1)               /* spreads positions over the memory banks */
-
-/* One head of some positions, which lie `stride` apart, into local memory */
-static inline void take(local float *restrict to, global const float *restrict from, int count, int stride)
-{
-    FOR_LANE(e, count * N)
-        to[e / N * APART + e % N] = from[e / N * stride + e % N];
-}
-#endif
 
 /* dv is written; dstate [B*H,N,N] goes from the end of the texts to their start; ends [B*H,chunks,N,N] gets it after
  * each chunk. Groups: blocks of COLUMNS values, B*H. `varies`: change is of each position. */
@@ -126,27 +100,17 @@ kernel void wkv6_backward_values(global const float *restrict r, global const fl
     local float rs[POSITIONS * APART], ks[POSITIONS * APART], cs[POSITIONS * APART], bonus[POSITIONS];
     int j = min(j0 + LANE, N - 1), mine = j0 + LANE < N; /* who has no column computes with an empty one */
     float column[N];
-#pragma unroll
-    for (int i = 0; i < N; i++)
-        column[i] = mine ? G[i * N + j] : 0.0f;
+    get_column(column, G + j, mine);
     for (int t0 = (T - 1) / POSITIONS * POSITIONS; t0 >= 0; t0 -= POSITIONS) {
         int count = min(POSITIONS, T - t0);
-        if (mine && (t0 + count == T || (t0 + count) % CHUNK == 0)) {
-#pragma unroll
-            for (int i = 0; i < N; i++)
-                ends[t0 / CHUNK * (N * N) + i * N + j] = column[i];
-        }
+        if (mine && (t0 + count == T || (t0 + count) % CHUNK == 0))
+            put_column(column, ends + t0 / CHUNK * (N * N) + j);
         barrier(CLK_LOCAL_MEM_FENCE);
         take(rs, r + base + t0 * stride, count, stride);
         take(ks, k + base + t0 * stride, count, stride);
         take(cs, change + (varies ? t0 * stride : 0), count, varies ? stride : 0);
         barrier(CLK_LOCAL_MEM_FENCE);
-        FOR_LANE(p, count) {
-            float sum = 0.0f;
-            for (int i = 0; i < N; i++)
-                sum += rs[p * APART + i] * u[i] * ks[p * APART + i];
-            bonus[p] = sum;
-        }
+        take_bonuses(bonus, rs, u, ks, count);
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int p = count - 1; p >= 0; p--) {
             int at = base + (t0 + p) * stride + j;
@@ -160,11 +124,8 @@ kernel void wkv6_backward_values(global const float *restrict r, global const fl
                 dv[at] = sum;
         }
     }
-    if (mine) {
-#pragma unroll
-        for (int i = 0; i < N; i++)
-            G[i * N + j] = column[i];
-    }
+    if (mine)
+        put_column(column, G + j);
 #endif
 }
 

@@ -280,7 +280,7 @@ int mr_config_check(const struct mr_config *c)
             return mr_fail(MR_EINVAL, "%s is %d: it must be at least 1", sizes[i].name, sizes[i].value);
     if (c->n_layer > MOST_LAYERS)
         return mr_fail(MR_EINVAL, "n_layer %d is more than the %d that are supported", c->n_layer, MOST_LAYERS);
-    if (!mr_family(c)->heads_by_size && c->n_embd % c->n_head)
+    if (mr_family(c)->keys & MR_KEYS_NANO && c->n_embd % c->n_head)
         return mr_fail(MR_EINVAL, "n_embd %d is not a multiple of n_head %d", c->n_embd, c->n_head);
     if (!(c->dropout >= 0 && c->dropout < 1))
         return mr_fail(MR_EINVAL, "dropout %g must be in [0, 1)", c->dropout);

@@ -52,9 +52,11 @@ static const struct mr_train_key keys[] = {
     {"min_lr", MR_KEY_REAL, FIELD(min_lr), "learning rate after the decay"},
     {"weight_decay", MR_KEY_REAL, FIELD(weight_decay), "weight decay, on matrices only"},
     {"beta1", MR_KEY_REAL, FIELD(beta1), "AdamW's beta1, the decay of the first moment"},
-    {"beta2", MR_KEY_REAL, FIELD(beta2), "AdamW's beta2, the decay of the second moment"},
+    {"beta2", MR_KEY_REAL, FIELD(beta2),
+     "AdamW's beta2, the decay of the second moment (rwkv4 to rwkv7: 0.99 unless given)"},
     {"adam_eps", MR_KEY_REAL, FIELD(adam_eps), "AdamW's epsilon (rwkv7: 1e-18 unless given)"},
-    {"l2wrap", MR_KEY_REAL, FIELD(l2wrap), "weight of the square of the largest logits (rwkv7: 1e-4 unless given)"},
+    {"l2wrap", MR_KEY_REAL, FIELD(l2wrap),
+     "weight of the square of the largest logits (rwkv4 to rwkv7: 1e-4 unless given)"},
     {"grad_clip", MR_KEY_REAL, FIELD(grad_clip), "largest gradient norm (0: no clipping)"},
 };
 enum { KEYS = sizeof keys / sizeof keys[0] };

@@ -41,6 +41,9 @@ void mr_case_dynamic_shift_step(struct mr_trial *t);
 void mr_case_wkv4(struct mr_trial *t);
 void mr_case_wkv6(struct mr_trial *t);
 void mr_case_wkv7(struct mr_trial *t);
+void mr_case_dynamic_shift_backward(struct mr_trial *t);
+void mr_case_wkv4_backward(struct mr_trial *t);
+void mr_case_wkv6_backward(struct mr_trial *t);
 void mr_case_wkv7_around(struct mr_trial *t);
 void mr_case_wkv7_backward(struct mr_trial *t);
 

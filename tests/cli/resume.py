@@ -71,11 +71,27 @@ def test_resume_gives_the_same_bits_of_gpt2_with_dropout(folder):
     assert state(folder / "out") == unbroken(folder, *gpt2)
 
 
-def test_resume_gives_the_same_bits_of_rwkv7_with_dropout(folder):
-    rwkv7 = ["family=rwkv7", "n_layer=2", "head_size=8", "dropout=0.2"]
-    tiny.train(folder / "out", *HARD, *rwkv7, "lr_decay_iters=9", iterations=5).expect(0)
+def check_family(folder, *family):
+    family = [*family, "n_layer=2", "dropout=0.2"]
+    tiny.train(folder / "out", *HARD, *family, "lr_decay_iters=9", iterations=5).expect(0)
     tiny.train(folder / "out", *HARD, "init_from=resume", "dropout=0.2", iterations=9).expect(0)
-    assert state(folder / "out") == unbroken(folder, *rwkv7)
+    assert state(folder / "out") == unbroken(folder, *family)
+
+
+def test_resume_gives_the_same_bits_of_rwkv4_with_dropout(folder):
+    check_family(folder, "family=rwkv4")
+
+
+def test_resume_gives_the_same_bits_of_rwkv5_with_dropout(folder):
+    check_family(folder, "family=rwkv5", "head_size=8")
+
+
+def test_resume_gives_the_same_bits_of_rwkv6_with_dropout(folder):
+    check_family(folder, "family=rwkv6", "head_size=8")
+
+
+def test_resume_gives_the_same_bits_of_rwkv7_with_dropout(folder):
+    check_family(folder, "family=rwkv7", "head_size=8")
 
 
 def test_evaluation_changes_no_draw(folder):

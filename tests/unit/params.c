@@ -141,6 +141,111 @@ static void test_rwkv7_starts_as_its_trainer_starts_it(void **state)
     mr_params_free(&params);
 }
 
+static void declare_of(struct mr_params *params, struct mr_config *cfg, int family)
+{
+    *params = (struct mr_params){0};
+    mr_config_defaults(cfg, family);
+    cfg->n_layer = 3;
+    cfg->n_embd = 40;
+    cfg->head_size = 20;
+    cfg->vocab_size = 90;
+    assert_ok(mr_model_declare(params, cfg));
+}
+
+/* All within the range, and some near its ends. */
+static void check_range(struct mr_params *params, const struct mr_config *cfg, const char *name, float range)
+{
+    float *values = values_of(params, cfg, name), largest = 0;
+    for (size_t i = 0; i < mr_param_find(params, "", name)->count; i++)
+        largest = fmaxf(largest, fabsf(values[i]));
+    assert_true(largest <= range && largest > 0.98f * range);
+    free(values);
+}
+
+static void test_rwkv4_starts_as_its_trainer_starts_it(void **state)
+{
+    (void)state;
+    struct mr_params params;
+    struct mr_config cfg;
+    declare_of(&params, &cfg, MR_RWKV4);
+    check_orthogonal(&params, &cfg, "blocks.1.att.value.weight", 1);
+    check_orthogonal(&params, &cfg, "blocks.2.ffn.key.weight", 2);
+    check_orthogonal(&params, &cfg, "head.weight", 0.5 * sqrt(90.0 / 40));
+    const char *const zero[] = {"att.key", "att.receptance", "att.output", "ffn.value", "ffn.receptance"};
+    for (size_t i = 0; i < sizeof zero / sizeof *zero; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "blocks.1.%s.weight", zero[i]);
+        check_value(&params, &cfg, name, 7, 0);
+    }
+    double along = 25.0 / 39;
+    check_value(&params, &cfg, "blocks.1.att.time_decay", 25, -5 + 8 * pow(along, 0.7 + 1.3 / 2));
+    check_value(&params, &cfg, "blocks.1.att.time_first", 25, log(0.3) + 0.5);
+    check_value(&params, &cfg, "blocks.1.att.time_mix_k", 10, pow(0.25, 2.0 / 3));
+    check_value(&params, &cfg, "blocks.1.att.time_mix_v", 10, pow(0.25, 2.0 / 3) + 0.15);
+    check_value(&params, &cfg, "blocks.1.att.time_mix_r", 10, pow(0.25, 1.0 / 3));
+    check_value(&params, &cfg, "blocks.1.ffn.time_mix_r", 10, pow(0.25, 2.0 / 3));
+    check_range(&params, &cfg, "emb.weight", 6e-4f);
+    mr_params_free(&params);
+}
+
+static void test_rwkv5_and_6_start_as_their_trainer_starts_them(void **state)
+{
+    (void)state;
+    for (int family = MR_RWKV5; family <= MR_RWKV6; family++) {
+        struct mr_params params;
+        struct mr_config cfg;
+        declare_of(&params, &cfg, family);
+        check_orthogonal(&params, &cfg, "blocks.1.att.receptance.weight", 1);
+        check_orthogonal(&params, &cfg, "blocks.1.att.value.weight", 1);
+        check_orthogonal(&params, &cfg, "blocks.1.att.key.weight", 0.1);
+        check_orthogonal(&params, &cfg, "blocks.1.att.gate.weight", 0.1);
+        check_orthogonal(&params, &cfg, "blocks.2.ffn.key.weight", sqrt(128.0 / 40)); /* 3.5 C in whole 32s */
+        check_orthogonal(&params, &cfg, "head.weight", 0.5 * sqrt(90.0 / 40));
+        check_value(&params, &cfg, "blocks.1.att.output.weight", 7, 0);
+        check_value(&params, &cfg, "blocks.1.ffn.value.weight", 7, 0);
+        check_value(&params, &cfg, "blocks.1.ffn.receptance.weight", 7, 0);
+        double along = 25.0 / 39, left = 2.0 / 3;
+        check_value(&params, &cfg, "blocks.1.att.time_decay", 25, -6 + 5 * pow(along, 0.7 + 1.3 / 2));
+        check_value(&params, &cfg, "blocks.1.att.time_faaaa", 25, 0.5 * (1 - along) + 0.1);
+        check_value(&params, &cfg, "blocks.1.att.time_faaaa", 26, 0.5 * (1 - 26.0 / 39) - 0.1);
+        check_value(&params, &cfg, "blocks.1.att.ln_x.weight", 3, pow(2.0 / 3, 0.7));
+        if (family == MR_RWKV5) {
+            check_value(&params, &cfg, "blocks.1.att.time_mix_g", 10, pow(0.25, left / 2));
+            check_value(&params, &cfg, "blocks.1.ffn.time_mix_k", 10, pow(0.25, left));
+        } else {
+            check_value(&params, &cfg, "blocks.1.att.time_maa_x", 10, 1 - pow(0.25, left));
+            check_value(&params, &cfg, "blocks.1.att.time_maa_v", 10, 1 - pow(0.25, left) - 0.15);
+            check_value(&params, &cfg, "blocks.1.att.time_maa_g", 10, 1 - pow(0.25, left / 2));
+            check_value(&params, &cfg, "blocks.1.ffn.time_maa_r", 10, 1 - pow(0.25, pow(left, 3)));
+            check_value(&params, &cfg, "blocks.1.att.time_maa_w1", 7, 0);
+            check_value(&params, &cfg, "blocks.1.att.time_decay_w1", 7, 0);
+            check_range(&params, &cfg, "blocks.1.att.time_maa_w2", 0.01f);
+            check_range(&params, &cfg, "blocks.1.att.time_decay_w2", 0.01f);
+        }
+        check_range(&params, &cfg, "emb.weight", 1e-4f);
+        mr_params_free(&params);
+    }
+}
+
+/* Of RWKV-4 to 6: matrices decay, decays learn at twice the rate, bonuses at three times. */
+static void test_rwkv4_to_6_have_their_trainers_groups(void **state)
+{
+    (void)state;
+    for (int family = MR_RWKV4; family <= MR_RWKV6; family++) {
+        struct mr_params params;
+        struct mr_config cfg;
+        declare_of(&params, &cfg, family);
+        for (int i = 0; i < params.count; i++) {
+            const struct mr_param *p = params.list[i];
+            const char *end = strrchr(p->name, '.') + 1;
+            bool weight = p->ndim == 2 && strcmp(end, "weight") == 0;
+            bool bonus = strcmp(end, "time_first") == 0 || strcmp(end, "time_faaaa") == 0;
+            assert_int_equal(mr_param_group(p), bonus ? 3 : strcmp(end, "time_decay") == 0 ? 2 : weight ? 0 : 1);
+        }
+        mr_params_free(&params);
+    }
+}
+
 /* What decays, and what learns at twice the rate. */
 static void test_rwkv7_has_its_trainers_groups(void **state)
 {
@@ -165,6 +270,9 @@ int main(void)
         cmocka_unit_test(test_two_shapes_of_one_name_are_an_invalid_argument),
         cmocka_unit_test(test_rwkv7_starts_as_its_trainer_starts_it),
         cmocka_unit_test(test_rwkv7_has_its_trainers_groups),
+        cmocka_unit_test(test_rwkv4_starts_as_its_trainer_starts_it),
+        cmocka_unit_test(test_rwkv5_and_6_start_as_their_trainer_starts_them),
+        cmocka_unit_test(test_rwkv4_to_6_have_their_trainers_groups),
     };
     return cmocka_run_group_tests(tests, NULL, test_cleanup);
 }
