@@ -68,7 +68,7 @@ class Campaign:
 
     def run(self, *arguments, **environment):
         return subprocess.run([str(a) for a in (self.program, *arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              text=True, timeout=120, env={**os.environ, **environment})
+                              text=True, timeout=120, env={**os.environ, "MICRORWKV_CACHE_WAIT": "1", **environment})
 
     def command(self, out, last, *more):
         return ["train", f"dataset={self.folder / 'data'}", f"out_dir={out}", *KEYS, f"max_iters={last}", *more]

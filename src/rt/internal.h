@@ -151,6 +151,8 @@ int mr_cache_key(const mr_runtime *rt, const char *source, const char *options, 
 bool mr_cache_load(mr_runtime *rt, struct mr_program *program);
 /* Writes the entries of programs that are new or have grown; what fails is logged only. */
 void mr_cache_write(mr_runtime *rt);
+/* Where that takes long, a process of its own does it, unless MICRORWKV_CACHE_WAIT is set; false: nobody does. */
+bool mr_cache_write_aside(mr_runtime *rt);
 
 /* ---- tensor.c, weights.c -------------------------------------------------------------------------------- */
 
@@ -161,6 +163,7 @@ int mr_tensor_window(mr_runtime *rt, mr_tensor *view, const mr_tensor *of, size_
 /* Bytes from `start` on, as they lie on the device. */
 int mr_write_bytes(mr_runtime *rt, const mr_tensor *t, size_t start, size_t bytes, const void *host);
 int mr_read_bytes(mr_runtime *rt, const mr_tensor *t, size_t start, size_t bytes, void *host);
+int mr_zero_bytes(mr_runtime *rt, const mr_tensor *t, size_t start, size_t bytes);
 
 /* ---- gemm.c -------------------------------------------------------------------------------------------- */
 

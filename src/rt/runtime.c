@@ -142,7 +142,8 @@ void mr_runtime_close(mr_runtime *rt)
     const struct mr_log_sink *before = mr_log_divert(&rt->log);
     if (rt->queue) {
         clFinish(rt->queue);
-        mr_cache_write(rt);
+        if (!mr_cache_write_aside(rt))
+            mr_cache_write(rt);
     }
     mr_log_divert(before);
     mr_recording_free(mr_record_end(rt));
