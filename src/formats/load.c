@@ -133,8 +133,10 @@ static int read_parameters(mr_model *model, mr_tensor_file *source, const struct
         if (how && how->progress)
             MR_TRY(how->progress(how->context, done / all));
         done += (double)p->count;
-        if (at >= 0) /* those that may be missing stay 0 */
+        if (at >= 0)
             MR_TRY(read_tensor(model->rt, source, (size_t)at, &place, p, &p->value, &model->digest));
+        else /* one that may be missing */
+            MR_TRY(mr_zero(model->rt, &p->value));
     }
     return 0;
 }

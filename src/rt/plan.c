@@ -221,8 +221,30 @@ static int allocate_segments(const mr_plan *plan, mr_runtime *rt, mr_arena *aren
             if (mr_tensor_alloc(rt, segment, MR_F32, l->bytes[i] / ELEMENT))
                 return mr_fail_in(MR_ENOMEM, "memory for %s", mr_memory_name(kind));
             arena->count[kind]++;
-            MR_TRY(mr_zero(rt, segment));
+            if (kind != MR_PARAMETERS)
+                MR_TRY(mr_zero(rt, segment));
         }
+    }
+    return 0;
+}
+
+/* Parameters are written by their owner; what lies between them, which vectors of their last rows read, is not. */
+static int zero_gaps(const mr_plan *plan, mr_runtime *rt, const mr_arena *arena)
+{
+    const struct layout *l = &plan->kinds[MR_PARAMETERS];
+    const struct item *last = NULL;
+    for (size_t i = 0; i <= plan->count; i++) {
+        const struct item *item = i < plan->count ? &plan->items[i] : NULL;
+        if (item && item->kind != MR_PARAMETERS)
+            continue;
+        if (last) {
+            size_t end = item && item->segment == last->segment ? item->offset : l->bytes[last->segment];
+            size_t start =
+                last->offset + last->count / mr_element_block(last->dtype) * mr_element_block_bytes(last->dtype);
+            if (start < end)
+                MR_TRY(mr_zero_bytes(rt, &arena->segments[MR_PARAMETERS][last->segment], start, end - start));
+        }
+        last = item;
     }
     return 0;
 }
@@ -256,6 +278,7 @@ int mr_plan_allocate(mr_plan *plan, mr_runtime *rt, bool force, mr_arena **out)
     if (!arena->tensors)
         MR_GO(MR_ENOMEM);
     MR_GO(allocate_segments(plan, rt, arena));
+    MR_GO(zero_gaps(plan, rt, arena));
     MR_GO(make_views(plan, rt, arena));
     *out = arena;
     return 0;

@@ -42,7 +42,8 @@ const char *mr_memory_name(enum mr_memory kind);
 typedef struct mr_arena mr_arena; /* the allocated memory of one plan */
 
 /* Checks the plan against the device (own memory: a shortfall fails unless force; shared with the host:
- * compared with what the host has left), allocates zeroed memory, fills in all tensors. */
+ * compared with what the host has left), allocates memory, zeroed except parameters, which are all written by who asked
+ * for them, fills in all tensors. */
 int mr_plan_allocate(mr_plan *plan, mr_runtime *rt, bool force, mr_arena **arena);
 /* Frees the memory and zeroes the tensors. NULL is fine. */
 void mr_arena_free(mr_runtime *rt, mr_arena *arena);

@@ -203,18 +203,23 @@ int mr_copy(mr_runtime *rt, const mr_tensor *from, size_t from_offset, const mr_
     return mr_queued(rt, "(copy)", event, 2.0 * (double)bytes);
 }
 
-int mr_zero(mr_runtime *rt, const mr_tensor *t)
+int mr_zero_bytes(mr_runtime *rt, const mr_tensor *t, size_t start, size_t bytes)
 {
-    MR_TRY(check_part("mr_zero", t, 0, t->count));
     const cl_uint zero = 0;
-    size_t bytes = mr_element_bytes(t->dtype, t->count);
-    size_t pattern = rt->info.is_cpu || bytes % sizeof zero ? 1 : sizeof zero; /* PoCL: one byte becomes a memset */
+    /* PoCL: one byte becomes a memset */
+    size_t pattern = rt->info.is_cpu || bytes % sizeof zero || start % sizeof zero ? 1 : sizeof zero;
     cl_event event;
     cl_int status =
-        clEnqueueFillBuffer(rt->queue, t->mem, &zero, pattern, 0, bytes, 0, NULL, mr_profile_slot(rt, &event));
+        clEnqueueFillBuffer(rt->queue, t->mem, &zero, pattern, start, bytes, 0, NULL, mr_profile_slot(rt, &event));
     if (status)
         return mr_cl_fail(status, "%zu bytes cannot be zeroed on the device", bytes);
     return mr_queued(rt, "(zero)", event, (double)bytes);
+}
+
+int mr_zero(mr_runtime *rt, const mr_tensor *t)
+{
+    MR_TRY(check_part("mr_zero", t, 0, t->count));
+    return mr_zero_bytes(rt, t, 0, mr_element_bytes(t->dtype, t->count));
 }
 
 int mr_tensor_map(mr_runtime *rt, const mr_tensor *t, size_t offset, size_t count, bool write, void **host)

@@ -267,6 +267,39 @@ static void test_control_groups_limit_host_memory(void **state)
     assert_int_equal(mr_host_memory(test_path("v1")), 3000);
 }
 
+static void test_what_lies_between_parameters_is_zero(void **state)
+{
+    (void)state;
+    enum { ODD = 1001, ROUND = 1024 };
+    mr_runtime *rt = rt_test_open();
+    mr_plan *plan;
+    mr_arena *arena;
+    mr_tensor used, a, b;
+    int32_t ones[2 * ROUND], now[2 * ROUND];
+    memset(ones, 0xff, sizeof ones);
+    for (int i = 0; i < 20; i++) { /* memory that was used is likely to come again */
+        assert_ok(mr_tensor_alloc(rt, &used, MR_I32, 2 * ROUND));
+        assert_ok(mr_write(rt, &used, 0, 2 * ROUND, ones));
+        assert_ok(mr_finish(rt));
+        mr_tensor_free(rt, &used);
+        assert_ok(mr_plan_create(&plan, mr_runtime_info(rt)));
+        assert_ok(mr_plan_add(plan, MR_PARAMETERS, &a, MR_F32, ODD));
+        assert_ok(mr_plan_add(plan, MR_PARAMETERS, &b, MR_F32, ODD));
+        assert_ok(mr_plan_allocate(plan, rt, false, &arena));
+        mr_plan_free(plan);
+        int segments, segment;
+        size_t second;
+        const mr_tensor *all = mr_arena_segments(arena, MR_PARAMETERS, &segments);
+        assert_ok(mr_arena_place(arena, &b, &segment, &second));
+        assert_true(all->count <= 2 * ROUND && second > ODD);
+        assert_ok(mr_read(rt, all, 0, all->count, now));
+        for (size_t at = ODD; at < all->count; at = at + 1 == second ? second + ODD : at + 1)
+            assert_int_equal(now[at], 0);
+        mr_arena_free(rt, arena);
+    }
+    mr_runtime_close(rt);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_a_shortfall_is_refused),
         cmocka_unit_test(test_host_memory_is_what_the_system_says),
         cmocka_unit_test(test_control_groups_limit_host_memory),
+        cmocka_unit_test(test_what_lies_between_parameters_is_zero),
     };
     return cmocka_run_group_tests(tests, prepare, test_cleanup);
 }
