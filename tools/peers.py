@@ -93,7 +93,10 @@ def torch_package(folder):
 def transformers_package(folder):
     import torch
     import transformers
-    for family, kind in (("gpt2", transformers.GPT2LMHeadModel), ("rwkv4", transformers.RwkvForCausalLM)):
+    kinds = {"gpt2": transformers.GPT2LMHeadModel, "opt": transformers.OPTForCausalLM,
+             "gptneo": transformers.GPTNeoForCausalLM, "gptneox": transformers.GPTNeoXForCausalLM,
+             "rwkv4": transformers.RwkvForCausalLM}
+    for family, kind in kinds.items():
         source, options = formats.make(folder, family)
         formats.convert(source, folder / family, "--to", "hf", *options)
         model = kind.from_pretrained(folder / family).eval()
