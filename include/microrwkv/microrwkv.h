@@ -59,10 +59,10 @@ struct mr_device {
     char gemm[16], gemm_table[128]; /* what computes matrix products ("own", "clblast"), and from which table */
 };
 
-/* The devices there are: *count of them, of which the first `room` are described in list (NULL with room 0: only
- * counted). Set list[0].size: it is where the next one begins. MR_ENODEV: none, or MICRORWKV_GEMM names no provider of
- * products. */
-MR_API int mr_devices(struct mr_device *list, size_t room, size_t *count);
+/* The devices there are: *count of them, of which the first `capacity` are described in list (NULL with capacity 0:
+ * only counted). Set list[0].size: it is where the next one begins. MR_ENODEV: none, or MICRORWKV_GEMM names no
+ * provider of products. */
+MR_API int mr_devices(struct mr_device *list, size_t capacity, size_t *count);
 /* The device of a runtime; set device->size. */
 MR_API int mr_runtime_device(const mr_runtime *rt, struct mr_device *device);
 
@@ -82,9 +82,9 @@ struct mr_kernel_time {
 };
 /* From now on the time of every kernel is taken, which is slower. Call it before anything runs. */
 MR_API int mr_runtime_profile(mr_runtime *rt);
-/* The kernels that ran, by falling time: *count of them, of which the first `room` are described in list (NULL with
- * room 0: only counted). Set list[0].size: it is where the next one begins. Waits for the device. */
-MR_API int mr_runtime_times(mr_runtime *rt, struct mr_kernel_time *list, size_t room, size_t *count);
+/* The kernels that ran, by falling time: *count of them, of which the first `capacity` are described in list (NULL with
+ * capacity 0: only counted). Set list[0].size: it is where the next one begins. Waits for the device. */
+MR_API int mr_runtime_times(mr_runtime *rt, struct mr_kernel_time *list, size_t capacity, size_t *count);
 /* Waits for the device, keeps newly compiled kernels in the cache, frees all. NULL is fine. */
 MR_API void mr_runtime_close(mr_runtime *rt);
 
@@ -122,10 +122,10 @@ MR_API int32_t mr_lm_end_token(const mr_lm *lm);
 MR_API uint64_t mr_lm_parameters(const mr_lm *lm);
 MR_API const char *mr_lm_family(const mr_lm *lm);
 
-/* The ids of a text: *count of them, of which the first `room` are written to ids (NULL with room 0: only counted).
- * special: names of special tokens in the text mean those tokens. MR_EFILE: a character that the tokenizer does not
- * know; MR_EINVAL: there is no tokenizer. */
-MR_API int mr_lm_tokenize(mr_lm *lm, const char *text, size_t size, int special, int32_t *ids, size_t room,
+/* The ids of a text: *count of them, of which the first `capacity` are written to ids (NULL with capacity 0: only
+ * counted). special: names of special tokens in the text mean those tokens. MR_EFILE: a character that the tokenizer
+ * does not know; MR_EINVAL: there is no tokenizer. */
+MR_API int mr_lm_tokenize(mr_lm *lm, const char *text, size_t size, int special, int32_t *ids, size_t capacity,
                           size_t *count);
 /* The bytes of a token (none for an id of padding): *bytes stays valid until the next call with the same model. */
 MR_API int mr_lm_token_text(mr_lm *lm, int32_t id, const char **bytes, size_t *size);

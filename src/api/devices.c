@@ -38,13 +38,13 @@ static int describe(struct mr_device *device, const struct mr_device_info *info)
     return mr_give_result(device, &d, sizeof d, "mr_device");
 }
 
-int mr_devices(struct mr_device *list, size_t room, size_t *count)
+int mr_devices(struct mr_device *list, size_t capacity, size_t *count)
 {
     struct mr_device_info *infos = NULL;
     int n = 0, err = 0;
     *count = 0;
     MR_TRY(mr_device_list(&infos, &n));
-    for (size_t i = 0; i < (size_t)n && i < room && !err; i++) {
+    for (size_t i = 0; i < (size_t)n && i < capacity && !err; i++) {
         struct mr_device *device = (struct mr_device *)(void *)((char *)list + i * list->size);
         device->size = list->size;
         err = describe(device, &infos[i]);

@@ -15,14 +15,14 @@ void mr_evaluate_defaults(struct mr_evaluate_options *options, size_t size)
     mr_give_defaults(options, size, &defaults, sizeof defaults);
 }
 
-struct audience {
+struct observer {
     struct mr_evaluate_options options;
     volatile sig_atomic_t stop;
 };
 
 static void on_progress(void *context, uint64_t done, uint64_t all)
 {
-    struct audience *a = context;
+    struct observer *a = context;
     if (a->options.progress && a->options.progress(a->options.context, (double)done / (double)all))
         a->stop = 1;
 }
@@ -45,7 +45,7 @@ static int check_tokenizer(mr_token_data *data, const mr_stored_tokenizer *store
 }
 
 static int evaluate(mr_runtime *rt, const char *path, const struct mr_settings *overrides, const char *folder,
-                    struct audience *a, struct mr_evaluated *result)
+                    struct observer *a, struct mr_evaluated *result)
 {
     const struct mr_evaluate_options *o = &a->options;
     mr_model *model = NULL;
@@ -78,7 +78,7 @@ fail:
 int mr_evaluate_run(mr_runtime *rt, const char *model, const char *data, const struct mr_evaluate_options *options,
                     struct mr_evaluate_result *result)
 {
-    struct audience a = {.stop = 0};
+    struct observer a = {.stop = 0};
     struct mr_evaluated e = {0};
     struct mr_settings overrides = {0};
     int err;

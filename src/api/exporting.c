@@ -52,7 +52,7 @@ int mr_exporting_tokenizer(const struct mr_convert_options *how, const char *in,
     return err;
 }
 
-struct audience {
+struct observer {
     const struct mr_convert_options *how;
     const mr_stored_tokenizer *tokenizer;
     volatile sig_atomic_t stop;
@@ -60,14 +60,14 @@ struct audience {
 
 static void on_progress(void *context, uint64_t done, uint64_t all)
 {
-    struct audience *a = context;
+    struct observer *a = context;
     if (a->how->progress && a->how->progress(a->how->context, all ? (double)done / (double)all : 1))
         a->stop = 1;
 }
 
 static int on_files(void *context, const char *folder)
 {
-    const struct audience *a = context;
+    const struct observer *a = context;
     return a->tokenizer ? mr_folder_tokenizer_write(a->tokenizer, folder) : 0;
 }
 
@@ -86,7 +86,7 @@ int mr_exporting_write(struct mr_export *e, mr_tensor_file *source, const char *
                        const mr_stored_tokenizer *tokenizer, const struct mr_convert_options *how,
                        mr_exporting_done *done)
 {
-    struct audience a = {.how = how, .tokenizer = tokenizer};
+    struct observer a = {.how = how, .tokenizer = tokenizer};
     struct mr_export_events events = {.context = &a, .progress = on_progress, .files = on_files, .stop = &a.stop};
     if (tokenizer && !e->keeps_tokenizer && !(mr_target_is_folder(e->target) && mr_folder_tokenizer_writes(tokenizer)))
         MR_TRY(mr_export_note(e, "the tokenizer: give it with --tokenizer wherever %s is used", out));

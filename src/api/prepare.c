@@ -11,14 +11,14 @@ void mr_prepare_defaults(struct mr_prepare_options *options, size_t size)
     mr_give_defaults(options, size, &defaults, sizeof defaults);
 }
 
-struct audience {
+struct observer {
     struct mr_prepare_options options;
     volatile sig_atomic_t stop;
 };
 
 static void on_progress(void *context, const char *stage, uint64_t done, uint64_t total)
 {
-    struct audience *a = context;
+    struct observer *a = context;
     double part = total && done < total ? (double)done / (double)total : total ? 1 : 0;
     (void)stage;
     if (a->options.progress && a->options.progress(a->options.context, part))
@@ -27,7 +27,7 @@ static void on_progress(void *context, const char *stage, uint64_t done, uint64_
 
 int mr_prepare_run(const char *const *inputs, const char *out, const struct mr_prepare_options *options)
 {
-    struct audience a = {.stop = 0};
+    struct observer a = {.stop = 0};
     struct mr_prepared result;
     int count = 0;
     mr_prepare_defaults(&a.options, sizeof a.options);

@@ -26,12 +26,12 @@ int mr_train_settings(struct mr_train_config *cfg, const char *const *words, int
     return 0;
 }
 
-struct audience {
+struct observer {
     struct mr_train_options options;
     volatile sig_atomic_t stop;
 };
 
-static void ask(struct audience *a)
+static void ask(struct observer *a)
 {
     if (a->options.stop && a->options.stop(a->options.context))
         a->stop = 1;
@@ -39,7 +39,7 @@ static void ask(struct audience *a)
 
 static void on_start(void *context, const struct mr_config *model, size_t parameters, size_t trained, int64_t iter)
 {
-    struct audience *a = context;
+    struct observer *a = context;
     (void)trained;
     if (a->options.start)
         a->options.start(a->options.context, mr_family_name(model->family), parameters, iter);
@@ -48,7 +48,7 @@ static void on_start(void *context, const struct mr_config *model, size_t parame
 static void on_iteration(void *context, int64_t iter, float loss, double lr, float grad_norm, double ms,
                          double tokens_per_s, double seconds_left)
 {
-    struct audience *a = context;
+    struct observer *a = context;
     (void)tokens_per_s, (void)seconds_left;
     if (a->options.iteration)
         a->options.iteration(a->options.context, iter, (double)loss, lr, (double)grad_norm, ms);
@@ -56,7 +56,7 @@ static void on_iteration(void *context, int64_t iter, float loss, double lr, flo
 
 static void on_evaluation(void *context, int64_t iter, double train_loss, double val_loss, bool best)
 {
-    struct audience *a = context;
+    struct observer *a = context;
     if (a->options.evaluation)
         a->options.evaluation(a->options.context, iter, train_loss, val_loss, best);
 }
@@ -69,7 +69,7 @@ static void on_evaluating(void *context, int done, int all)
 
 static void on_saved(void *context, const char *path, int64_t iter)
 {
-    struct audience *a = context;
+    struct observer *a = context;
     if (a->options.saved)
         a->options.saved(a->options.context, path, iter);
 }
@@ -81,7 +81,7 @@ static void on_iterated(void *context)
 
 int mr_train_run(mr_runtime *rt, const char *const *settings, const struct mr_train_options *options)
 {
-    struct audience a = {.stop = 0};
+    struct observer a = {.stop = 0};
     struct mr_train_events events = {&a, on_start, on_iteration, on_evaluation, on_evaluating, on_saved, on_iterated};
     struct mr_train_config cfg = {0};
     int count = 0, err;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * How long a token takes, and how that goes on while a text grows. */
+ * How long a token takes, and how that changes as a text grows. */
 #ifndef MR_BENCH_LATENCY_H
 #define MR_BENCH_LATENCY_H
 

@@ -18,7 +18,7 @@ static const struct {
     mr_command *run;
 } parts[] = {
     {"limits", "what a device can do at most: multiply-adds and bytes read in a second", mr_bench_limits},
-    {"latency", "how long a token takes, and how that goes on while a text grows", mr_bench_latency},
+    {"latency", "how long a token takes, and how that changes as a text grows", mr_bench_latency},
     {"train", "how long a training step takes", mr_bench_train},
     {"kernels", "what each kernel reaches where models use it", mr_bench_kernels},
     {"gemm", "matrix products of models' shapes", mr_bench_gemm},

@@ -32,7 +32,7 @@ static int run(const struct request *r)
     how.lora = r->lora->word;
     how.config = r->config->word;
     mr_exporting_listen(&view, &how);
-    int err = mr_exporting_convert(r->in, r->out, &how, mr_exporting_say);
+    int err = mr_exporting_convert(r->in, r->out, &how, mr_exporting_report);
     mr_progress_end(&view.bar);
     return !err && r->verify ? verify(r) : err;
 }

@@ -46,7 +46,7 @@ static json_t *device_json(const struct mr_device *d)
 
 /* ---- --verify ---------------------------------------------------------------------------------------------- */
 
-struct audience {
+struct observer {
     const struct mr_device *device;
     bool json;
     int err;
@@ -54,7 +54,7 @@ struct audience {
 
 static void print_verdict(void *context, const struct mr_verdict *v)
 {
-    struct audience *a = context;
+    struct observer *a = context;
     bool good = mr_verdict_good(v);
     const char *text = v->result < 0 ? mr_error_text() : "";
     if (a->json) {
@@ -86,17 +86,17 @@ static json_t *launched_json(const mr_runtime *rt, const struct mr_device *devic
 
 static int verify(const struct mr_device *device, const struct mr_common *common)
 {
-    struct audience audience = {device, common->json, 0};
+    struct observer observer = {device, common->json, 0};
     mr_runtime *rt = NULL;
     char index[16];
     snprintf(index, sizeof index, "%d", device->index);
     int err = mr_runtime_open(&rt, index);
     if (!err)
-        err = mr_verify(rt, print_verdict, &audience);
-    if (rt && common->json && !audience.err)
-        audience.err = mr_print_json(launched_json(rt, device));
+        err = mr_verify(rt, print_verdict, &observer);
+    if (rt && common->json && !observer.err)
+        observer.err = mr_print_json(launched_json(rt, device));
     mr_runtime_close(rt);
-    return err ? err : audience.err;
+    return err ? err : observer.err;
 }
 
 static int list_devices(struct mr_device **list, size_t *count)

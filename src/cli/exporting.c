@@ -29,7 +29,7 @@ void mr_exporting_listen(struct mr_exporting_view *v, struct mr_convert_options 
     how->context = v;
 }
 
-int mr_exporting_say(void *context, const struct mr_exported *e)
+int mr_exporting_report(void *context, const struct mr_exported *e)
 {
     struct mr_exporting_view *v = context;
     char text[24];

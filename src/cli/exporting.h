@@ -17,7 +17,7 @@ struct mr_exporting_view {
 
 /* Sets the callbacks of `how`. The caller ends the bar. */
 void mr_exporting_listen(struct mr_exporting_view *v, struct mr_convert_options *how);
-/* An mr_exporting_done: says what was written, as JSON where that is asked for. */
-int mr_exporting_say(void *view, const struct mr_exported *e);
+/* An mr_exporting_done: prints what was written, as text or JSON. */
+int mr_exporting_report(void *view, const struct mr_exported *e);
 
 #endif

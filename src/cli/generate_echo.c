@@ -43,13 +43,13 @@ void mr_echo_free(struct mr_echo *echo)
 
 /* The token is the next one of the text that the scorer reads. */
 static int score(struct mr_echo *echo, const struct mr_generate *r, mr_lm *lm, mr_sequence *scorer, int32_t id,
-                 struct mr_logprob *room)
+                 struct mr_logprob *buffer)
 {
     if (*r->stopped)
         return mr_fail(MR_EINTERRUPTED, "stopped while reading the prompt");
     if (mr_sequence_position(scorer) > 0) {
-        MR_TRY(mr_sequence_logprobs(scorer, id, room, (int)r->logprobs));
-        MR_TRY(mr_json_append(echo->logprobs, mr_logprobs_json(r, lm, room)));
+        MR_TRY(mr_sequence_logprobs(scorer, id, buffer, (int)r->logprobs));
+        MR_TRY(mr_json_append(echo->logprobs, mr_logprobs_json(r, lm, buffer)));
     } else { /* nothing comes before the first one */
         MR_TRY(mr_json_append(echo->logprobs, json_null()));
     }
@@ -59,7 +59,7 @@ static int score(struct mr_echo *echo, const struct mr_generate *r, mr_lm *lm, m
 int mr_echo_read(struct mr_echo *echo, const struct mr_generate *r, mr_lm *lm, const struct mr_str *prompt,
                  mr_sequence *scorer)
 {
-    struct mr_logprob *room = NULL;
+    struct mr_logprob *buffer = NULL;
     int32_t *ids = NULL;
     size_t count, again;
     int err;
@@ -68,20 +68,20 @@ int mr_echo_read(struct mr_echo *echo, const struct mr_generate *r, mr_lm *lm, c
     MR_TRY(mr_lm_tokenize(lm, prompt->text, prompt->size, r->special, NULL, 0, &count));
     err = MR_ENOMEM;
     ids = mr_alloc(count, sizeof *ids);
-    room = scorer ? mr_alloc((size_t)r->logprobs + 1, sizeof *room) : NULL;
+    buffer = scorer ? mr_alloc((size_t)r->logprobs + 1, sizeof *buffer) : NULL;
     echo->tokens = json_array();
     echo->logprobs = scorer ? json_array() : NULL;
-    if (!ids || !echo->tokens || (scorer && (!room || !echo->logprobs)))
+    if (!ids || !echo->tokens || (scorer && (!buffer || !echo->logprobs)))
         goto fail;
     MR_GO(mr_lm_tokenize(lm, prompt->text, prompt->size, r->special, ids, count, &again));
     for (size_t i = 0; i < count; i++) {
         MR_GO(mr_json_append(echo->tokens, json_integer(ids[i])));
         if (scorer)
-            MR_GO(score(echo, r, lm, scorer, ids[i], room));
+            MR_GO(score(echo, r, lm, scorer, ids[i], buffer));
     }
     err = 0;
 fail:
-    free(room);
+    free(buffer);
     free(ids);
     return err;
 }

@@ -20,7 +20,7 @@ static const struct {
     {"detokenize", "turn token ids into text", mr_command_detokenize},
     {"train", "train a new model or continue a checkpoint", mr_command_train},
     {"eval", "measure a model's loss on prepared data", mr_command_eval},
-    {"generate", "continues a prompt, or several at once, token by token", mr_command_generate},
+    {"generate", "continue a prompt, or several at once, token by token", mr_command_generate},
     {"logits", "write the logits at every position of a text", mr_command_logits},
     {"grad", "write the loss and gradients of a batch", mr_command_grad},
     {"new", "write random weights of any family and size", mr_command_new},

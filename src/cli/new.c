@@ -24,7 +24,7 @@ static int run(const struct request *r)
     how.tokenizer = r->tokenizer;
     how.config = r->config;
     mr_exporting_listen(&view, &how);
-    int err = mr_exporting_new(r->name, r->seed, r->out, &how, mr_exporting_say);
+    int err = mr_exporting_new(r->name, r->seed, r->out, &how, mr_exporting_report);
     mr_progress_end(&view.bar);
     return err;
 }

@@ -111,7 +111,7 @@ int mr_command_prepare(int argc, char **argv)
          "train a tokenizer of SIZE tokens on the inputs: DIR/tokenizer.json"},
         {"special", MR_OPTION_FLAG, &p.special, NULL, "<|endoftext|> within a line is the token, not text"},
         {"jsonl-fields", MR_OPTION_TEXT, &fields, "A,B",
-         "the fields of a .jsonl record whose texts, one behind the other, are its text (text)"},
+         "the fields of a .jsonl record that make up its text, in this order (text)"},
         {"skip-bad-lines", MR_OPTION_FLAG, &reading.skip_bad_lines, NULL,
          "leave out and count .jsonl lines that are no JSON or lack a field"},
         {"max-record-bytes", MR_OPTION_INT, &longest, "N", "a longer line of .jsonl is a bad one (1 GiB)"},

@@ -96,11 +96,11 @@ static int detokenize(const char *spec)
 {
     mr_tokenizer *t = NULL;
     char *line = NULL;
-    size_t room = 0;
+    size_t capacity = 0;
     long long number = 0;
     int err;
     MR_GO(open_tokenizer(&t, spec));
-    while (getline(&line, &room, stdin) > 0) {
+    while (getline(&line, &capacity, stdin) > 0) {
         number++;
         for (char *at = line + strspn(line, " \t\r\n,"), *end; *at; at = end + strspn(end, " \t\r\n,")) {
             const char *bytes;

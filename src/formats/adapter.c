@@ -161,7 +161,7 @@ static int read_bytes(mr_tensor_file *file, size_t i, uint64_t offset, size_t si
 
 static int wrong_shape(const struct edit *e, const mr_tensor_file *base, const char *name)
 {
-    return mr_fail(MR_EFILE, "%s: the shape of %s does not fit the model's %s: is it an adapter of another model?",
+    return mr_fail(MR_EFILE, "%s: the shape of %s does not fit the model's %s: is it an adapter for another model?",
                    e->file->path, name, base->tensors[e->tensor].name);
 }
 
@@ -242,7 +242,7 @@ static int add_adapter(struct merged *m, const struct mr_naming *naming, const c
     if (m->count == before)
         return mr_fail(MR_EFILE, "%s holds no adapter", file->path);
     for (size_t k = before; k < m->count; k++)
-        if (m->edits[k].kind == MR_ADAPTER_A && m->edits[k].scale >= 0 && how.alpha <= 0 && !how.told) {
+        if (m->edits[k].kind == MR_ADAPTER_A && m->edits[k].scale >= 0 && how.alpha <= 0 && !how.has_scale) {
             mr_log(MR_LOG_WARNING,
                    "%s: its alpha is not known and taken to be its rank; give FILE:SCALE with alpha / rank",
                    file->path);

@@ -79,8 +79,8 @@ static int split(const char *spec, char **path, struct mr_adapter *how)
         return 0;
     (*path)[colon - spec] = 0;
     how->scale = scale;
-    how->told = true;
-    return isfinite(scale) ? 0 : mr_fail(MR_EINVAL, "--lora %s: the scale is no number", spec);
+    how->has_scale = true;
+    return isfinite(scale) ? 0 : mr_fail(MR_EINVAL, "--lora %s: the scale is not a number", spec);
 }
 
 static int read_config(const json_t *config, const char *path, struct mr_adapter *how)

@@ -23,7 +23,7 @@ int mr_adapter_name_of(const mr_tensor_file *file, size_t i, struct mr_adapter_n
 
 struct mr_adapter {
     double scale, alpha; /* scale: what the caller said, or 1; alpha 0: not known */
-    bool told;           /* the caller said a scale */
+    bool has_scale;      /* the caller gave a scale */
     bool root;           /* alpha / sqrt(r) */
     bool transposed;     /* the weights are (in,out) */
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * Writing a run's checkpoint, .mrw: what stands in it beside the tensors. formats/load.h and formats/training.h read
+ * Writing a run's checkpoint, .mrw: what it holds beside the tensors. formats/load.h and formats/training.h read
  * it. */
 #ifndef MR_FORMATS_CHECKPOINT_H
 #define MR_FORMATS_CHECKPOINT_H

@@ -28,7 +28,7 @@ struct run {
     const struct mr_file_tensor *tensor;
 };
 
-static int tell(struct run *r, size_t count)
+static int advance(struct run *r, size_t count)
 {
     size_t block = mr_dtype_block(r->tensor->dtype);
     r->done += count / block * mr_dtype_block_bytes(r->tensor->dtype);
@@ -42,7 +42,7 @@ static int sink(void *context, const void *bytes, size_t count)
     struct run *r = context;
     MR_TRY(r->width ? mr_tensor_writer_append(r->writer, bytes, count / r->block * r->width)
                     : mr_tensor_writer_append_f32(r->writer, bytes, count));
-    return tell(r, count);
+    return advance(r, count);
 }
 
 static int zeros(struct run *r, size_t count)
@@ -51,7 +51,7 @@ static int zeros(struct run *r, size_t count)
     for (size_t at = 0; at < count; at += 1024) {
         size_t n = count - at < 1024 ? count - at : 1024;
         MR_TRY(mr_tensor_writer_append_f32(r->writer, nothing, n));
-        MR_TRY(tell(r, n));
+        MR_TRY(advance(r, n));
     }
     return 0;
 }
@@ -158,11 +158,11 @@ static const char *const tokenizer_files[] = {"vocab.json",
                                               NULL};
 static const char *const weight_files[] = {"model.safetensors", "model.safetensors.index.json", NULL};
 
-enum { ROOM = 4300 };
+enum { PATH_SIZE = 4300 };
 
 static void remove_files(const char *folder, const char *const *names)
 {
-    char path[ROOM];
+    char path[PATH_SIZE];
     for (int i = 0; names[i]; i++)
         if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, names[i]) < sizeof path)
             unlink(path);
@@ -180,7 +180,7 @@ static void remove_folder(const char *folder)
 /* Moves those that are there; 1 if any was. */
 static int move_files(const char *from, const char *to, const char *const *names)
 {
-    char old[ROOM], new[ROOM];
+    char old[PATH_SIZE], new[PATH_SIZE];
     int moved = 0;
     for (int i = 0; names[i]; i++) {
         snprintf(old, sizeof old, "%s/%s", from, names[i]);
@@ -188,8 +188,8 @@ static int move_files(const char *from, const char *to, const char *const *names
         if (!mr_is_file(old))
             continue;
         if (rename(old, new))
-            return mr_fail(MR_EFILE, "%s cannot be put in place: %s; the whole model is in %s", new, strerror(errno),
-                           from);
+            return mr_fail(MR_EFILE, "%s cannot be moved into place: %s; the whole model is in %s", new,
+                           strerror(errno), from);
         moved = 1;
     }
     return moved;
@@ -198,7 +198,7 @@ static int move_files(const char *from, const char *to, const char *const *names
 /* Whether the new files have a tokenizer, whose old files must then go. */
 static bool has_any(const char *folder, const char *const *names)
 {
-    char path[ROOM];
+    char path[PATH_SIZE];
     for (int i = 0; names[i]; i++)
         if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, names[i]) < sizeof path && mr_is_file(path))
             return true;
@@ -219,7 +219,8 @@ static int put_in_place(const char *from, const char *to)
     return 0;
 }
 
-/* The files are written into a new folder, beside the place or in the folder that is there, and then put in place. */
+/* The files are written into a new folder, beside the place or in the folder that is there, and then moved into place.
+ */
 static int write_folder(const struct mr_export *e, mr_tensor_file *source, const char *path,
                         const struct mr_export_events *events)
 {
@@ -234,7 +235,7 @@ static int write_folder(const struct mr_export *e, mr_tensor_file *source, const
     bool is_there = mr_is_folder(target);
     snprintf(temporary, sizeof temporary, is_there ? "%s/.tmp%ld" : "%s.tmp%ld", target, (long)getpid());
     if (mkdir(temporary, 0777))
-        return mr_fail(MR_EFILE, "the folder %s cannot be made: %s", is_there ? temporary : target, strerror(errno));
+        return mr_fail(MR_EFILE, "the folder %s cannot be created: %s", is_there ? temporary : target, strerror(errno));
     int err = write_files(e, source, temporary, events);
     if (err) {
         remove_folder(temporary);
@@ -244,7 +245,7 @@ static int write_folder(const struct mr_export *e, mr_tensor_file *source, const
         return put_in_place(temporary, target);
     if (!rename(temporary, target))
         return 0;
-    err = mr_fail(MR_EFILE, "the folder %s cannot be made: %s", target, strerror(errno));
+    err = mr_fail(MR_EFILE, "the folder %s cannot be created: %s", target, strerror(errno));
     remove_folder(temporary);
     return err;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "formats/fla.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "model/layer.h"
@@ -50,6 +51,21 @@ const struct mr_name_rule mr_fla_rules[] = {
     {"head.*", "lm_head.*", 0, 0, 0},
     {0},
 };
+
+int mr_fla_check(const mr_tensor_file *source, const char *prefix)
+{
+    static const char *const rwkv6[] = {"attn.x_proj.0.mu", "attn.bonus"};
+    char name[160];
+    for (size_t i = 0; i < sizeof rwkv6 / sizeof *rwkv6; i++) {
+        snprintf(name, sizeof name, "%smodel.layers.0.%s", prefix, rwkv6[i]);
+        if (mr_tensor_file_find(source, name) >= 0)
+            return mr_fail(MR_EFILE,
+                           "it is an RWKV-6 of flash-linear-attention (%s), of which only RWKV-7 is supported: "
+                           "use the model's official .pth or its RWKV/v6 folder",
+                           name);
+    }
+    return 0;
+}
 
 int mr_fla_shape(const struct mr_param *p, int64_t *shape, int ndim)
 {

@@ -7,6 +7,8 @@
 
 extern const struct mr_name_rule mr_fla_rules[];
 
+/* MR_EFILE: the model is one of the project's other families, named as if it were RWKV-7. */
+int mr_fla_check(const mr_tensor_file *source, const char *prefix);
 /* Dimensions of what has `shape` elsewhere: vectors have one, but for the mixtures. */
 int mr_fla_shape(const struct mr_param *p, int64_t *shape, int ndim);
 /* config.json; NULL: out of memory. */

@@ -243,7 +243,7 @@ static int apply_alias(struct mr_config *cfg, const json_t *said, const char *th
         return mr_config_set_json(cfg, ours, value);
     return json_number_value(own) == json_number_value(value)
                ? 0
-               : mr_fail(MR_EFILE, "its config.json says %s and %s, which are the same and differ", ours, theirs);
+               : mr_fail(MR_EFILE, "its config.json says %s and %s, which mean the same but differ", ours, theirs);
 }
 
 static int apply_aliases(struct mr_config *cfg, const json_t *said)
@@ -395,7 +395,7 @@ static void warn_of_unknown(const struct mr_config *cfg, const json_t *said)
         snprintf(list + used, sizeof list - used, "%s%.60s", count++ ? ", " : "", key);
     }
     if (count)
-        mr_log(MR_LOG_WARNING, "config.json: %d keys are not known here and change nothing: %s", count, list);
+        mr_log(MR_LOG_WARNING, "config.json: %d unknown keys are ignored: %s", count, list);
 }
 
 int mr_foreign_config(struct mr_config *cfg, const json_t *said)

@@ -145,7 +145,7 @@ static int check_size(const mr_tensor_file *source, const struct mr_config *cfg,
 {
     const json_t *value = said(source, cfg, key);
     return json_is_integer(value) && json_integer_value(value) != seen
-               ? mr_fail(MR_EFILE, "its %s.%s is %lld, but its tensors are those of %d", architecture(cfg), key,
+               ? mr_fail(MR_EFILE, "its %s.%s is %lld, but its tensors have %d", architecture(cfg), key,
                          (long long)json_integer_value(value), seen)
                : 0;
 }
@@ -156,7 +156,7 @@ static int set_count(const mr_tensor_file *source, struct mr_config *cfg, const 
     if (!value)
         return 0;
     if (!json_is_integer(value) || json_integer_value(value) < 1 || json_integer_value(value) > 1 << 24)
-        return mr_fail(MR_EFILE, "its %s.%s is no number from 1 on", architecture(cfg), key);
+        return mr_fail(MR_EFILE, "its %s.%s is not a positive integer", architecture(cfg), key);
     *to = (int)json_integer_value(value);
     return 0;
 }
@@ -184,7 +184,7 @@ static int undo_rescaling(mr_tensor_file *source, const struct mr_config *cfg)
     if (!every)
         return 0;
     if (every < 0 || cfg->n_layer / every > 100)
-        return mr_fail(MR_EFILE, "its %s.rescale_every_n_layers is %lld, which is not possible", architecture(cfg),
+        return mr_fail(MR_EFILE, "its %s.rescale_every_n_layers is %lld, which is out of range", architecture(cfg),
                        (long long)every);
     for (int layer = (int)every; layer < cfg->n_layer; layer++) {
         for (int i = 0; i < 2; i++) {

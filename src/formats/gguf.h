@@ -24,7 +24,7 @@ bool mr_gguf_says_key(const char *key);
 /* Keys of sizes and choices; `file_type` is the format of most matrices. */
 int mr_gguf_put_config(json_t *keys, const struct mr_config *cfg, enum mr_dtype file_type);
 
-/* The tokenizer as JSON (see text/tokenizer.h), or NULL where there is none or none that is known here (a warning). */
+/* The tokenizer as JSON (see text/tokenizer.h), or NULL where there is none or none that is supported (a warning). */
 int mr_gguf_tokenizer(const json_t *keys, json_t **tokenizer);
 /* Adds the tokenizer (or NULL), or names for the ids alone; *kept: it can be used from the file. */
 int mr_gguf_put_tokenizer(json_t *keys, const json_t *tokenizer, const struct mr_config *cfg, bool *kept);

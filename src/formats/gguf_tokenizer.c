@@ -142,7 +142,7 @@ int mr_gguf_tokenizer(const json_t *keys, json_t **tokenizer)
         return read_bpe(keys, tokens, tokenizer);
     if (json_is_array(tokens) && !strcmp(model, "rwkv"))
         return read_world(keys, tokens, tokenizer);
-    mr_log(MR_LOG_WARNING, "its tokenizer (%.40s%s%.40s) is not known here: give one with --tokenizer", model,
+    mr_log(MR_LOG_WARNING, "its tokenizer (%.40s%s%.40s) is not supported: give one with --tokenizer", model,
            cut ? ", " : "", cut ? cut : "");
     return 0;
 }

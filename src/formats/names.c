@@ -14,7 +14,7 @@
 #define LISTED 10   /* names listed in an error; of more only how many */
 #define SAMPLE 1024 /* numbers of a tensor that stand for all: whole blocks of every format */
 
-/* The embedding tells the layout: every model has it, and a block whose names start so. */
+/* The embedding's name gives the layout: every model has it, and a block whose names start so. */
 static const struct anchor {
     const char *name, *block;
     int layout;
@@ -120,7 +120,7 @@ static int unknown_names(const mr_tensor_file *source)
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%.90s", i ? ", " : "", source->tensors[i].name);
     if (!source->count)
         return mr_fail(MR_EFILE, "it holds no tensors");
-    return mr_fail(MR_EFILE, "the names of its tensors are of no known model: %s%s", list,
+    return mr_fail(MR_EFILE, "its tensor names are not those of a known model: %s%s", list,
                    source->count > shown ? ", …" : "");
 }
 
@@ -249,7 +249,7 @@ static int same_numbers(mr_tensor_file *source, size_t a, size_t b, uint64_t at,
     return 0;
 }
 
-/* A head that files hold beside the embedding must be the same numbers: their ends tell. */
+/* A head that files hold beside the embedding must be the same numbers: their ends are compared. */
 static int check_tied(mr_tensor_file *source, const struct mr_naming *naming, const struct mr_config *cfg)
 {
     char name[96];
@@ -306,8 +306,8 @@ int mr_check_names(mr_tensor_file *source, const struct mr_naming *naming, const
         return mr_fail(MR_EFILE, "%d tensors of a %s model are missing: %s%s", missing.count, family, missing.text,
                        more(&missing, more_missing));
     if (unknown.count)
-        return mr_fail(MR_EFILE, "%d tensors are there that a %s model of its configuration does not have: %s%s",
-                       unknown.count, family, unknown.text, more(&unknown, more_unknown));
+        return mr_fail(MR_EFILE, "%d tensors do not belong to a %s model of this configuration: %s%s", unknown.count,
+                       family, unknown.text, more(&unknown, more_unknown));
     return !mr_family(cfg)->rwkv ? check_tied(source, naming, cfg) : 0;
 }
 

@@ -14,9 +14,9 @@ struct mr_naming {
     char prefix[64]; /* what a program put before all names: "model._orig_mod." */
 };
 
-/* Family and configuration: from the metadata where it says them, else from names and shapes. What neither tells may
+/* Family and configuration: from the metadata where it says them, else from names and shapes. What neither gives may
  * be in `overrides` (or NULL), which the caller lays over it. MR_EFILE: no known model, or a contradiction;
- * MR_EINVAL: nobody tells the heads of attention. */
+ * MR_EINVAL: the number of attention heads is unknown. */
 int mr_recognise(mr_tensor_file *source, const struct mr_settings *overrides, struct mr_config *cfg,
                  struct mr_naming *naming);
 

@@ -180,14 +180,14 @@ static void transpose(const char *in, size_t rows, size_t columns, size_t pitch,
 }
 
 /* Columns first..first+n-1 of a matrix come out as rows: all its rows are read, some at a time. */
-static int band(const struct run *r, size_t matrix, size_t first, size_t n, char *room, char *out)
+static int band(const struct run *r, size_t matrix, size_t first, size_t n, char *buffer, char *out)
 {
     const struct mr_recipe *recipe = r->recipe;
     size_t step = PIECE / recipe->columns ? PIECE / recipe->columns : 1;
     for (size_t row = 0; row < recipe->rows; row += step) {
         size_t rows = recipe->rows - row < step ? recipe->rows - row : step;
-        MR_TRY(read_piece(r, matrix + row * recipe->columns, rows * recipe->columns, room));
-        transpose(room + first * r->width, rows, n, recipe->columns, out + row * r->width, recipe->rows, r->width);
+        MR_TRY(read_piece(r, matrix + row * recipe->columns, rows * recipe->columns, buffer));
+        transpose(buffer + first * r->width, rows, n, recipe->columns, out + row * r->width, recipe->rows, r->width);
     }
     return hand_on(r, out, n * recipe->rows);
 }
@@ -200,13 +200,13 @@ static int transposed(const struct run *r)
                      : most < recipe->columns ? most
                                               : recipe->columns,
            size = recipe->rows * recipe->columns;
-    char *room = mr_alloc(step * recipe->columns, r->width), *out = mr_alloc(columns * recipe->rows, r->width);
-    int err = room && out ? 0 : MR_ENOMEM;
+    char *buffer = mr_alloc(step * recipe->columns, r->width), *out = mr_alloc(columns * recipe->rows, r->width);
+    int err = buffer && out ? 0 : MR_ENOMEM;
     for (size_t matrix = 0; !err && matrix < recipe->count; matrix += size)
         for (size_t first = 0; !err && first < recipe->columns; first += columns)
             err = band(r, recipe->first + matrix, first,
-                       recipe->columns - first < columns ? recipe->columns - first : columns, room, out);
-    free(room);
+                       recipe->columns - first < columns ? recipe->columns - first : columns, buffer, out);
+    free(buffer);
     free(out);
     return err;
 }

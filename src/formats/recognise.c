@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * Family and configuration of a file of tensors. Shapes tell the sizes; what the file says of itself is laid over
+ * Family and configuration of a file of tensors. Sizes come from shapes; what the file says of itself is laid over
  * them. */
 #include <stdio.h>
 #include <string.h>
@@ -76,7 +76,7 @@ static int micro_sizes(const struct view *v, struct mr_config *cfg)
     if (mr_expert_width(cfg) == expert->shape[0])
         return 0;
     if (expert->ndim != 2 || expert->shape[0] > 1 << 24)
-        return mr_fail(MR_EFILE, "the shape of transformer.h.0.moe.experts.0.weight is no expert's");
+        return mr_fail(MR_EFILE, "the shape of transformer.h.0.moe.experts.0.weight is not an expert's");
     /* int(expert_dim · 1.2) = D: the smallest expert_dim that gives it. */
     cfg->expert_capacity_scale = 1.2;
     cfg->expert_dim = (int)((double)expert->shape[0] / 1.2);
@@ -97,7 +97,7 @@ static void inner_width(const struct view *v, struct mr_config *cfg)
     cfg->ffn_dim = width == 4 * cfg->n_embd ? 0 : width;
 }
 
-/* Sizes that shapes tell: all but the heads of attention. */
+/* Sizes that follow from shapes: all but the heads of attention. */
 static int sizes(const struct view *v, struct mr_config *cfg)
 {
     const struct mr_family *family = mr_family(cfg);
@@ -159,8 +159,7 @@ static int recognise_own(const struct view *v, struct mr_config *cfg, struct mr_
 
 static int no_version(const struct view *v)
 {
-    return mr_fail(MR_EFILE,
-                   "its tensors are those of an RWKV, but of no version that is known (4, 5.1, 5.2, 6 or 7)%s",
+    return mr_fail(MR_EFILE, "its tensors are those of an RWKV, but of no known version (4, 5.1, 5.2, 6 or 7)%s",
                    find(v, "blocks.0.att.gate.weight") ? ": a gate goes with time_faaaa or time_maa_x" : "");
 }
 
@@ -223,7 +222,7 @@ static void low_ranks(const struct view *v, struct mr_config *cfg)
         cfg->lora_dim[2] = width_of(elements(v, "blocks.1.att.v1"), cfg->n_embd);
 }
 
-/* Whether RWKV-7's low-rank pairs lie transposed: the first that is not square tells. */
+/* Whether RWKV-7's low-rank pairs lie transposed: decided by the first that is not square. */
 static bool pairs_are_transposed(const struct view *v)
 {
     static const char *const pairs[] = {"blocks.0.att.w1", "blocks.0.att.a1", "blocks.0.att.g1", "blocks.1.att.v1"};
@@ -278,13 +277,14 @@ static int default_heads(struct mr_config *cfg, const struct mr_settings *overri
 {
     if (mr_family(cfg)->whole_block && !cfg->n_head && !mr_settings_find(overrides, "n_head")) {
         if (cfg->n_embd % 64)
-            return mr_fail(
-                MR_EINVAL,
-                "cannot infer n_head: nothing tells it, and 64 does not divide the width %d; give --config n_head=N",
-                cfg->n_embd);
+            return mr_fail(MR_EINVAL,
+                           "cannot infer n_head: the file does not give it, and 64 does not divide the width %d; give "
+                           "--config n_head=N",
+                           cfg->n_embd);
         cfg->n_head = cfg->n_embd / 64;
         mr_log(MR_LOG_WARNING,
-               "nothing tells n_head: %d heads of width 64 are assumed; --config n_head=N gives another", cfg->n_head);
+               "the file does not give n_head: assuming %d heads of width 64; --config n_head=N overrides it",
+               cfg->n_head);
     }
     if (mr_family(cfg)->rwkv == 4)
         cfg->n_head = 1; /* its channels are alone */
@@ -295,10 +295,10 @@ static int default_heads(struct mr_config *cfg, const struct mr_settings *overri
                     ? (int)size->integer
                     : cfg->head_size;
     if (width < 1 || cfg->n_embd % width)
-        return mr_fail(
-            MR_EINVAL,
-            "cannot infer head_size: nothing tells it, and %d does not divide the width %d; give --config head_size=N",
-            width, cfg->n_embd);
+        return mr_fail(MR_EINVAL,
+                       "cannot infer head_size: the file does not give it, and %d does not divide the width %d; give "
+                       "--config head_size=N",
+                       width, cfg->n_embd);
     cfg->n_head = cfg->n_embd / width;
     return 0;
 }
@@ -394,6 +394,8 @@ int mr_recognise(mr_tensor_file *source, const struct mr_settings *overrides, st
         MR_TRY(family.family);
         naming->rules = mr_layout_rules(MR_LAYOUT_GGUF, &family);
     }
+    if (naming->layout == MR_LAYOUT_FLA)
+        MR_TRY(mr_fla_check(source, naming->prefix));
     bool rwkv = find(&v, "emb.weight") != NULL;
     MR_TRY(rwkv ? recognise_rwkv(&v, cfg, naming) : recognise_own(&v, cfg, naming));
     naming->rules = mr_layout_rules(naming->layout, cfg);
@@ -403,7 +405,7 @@ int mr_recognise(mr_tensor_file *source, const struct mr_settings *overrides, st
     int blocks = cfg->n_layer;
     MR_TRY(naming->layout == MR_LAYOUT_GGUF ? mr_gguf_config(source, cfg) : apply_said(&v, overrides, cfg));
     if (cfg->n_layer != blocks) /* before so many blocks are declared */
-        return mr_fail(MR_EFILE, "it says that it has %d blocks (n_layer), but its tensors are those of %d",
-                       cfg->n_layer, blocks);
+        return mr_fail(MR_EFILE, "it says that it has %d blocks (n_layer), but its tensors have %d", cfg->n_layer,
+                       blocks);
     return default_heads(cfg, overrides);
 }

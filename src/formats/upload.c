@@ -34,11 +34,11 @@ struct upload {
     const mr_tensor *to;
     enum mr_dtype dtype;
     bool raw;
-    size_t width;        /* of a row */
-    size_t room, filled; /* elements gathered, and how many fit */
-    size_t done;         /* elements on the device */
-    char *gathered;      /* floats, or the file's bytes */
-    uint8_t *converted;  /* the device's bytes of as many; NULL: gathered holds them */
+    size_t width;            /* of a row */
+    size_t capacity, filled; /* elements gathered, and how many fit */
+    size_t done;             /* elements on the device */
+    char *gathered;          /* floats, or the file's bytes */
+    uint8_t *converted;      /* the device's bytes of as many; NULL: gathered holds them */
     uint64_t *digest;
 };
 
@@ -81,12 +81,12 @@ static int gather(void *context, const void *bytes, size_t count)
     enum mr_dtype dtype = u->raw ? u->dtype : MR_DTYPE_F32;
     const char *from = bytes;
     while (count) {
-        size_t n = u->room - u->filled < count ? u->room - u->filled : count;
+        size_t n = u->capacity - u->filled < count ? u->capacity - u->filled : count;
         memcpy(u->gathered + bytes_of(dtype, u->filled), from, bytes_of(dtype, n));
         u->filled += n;
         from += bytes_of(dtype, n);
         count -= n;
-        if (u->filled == u->room)
+        if (u->filled == u->capacity)
             MR_TRY(flush(u));
     }
     return 0;
@@ -98,13 +98,13 @@ int mr_upload(mr_runtime *rt, mr_tensor_file *source, const struct mr_recipe *re
     bool weights = mr_is_weights(to->dtype);
     struct upload u = {.rt = rt, .to = to, .dtype = mr_dtype_of(to->dtype), .digest = digest};
     u.width = weights ? p->shape[1] : 1;
-    u.room = weights ? u.width * MR_ROWS_TOGETHER : p->count < MOST ? p->count : MOST;
+    u.capacity = weights ? u.width * MR_ROWS_TOGETHER : p->count < MOST ? p->count : MOST;
     u.raw = weights && recipe->undo == MR_SAME && recipe->apply == MR_SAME &&
             source->tensors[recipe->tensor].dtype == u.dtype;
     int err = MR_ENOMEM;
-    u.gathered = mr_alloc(bytes_of(u.raw ? u.dtype : MR_DTYPE_F32, u.room), 1);
+    u.gathered = mr_alloc(bytes_of(u.raw ? u.dtype : MR_DTYPE_F32, u.capacity), 1);
     if (weights && !u.raw)
-        u.converted = mr_alloc(bytes_of(u.dtype, u.room), 1);
+        u.converted = mr_alloc(bytes_of(u.dtype, u.capacity), 1);
     if (u.gathered && (u.converted || !weights || u.raw)) {
         err = mr_recipe_run(source, recipe, u.raw, gather, &u);
         if (!err)

@@ -247,11 +247,11 @@ int mr_lm_encode(mr_lm *lm, const char *text, size_t size, bool special, struct 
     return err;
 }
 
-int mr_lm_tokenize(mr_lm *lm, const char *text, size_t size, int special, int32_t *ids, size_t room, size_t *count)
+int mr_lm_tokenize(mr_lm *lm, const char *text, size_t size, int special, int32_t *ids, size_t capacity, size_t *count)
 {
     struct mr_ids list = {0};
     int err = mr_lm_encode(lm, text, size, special != 0, &list);
-    for (size_t i = 0; !err && i < list.count && i < room; i++)
+    for (size_t i = 0; !err && i < list.count && i < capacity; i++)
         ids[i] = (int32_t)list.id[i];
     *count = err ? 0 : list.count;
     mr_ids_free(&list);

@@ -64,7 +64,7 @@ static int read_header(struct ggml_bin *f)
     }
     int dtype = dtype_of(header[5]);
     if (dtype < 0)
-        return mr_fail(MR_EFILE, "%s: data type %d is not known here", f->base.path, header[5]);
+        return mr_fail(MR_EFILE, "%s: data type %d is not supported", f->base.path, header[5]);
     return mr_json_set(f->base.metadata, "data_type", json_string(mr_dtype_name((enum mr_dtype)dtype)));
 }
 

@@ -86,7 +86,7 @@ static int cut_short(const struct gguf *f, const char *what)
 static int take(struct gguf *f, void *to, size_t size)
 {
     if (size > f->size - f->at)
-        return cut_short(f, "what stands");
+        return cut_short(f, "what is needed");
     if (size > WINDOW) {
         MR_TRY(mr_reader_read(f->in, f->at, to, size));
     } else {
@@ -102,8 +102,8 @@ static int take(struct gguf *f, void *to, size_t size)
     return 0;
 }
 
-/* Appends a text of the file; `room` is for the bytes. */
-static int take_text(struct gguf *f, uint64_t most, struct mr_str *room)
+/* Appends a text of the file; `buffer` is for the bytes. */
+static int take_text(struct gguf *f, uint64_t most, struct mr_str *buffer)
 {
     uint64_t size;
     MR_TRY(take(f, &size, 8));
@@ -112,12 +112,12 @@ static int take_text(struct gguf *f, uint64_t most, struct mr_str *room)
     if (size > most)
         return mr_fail(MR_EFILE, "%s: a name at byte %llu has %llu bytes", f->base.path, (unsigned long long)f->at,
                        (unsigned long long)size);
-    room->size = 0;
+    buffer->size = 0;
     while (size) {
         char some[4096];
         size_t n = size < sizeof some ? (size_t)size : sizeof some;
         MR_TRY(take(f, some, n));
-        MR_TRY(mr_str_append(room, some, n));
+        MR_TRY(mr_str_append(buffer, some, n));
         size -= n;
     }
     return 0;
@@ -158,20 +158,19 @@ static int take_number(struct gguf *f, int type, json_t **value)
     }
 }
 
-static int take_value(struct gguf *f, const char *key, int type, struct mr_str *room, json_t **value)
+static int take_value(struct gguf *f, const char *key, int type, struct mr_str *buffer, json_t **value)
 {
     if (type == MR_GGUF_TEXT) {
-        MR_TRY(take_text(f, UINT64_MAX, room));
-        *value = mr_json_repaired(room->size ? room->text : "", room->size);
+        MR_TRY(take_text(f, UINT64_MAX, buffer));
+        *value = mr_json_repaired(buffer->size ? buffer->text : "", buffer->size);
         return 0;
     }
     if (!mr_gguf_value_size(type))
-        return mr_fail(MR_EFILE, "%s: the key %s has a value of type %d, which is not known here", f->base.path, key,
-                       type);
+        return mr_fail(MR_EFILE, "%s: the key %s has a value of type %d, which is unknown", f->base.path, key, type);
     return take_number(f, type, value);
 }
 
-static int take_array(struct gguf *f, const char *key, struct mr_str *room, json_t **value)
+static int take_array(struct gguf *f, const char *key, struct mr_str *buffer, json_t **value)
 {
     struct {
         int32_t type;
@@ -194,7 +193,7 @@ static int take_array(struct gguf *f, const char *key, struct mr_str *room, json
         return mr_fail(MR_ENOMEM, "out of memory");
     for (uint64_t i = 0; i < head.count; i++) {
         json_t *item = NULL;
-        MR_TRY(take_value(f, key, head.type, room, &item));
+        MR_TRY(take_value(f, key, head.type, buffer, &item));
         MR_TRY(mr_json_append(*value, item));
     }
     return 0;
@@ -208,19 +207,18 @@ static bool is_key(const struct mr_str *key)
     return key->size > 0;
 }
 
-static int read_key(struct gguf *f, struct mr_str *key, struct mr_str *room)
+static int read_key(struct gguf *f, struct mr_str *key, struct mr_str *buffer)
 {
     int32_t type;
     json_t *value = NULL;
     MR_TRY(take_text(f, LONGEST_KEY, key));
     if (!is_key(key))
-        return mr_fail(MR_EFILE, "%s: at byte %llu stands a key that is no name", f->base.path,
-                       (unsigned long long)f->at);
+        return mr_fail(MR_EFILE, "%s: the key at byte %llu is not a name", f->base.path, (unsigned long long)f->at);
     if (json_object_get(f->base.metadata, key->text))
-        return mr_fail(MR_EFILE, "%s: the key %.60s stands there twice", f->base.path, key->text);
+        return mr_fail(MR_EFILE, "%s: duplicate key %.60s", f->base.path, key->text);
     MR_TRY(take(f, &type, 4));
-    int err =
-        type == MR_GGUF_ARRAY ? take_array(f, key->text, room, &value) : take_value(f, key->text, type, room, &value);
+    int err = type == MR_GGUF_ARRAY ? take_array(f, key->text, buffer, &value)
+                                    : take_value(f, key->text, type, buffer, &value);
     if (err) {
         json_decref(value);
         return err;
@@ -302,11 +300,11 @@ static int read_header(struct gguf *f)
 {
     uint64_t tensors, keys;
     int64_t alignment = 32;
-    struct mr_str name = {0}, room = {0};
+    struct mr_str name = {0}, buffer = {0};
     int err;
     MR_GO(read_counts(f, &tensors, &keys));
     for (uint64_t i = 0; i < keys; i++)
-        MR_GO(read_key(f, &name, &room));
+        MR_GO(read_key(f, &name, &buffer));
     MR_GO(mr_json_int_or(f->base.metadata, "general.alignment", 8, LARGEST_ALIGNMENT, 32, &alignment));
     if (alignment & (alignment - 1)) {
         err = mr_fail(MR_EFILE, "general.alignment is %lld, which is no power of two", (long long)alignment);
@@ -317,7 +315,7 @@ static int read_header(struct gguf *f)
     err = place_tensors(f, (uint64_t)alignment);
 fail:
     mr_str_free(&name);
-    mr_str_free(&room);
+    mr_str_free(&buffer);
     return err;
 }
 

@@ -75,13 +75,13 @@ static int unpack_one(void *context, size_t i)
                : 0;
 }
 
-static int ensure(uint8_t **room, size_t *size, size_t need)
+static int ensure(uint8_t **buffer, size_t *size, size_t need)
 {
     if (need <= *size)
         return 0;
-    free(*room);
+    free(*buffer);
     *size = 0;
-    if (!(*room = mr_realloc(NULL, need, 1)))
+    if (!(*buffer = mr_realloc(NULL, need, 1)))
         return MR_ENOMEM;
     *size = need;
     return 0;
@@ -263,8 +263,8 @@ static int read_index(struct mrw *f, uint64_t data)
     memcpy(&crc, end + 8, 4);
     if (memcmp(end + 12, "end\n", 4))
         return mr_fail(MR_EFILE, "%s is cut short or damaged: its end mark is missing", path);
-    uint64_t room = size - sizeof end - data;
-    if (count != f->chunk_count || count > room / 8)
+    uint64_t left = size - sizeof end - data;
+    if (count != f->chunk_count || count > left / 8)
         return mr_fail(MR_EFILE, "%s is damaged: its index has %llu entries where %zu belong", path,
                        (unsigned long long)count, f->chunk_count);
     if (!(index = mr_realloc(NULL, f->chunk_count, 8)) || !(f->chunks = mr_alloc(f->chunk_count, sizeof *f->chunks)) ||

@@ -20,8 +20,8 @@ struct pending {
 struct mrw_writer {
     mr_tensor_writer base;
     int level;
-    uint8_t *raw, *spare; /* room bytes each */
-    size_t room, used;
+    uint8_t *raw, *spare; /* capacity bytes each */
+    size_t capacity, used;
     struct pending *pending; /* complete chunks in raw; the bytes after them belong to the next one */
     size_t pending_count;
     struct mr_str index;
@@ -81,7 +81,7 @@ static int append(mr_tensor_writer *writer, const void *data, size_t size)
     while (size) {
         size_t have = w->used - pending_end(w), left = bytes - (size_t)(done - have);
         size_t chunk = left < full ? left : full; /* what the chunk in work will have */
-        if (!have && (w->used + chunk > w->room || w->pending_count == MR_MRW_MOST_CHUNKS))
+        if (!have && (w->used + chunk > w->capacity || w->pending_count == MR_MRW_MOST_CHUNKS))
             MR_TRY(flush(w));
         size_t n = chunk - have < size ? chunk - have : size;
         memcpy(w->raw + w->used, in, n);
@@ -103,12 +103,12 @@ static int verify(struct mrw_writer *w, size_t chunks)
 {
     uint64_t at = w->chunks_at;
     uint32_t entry[2];
-    size_t room = 0;
+    size_t capacity = 0;
     uint8_t *packed = NULL;
     int err = mr_writer_sync(w->base.out);
     for (size_t i = 0; i < chunks && !err; i++, at += entry[0]) {
         memcpy(entry, w->index.text + i * sizeof entry, sizeof entry);
-        if (!(err = mr_grow(&packed, &room, entry[0], 1)))
+        if (!(err = mr_grow(&packed, &capacity, entry[0], 1)))
             err = mr_writer_read_back(w->base.out, at, packed, entry[0]);
         if (!err && (uint32_t)crc32_z(0, packed, entry[0]) != entry[1])
             err = mr_fail(MR_EFILE, "%s: bytes %llu to %llu read back otherwise than they were written: check the disk",
@@ -204,9 +204,9 @@ int mr_mrw_begin(mr_tensor_writer **result, const char *path, const struct mr_fi
     MR_GO(put_header(&start, tensors, count, metadata));
     MR_GO(mr_tensor_writer_create((mr_tensor_writer **)&w, sizeof *w, &format, path, tensors, count));
     w->level = level < 0 ? 0 : level > 9 ? 9 : level;
-    w->room = mr_mrw_budget();
-    w->raw = mr_realloc(NULL, w->room, 1);
-    w->spare = mr_realloc(NULL, w->room, 1);
+    w->capacity = mr_mrw_budget();
+    w->raw = mr_realloc(NULL, w->capacity, 1);
+    w->spare = mr_realloc(NULL, w->capacity, 1);
     w->pending = mr_alloc(MR_MRW_MOST_CHUNKS, sizeof *w->pending);
     if (!w->raw || !w->spare || !w->pending) {
         err = MR_ENOMEM;

@@ -298,11 +298,11 @@ static int rebuild_tensor(struct mr_pickle_machine *m, const struct mr_pickled *
 /* ---- objects of other kinds -------------------------------------------------------------------------------------- */
 
 /* The bytes of a value: as they are, or _codecs.encode(text, "latin1"), as older protocols write them. */
-static size_t bytes_of(const struct mr_pickled *v, uint8_t *out, size_t room)
+static size_t bytes_of(const struct mr_pickled *v, uint8_t *out, size_t capacity)
 {
     size_t n = 0;
     if (v->kind == MR_PICKLED_BYTES) {
-        memcpy(out, v->text, v->size < room ? v->size : room);
+        memcpy(out, v->text, v->size < capacity ? v->size : capacity);
         return v->size;
     }
     if (!mr_pickled_is(v, "_codecs", "encode") || !v->object->args || !v->object->args->count ||
@@ -311,7 +311,7 @@ static size_t bytes_of(const struct mr_pickled *v, uint8_t *out, size_t room)
     const uint8_t *p = (const uint8_t *)v->object->args->items[0]->text, *end = p + v->object->args->items[0]->size;
     for (; p < end; n++) {
         bool two = *p >= 0xC2 && *p <= 0xC3 && p + 1 < end;
-        if (n < room)
+        if (n < capacity)
             out[n] = two ? (uint8_t)(*p << 6 | (p[1] & 0x3f)) : *p;
         p += two ? 2 : 1;
     }

@@ -56,7 +56,7 @@ static int add_entry(struct safetensors *f, const char *name, const json_t *entr
     while (k < DTYPES && strcmp(dtypes[k].name, dtype))
         k++;
     if (k == DTYPES)
-        return mr_fail(MR_EFILE, "%s: tensor \"%s\" is of type %.32s, which is not known here", path, name, dtype);
+        return mr_fail(MR_EFILE, "%s: tensor \"%s\" is of type %.32s, which is not supported", path, name, dtype);
     int64_t dims[MR_MOST_DIMS] = {0};
     size_t ndim = json_array_size(shape);
     for (size_t i = 0; i < ndim && i < MR_MOST_DIMS; i++)

@@ -139,10 +139,11 @@ static int check_numbering(const struct shards *f)
             if (!numbering_of(other, &o) || o.prefix != n.prefix || strncmp(name, other, n.prefix) != 0)
                 continue;
             if (o.all != n.all)
-                return mr_fail(MR_EFILE,
-                               "%s names %s, one of %lu, and %s, one of %lu: they are not of one download; fetch all "
-                               "shards and the index again",
-                               f->base.path, name, n.all, other, o.all);
+                return mr_fail(
+                    MR_EFILE,
+                    "%s names %s, one of %lu, and %s, one of %lu: they are from different downloads; fetch all "
+                    "shards and the index again",
+                    f->base.path, name, n.all, other, o.all);
             first = first && (named > 0 || other == name);
             named++;
         }
@@ -184,7 +185,8 @@ static void check_unnamed(const struct shards *f, const json_t *map)
             one = i;
     }
     if (unnamed)
-        mr_log(MR_LOG_WARNING, "%s does not name %zu tensors of its shards, as \"%s\" in %s: are they of one download?",
+        mr_log(MR_LOG_WARNING,
+               "%s does not name %zu tensors of its shards, as \"%s\" in %s: are they from the same download?",
                f->base.path, unnamed, f->base.tensors[one].name, f->list[f->base.tensors[one].place >> 32]->path);
 }
 
@@ -198,7 +200,7 @@ static void check_metadata(const struct shards *f)
             const json_t *other = json_object_get(f->list[0]->metadata, key);
             if (!other || json_equal(value, other))
                 continue;
-            mr_log(MR_LOG_WARNING, "the shards %s and %s differ in their \"%s\": are they of one download?",
+            mr_log(MR_LOG_WARNING, "the shards %s and %s differ in their \"%s\": are they from the same download?",
                    f->list[0]->path, f->list[i]->path, key);
             return;
         }

@@ -102,7 +102,7 @@ struct mr_tensor_writer {
     float *spare;                   /* buffer for numbers on their way to their format */
     bool saturate;                  /* numbers that are too large for their format become its largest, not errors */
     struct mr_fit fit;              /* of the tensor at hand */
-    int told, untold;               /* tensors that lost numbers, and were told of or not */
+    int reported, unreported;       /* tensors that lost numbers, with a warning of their own and without */
     int error;
 };
 

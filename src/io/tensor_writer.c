@@ -9,7 +9,7 @@
 #include "io/tensor_file.h"
 
 enum { PIECE = 1 << 18, SPAN = 1 << 14 }; /* elements converted at a time, and by one core */
-enum { MOST_TOLD = 10, MANY_VANISHED = 100 /* one in so many */ };
+enum { MOST_REPORTED = 10, MANY_VANISHED = 100 /* one in so many */ };
 
 /* What a list of tensors must be so that it can be written. */
 static int check(const struct mr_tensor_writer_format *format, const struct mr_file_tensor *list, size_t i)
@@ -126,15 +126,15 @@ int mr_tensor_writer_start(mr_tensor_writer *w)
     return w->error = advance(w);
 }
 
-/* Tells what the tensor at hand has lost; of many tensors only how many. */
-static void tell_losses(mr_tensor_writer *w)
+/* Warns of what the current tensor has lost; of many tensors only how many. */
+static void warn_of_losses(mr_tensor_writer *w)
 {
     const struct mr_file_tensor *t = &w->tensors[w->current];
     const struct mr_fit *f = &w->fit;
     const char *dtype = mr_dtype_name(t->dtype);
     bool lost = f->beyond || f->vanished > f->nonzero / MANY_VANISHED;
-    if (lost && w->told++ >= MOST_TOLD)
-        w->untold++;
+    if (lost && w->reported++ >= MOST_REPORTED)
+        w->unreported++;
     else if (lost && f->beyond)
         mr_log(MR_LOG_WARNING, "%s: %zu numbers up to %g are too large for %s and became its largest", t->name,
                f->beyond, (double)f->worst, dtype);
@@ -156,7 +156,7 @@ static int append(mr_tensor_writer *w, const void *data, size_t size)
     w->done += size;
     if (w->done < bytes)
         return 0;
-    tell_losses(w);
+    warn_of_losses(w);
     if (w->format->end_tensor)
         MR_TRY(w->format->end_tensor(w, w->current));
     w->current++;
@@ -281,8 +281,8 @@ int mr_tensor_writer_copy(mr_tensor_writer *w, mr_tensor_file *file, size_t i)
 int mr_tensor_writer_finish(mr_tensor_writer *w)
 {
     int err = w->error;
-    if (w->untold)
-        mr_log(MR_LOG_WARNING, "%d more tensors lost numbers in the same ways", w->untold);
+    if (w->unreported)
+        mr_log(MR_LOG_WARNING, "%d more tensors lost numbers in the same ways", w->unreported);
     if (!err && w->current < w->count)
         err = mr_fail(MR_EINVAL, "%s: the numbers of \"%s\" are not complete", w->path, w->tensors[w->current].name);
     if (!err && w->format->finish)

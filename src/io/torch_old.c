@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/file_kind.h"
 #include "base/error.h"
 #include "io/torch_file.h"
 #include "io/torch_views.h"
@@ -236,5 +237,9 @@ int mr_torch_globals(struct mr_pickle_asked *asked, const char *path)
         return err;
     if (size >= 4 && !memcmp(head, "PK\3\4", 4))
         return mr_torch_zip_globals(asked, path);
-    return old_globals(asked, path, mr_torch_is_old(head, size) ? 5 : 1);
+    err = old_globals(asked, path, mr_torch_is_old(head, size) ? 5 : 1);
+    if (err != MR_EFILE || head[0] == 0x80 || asked->count)
+        return err;
+    mr_fail(MR_EFILE, "%s is neither a torch file nor a pickle", path);
+    return mr_fail_kind(MR_EFILE, path);
 }

@@ -271,7 +271,7 @@ int mr_torch_tree_read(struct mr_torch_tree *tree, const uint8_t *bytes, size_t 
     if (!err && *w.others)
         mr_log(MR_LOG_WARNING, "%s: objects of these kinds are left out, and nothing was run: %s", path, w.others);
     if (!err && w.odd_keys)
-        mr_log(MR_LOG_WARNING, "%s: %d entries whose keys are no texts are left out", path, w.odd_keys);
+        mr_log(MR_LOG_WARNING, "%s: %d entries are skipped, as their keys are not text", path, w.odd_keys);
     json_decref(json);
     mr_str_free(&w.name);
     return err;

@@ -18,6 +18,14 @@ def logits(model, folder):
     return tiny.read_safetensors(folder / "l.safetensors")["logits"][1]
 
 
+def test_rwkv6_of_the_same_project_is_refused_by_name(folder):
+    run("convert", make(folder / "a.safetensors"), folder / "f", "--to", "fla").expect(0)
+    tensors = {n: ("F32", s, x) for n, (s, x) in tiny.read_safetensors(folder / "f" / "model.safetensors").items()}
+    tensors["model.layers.0.attn.x_proj.0.mu"] = tensors.pop("model.layers.0.attn.x_r")
+    tiny.write_safetensors(folder / "f" / "model.safetensors", tensors)
+    run("info", folder / "f").expect(1, err="it is an RWKV-6 of flash-linear-attention .*only RWKV-7 is supported")
+
+
 def by_hand(tensors):
     """What flash-linear-attention's own converter makes of official names."""
     def turned(shape, x):

@@ -130,7 +130,7 @@ def test_config_json_with_the_names_of_others(folder):
         {"model_type": "gpt2", "num_attention_heads": 4, "num_hidden_layers": 2, "hidden_size": 32, "vocab_size": 40,
          "max_position_embeddings": 24, "hidden_act": "gelu_new", "layer_norm_eps": 1e-5, "rotary_dim": 8}))
     assert logits(folder / "hf", folder) == logits(model, folder)
-    run("info", folder / "hf").expect(0, err="1 keys are not known here and change nothing: rotary_dim$")
+    run("info", folder / "hf").expect(0, err="1 unknown keys are ignored: rotary_dim$")
 
 
 def test_tanh_gelu_comes_back_from_nanogpt_files(folder):
@@ -323,7 +323,7 @@ def test_a_folder_never_mixes_two_models(folder):
     assert (hf / "README.md").read_text() == "mine" and not list(hf.glob(".tmp*"))
     (hf / "config.json").unlink()
     (hf / "config.json").mkdir()  # which cannot be replaced: as if stopped there
-    run("convert", first, hf).expect(1, err="config.json cannot be put in place")
+    run("convert", first, hf).expect(1, err="config.json cannot be moved into place")
     run("info", hf).expect(1, err="holds no model")
     rest = next(hf.glob(".tmp*"))
     assert logits(rest, folder) == logits(first, folder)
@@ -363,6 +363,17 @@ def test_what_a_pickle_asks_for_is_listed(folder):
     (folder / "bad.pkl").write_bytes(b"cposix\nsystem\n(Vtouch pwned\ntR.")
     run("info", "--list-globals", folder / "bad.pkl", "--text", folder=folder).expect(0, out=r"^refused +posix\.system$")
     assert not (folder / "pwned").exists()
+
+
+def test_globals_of_what_is_no_pickle(folder):
+    make(folder / "a.safetensors", "rwkv6", *RWKV)
+    (folder / "page.pth").write_text("<!DOCTYPE html><html>not found</html>")
+    (folder / "empty.pth").write_text("")
+    for name in ("a.safetensors", "page.pth", "empty.pth"):
+        run("info", "--list-globals", folder / name).expect(1, err=f"{name} is neither a torch file nor a pickle")
+    run("info", "--list-globals", folder / "page.pth").expect(1, err="HTML page")
+    (folder / "cut.pkl").write_bytes(b"\x80\x02}q\x00X")
+    run("info", "--list-globals", folder / "cut.pkl").expect(1, err="cut.pkl.*pickle")
 
 
 main()

@@ -312,7 +312,7 @@ def test_tokenizers_without_an_equivalent_are_told_of(folder):
     run("generate", folder / "a.gguf", "--prompt", "a").expect(2, err="tokenizer")
     said["tokenizer.ggml.model"] = "llama"
     path = write(folder / "b.gguf", said, read(folder / "a.gguf")[1])
-    run("info", path).expect(0, err=r"its tokenizer \(llama\) is not known here")
+    run("info", path).expect(0, err=r"its tokenizer \(llama\) is not supported")
 
 
 def test_other_models_are_named(folder):
