@@ -15,6 +15,7 @@ enum mr_stream {
     MR_STREAM_DROPOUT,
     MR_STREAM_SAMPLING,
     MR_STREAM_STORIES,
+    MR_STREAM_ORDER,
 };
 
 /* The key of a family of draws. The counter's four words are: element / 4 (low 32 bits), element / 4 (high

@@ -112,6 +112,8 @@ int mr_command_prepare(int argc, char **argv)
         {"special", MR_OPTION_FLAG, &p.special, NULL, "<|endoftext|> within a line is the token, not text"},
         {"jsonl-fields", MR_OPTION_TEXT, &fields, "A,B",
          "the fields of a .jsonl record that make up its text, in this order (text)"},
+        {"answers", MR_OPTION_FLAG, &p.answers, NULL,
+         "train on the last of --jsonl-fields only: what precedes it is read, not predicted"},
         {"skip-bad-lines", MR_OPTION_FLAG, &reading.skip_bad_lines, NULL,
          "leave out and count .jsonl lines that are no JSON or lack a field"},
         {"max-record-bytes", MR_OPTION_INT, &longest, "N", "a longer line of .jsonl is a bad one (1 GiB)"},
@@ -143,6 +145,8 @@ int mr_command_prepare(int argc, char **argv)
             err = mr_also_check(also);
         if (!err && fields)
             err = set_fields(&reading, fields, names, sizeof names);
+        if (!err && p.answers && (reading.field_count < 2 || also))
+            err = mr_fail(MR_EINVAL, "prepare: --answers needs two --jsonl-fields or more, and no --also");
     }
     if (!err) {
         p.stop = mr_catch_signals();

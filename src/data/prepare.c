@@ -36,6 +36,7 @@ struct work {
     struct mr_ids ids;
     struct mr_prepared *result;
     bool in_document; /* some of its text was encoded */
+    bool in_prompt;
 };
 
 static int open_inputs(struct work *w)
@@ -194,6 +195,11 @@ static int encode_piece(struct work *w, const struct mr_piece *piece, uint64_t *
     size_t before = *split == MR_SPLIT_VAL ? 0 : bytes_of(piece->text, piece->size, *train_left);
     if (piece->kind == MR_PIECE_MARK && has_end)
         MR_TRY(end_document(w, *split));
+    if (w->p->answers && w->in_prompt != piece->prompt) {
+        MR_TRY(end_text(w, *split));
+        mr_token_writer_targets(w->writer, !piece->prompt);
+        w->in_prompt = piece->prompt;
+    }
     if (is_text)
         MR_TRY(encode_text(w, *split, piece->text, before));
     if (*split == MR_SPLIT_TRAIN) {
@@ -264,6 +270,8 @@ static int encode_all(struct work *w)
 {
     MR_TRY(mr_encoder_open(&w->encoder, w->tokenizer, w->p->special));
     MR_TRY(mr_token_writer_open(&w->writer, w->p->out, w->tokenizer));
+    if (w->p->answers)
+        MR_TRY(mr_token_writer_masks(w->writer));
     w->done = 0;
     for (int i = 0; i < w->input_count; i++)
         MR_TRY(encode(w, &w->inputs[i]));

@@ -19,6 +19,7 @@ struct mr_prepare {
     uint64_t stories, seed;                  /* so many stories are one more input; 0: none */
     const char *tokenizer;                   /* a spec, "char", or NULL with train_bpe */
     int64_t train_bpe;                       /* the vocabulary of a tokenizer to be trained on the inputs; 0: none */
+    bool answers;                            /* of records, only the last field's tokens and the end are targets */
     bool special;                            /* "<|endoftext|>" within a line becomes the token */
     double val_fraction;                     /* the last so much of each input's characters goes to val */
     const char *out;                         /* the folder to write */

@@ -146,7 +146,7 @@ static int next_of_small(struct mr_records *r, struct mr_piece *piece)
     r->counts->replaced += is_read ? first->replaced : r->again.replaced;
     r->within = false;
     r->field++;
-    *piece = (struct mr_piece){MR_PIECE_TEXT, r->text.size ? r->text.text : "", r->text.size};
+    *piece = (struct mr_piece){MR_PIECE_TEXT, r->text.size ? r->text.text : "", r->text.size, false};
     return 1;
 }
 
@@ -175,7 +175,7 @@ static int next_of_large(struct mr_records *r, struct mr_piece *piece)
         MR_TRY(mr_json_scan(&r->again, s->buffer + s->at, size));
         s->at += size;
     }
-    *piece = (struct mr_piece){MR_PIECE_TEXT, r->text.text, r->text.size};
+    *piece = (struct mr_piece){MR_PIECE_TEXT, r->text.text, r->text.size, false};
     return 1;
 }
 
@@ -195,11 +195,14 @@ int mr_records_next(struct mr_records *r, struct mr_piece *piece)
             return MR_EFILE;
     }
     while (r->field < r->options->field_count) {
+        int field = r->field;
         int more = r->size <= SMALL ? next_of_small(r, piece) : next_of_large(r, piece);
-        if (more)
+        if (more) {
+            piece->prompt = field < r->options->field_count - 1;
             return more;
+        }
     }
     r->field = -1;
-    *piece = (struct mr_piece){MR_PIECE_END, "", 0};
+    *piece = (struct mr_piece){MR_PIECE_END, "", 0, false};
     return 1;
 }

@@ -312,7 +312,7 @@ static size_t mark_at(const mr_source *s, size_t place, bool *cut)
 static void tell(mr_source *s, struct mr_piece *piece, enum mr_piece_kind kind, size_t size)
 {
     struct mr_stream *in = &s->stream;
-    *piece = (struct mr_piece){kind, in->buffer + in->at, size};
+    *piece = (struct mr_piece){kind, in->buffer + in->at, size, false};
     in->at += size;
     if (size)
         s->line_start = in->buffer[in->at - 1] == '\n';
@@ -353,7 +353,7 @@ static int next_story(mr_source *s, struct mr_piece *piece)
     static const char mark[] = MR_END_OF_TEXT "\n";
     if (s->mark) {
         s->mark = false;
-        *piece = (struct mr_piece){MR_PIECE_MARK, mark, sizeof mark - 1};
+        *piece = (struct mr_piece){MR_PIECE_MARK, mark, sizeof mark - 1, false};
         return 1;
     }
     if (s->story == s->story_count)
@@ -361,7 +361,7 @@ static int next_story(mr_source *s, struct mr_piece *piece)
     s->row.size = 0;
     MR_TRY(mr_stories_tell(s->stories, s->story++, &s->row));
     s->mark = true;
-    *piece = (struct mr_piece){MR_PIECE_TEXT, s->row.text, s->row.size - (sizeof mark - 1)};
+    *piece = (struct mr_piece){MR_PIECE_TEXT, s->row.text, s->row.size - (sizeof mark - 1), false};
     return 1;
 }
 
@@ -377,7 +377,7 @@ int mr_source_next(mr_source *s, struct mr_piece *piece)
             return more;
         close_file(s);
         s->current++;
-        *piece = (struct mr_piece){MR_PIECE_END, "", 0};
+        *piece = (struct mr_piece){MR_PIECE_END, "", 0, false};
         return 1;
     }
     return 0;

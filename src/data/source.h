@@ -20,6 +20,7 @@ struct mr_piece {
     enum mr_piece_kind kind;
     const char *text; /* valid until the next call */
     size_t size;
+    bool prompt; /* of a record's field that is not its last */
 };
 
 enum { MR_SOURCE_FIELDS = 8 };

@@ -14,8 +14,8 @@
 #include "base/json.h"
 #include "data/foreign_tokens.h"
 #include "data/nanogpt_meta.h"
+#include "data/token_parts.h"
 
-enum { META_FORMAT = 1, LARGEST_UINT16_VOCAB = 65536, WRITE_TOKENS = 4096 };
 enum { DIGEST_PLACES = 256, DIGEST_BYTES = 4096 };
 
 struct mr_token_data {
@@ -28,7 +28,9 @@ struct mr_token_data {
         struct mr_map map;
         const uint8_t *tokens; /* in the map, behind a header where there is one */
         uint64_t count, bytes;
-        const char *digest; /* in meta; NULL: an older program wrote it */
+        const char *digest;      /* in meta; NULL: an older program wrote it */
+        const char *mask_digest; /* in meta; NULL: all tokens are targets */
+        struct mr_map mask;
     } split[MR_SPLITS];
 };
 
@@ -37,9 +39,14 @@ const char *mr_split_name(int split)
     return split == MR_SPLIT_TRAIN ? "train" : "val";
 }
 
-static void split_path(char path[PATH_MAX], const char *folder, int split)
+void mr_token_path(char path[PATH_MAX], const char *folder, int split)
 {
     snprintf(path, PATH_MAX, "%s/%s.bin", folder, mr_split_name(split));
+}
+
+void mr_token_mask_path(char path[PATH_MAX], const char *folder, int split)
+{
+    snprintf(path, PATH_MAX, "%s/%s.mask", folder, mr_split_name(split));
 }
 
 static int read_nanogpt_meta(mr_token_data *d)
@@ -70,8 +77,9 @@ static int read_meta(mr_token_data *d)
         return read_nanogpt_meta(d);
     MR_TRY(mr_json_load(&d->meta, path));
     MR_GO(mr_json_int(d->meta, "format", 1, INT64_MAX, &format));
-    if (format > META_FORMAT) {
-        err = mr_fail(MR_EFILE, "format %lld is newer than this program knows (%d)", (long long)format, META_FORMAT);
+    if (format > MR_TOKENS_FORMAT) {
+        err =
+            mr_fail(MR_EFILE, "format %lld is newer than this program knows (%d)", (long long)format, MR_TOKENS_FORMAT);
         goto fail;
     }
     MR_GO(mr_json_int(d->meta, "vocab_size", 1, INT32_MAX, &number));
@@ -92,15 +100,14 @@ static int read_meta(mr_token_data *d)
         MR_GO(mr_json_int_or(about, "bytes", 0, INT64_MAX, 0, &number));
         d->split[i].bytes = (uint64_t)number;
         MR_GO(mr_json_string_or(about, "digest", NULL, &d->split[i].digest));
+        MR_GO(mr_json_string_or(about, "mask", NULL, &d->split[i].mask_digest));
     }
     return 0;
 fail:
     return mr_fail_in(err, "%s", path);
 }
 
-/* Of the size and of what stands at evenly spaced places (of all, in a small file): tells at once whether a file is
- * the one that meta.json is about. */
-static int digest(const struct mr_map *map, char hex[33])
+int mr_token_digest(const struct mr_map *map, char hex[33])
 {
     uint64_t size = map->size;
     XXH3_state_t *hash = XXH3_createState();
@@ -121,13 +128,13 @@ static int digest(const struct mr_map *map, char hex[33])
     return 0;
 }
 
-static int check_digest(const mr_token_data *d, int split, const char *path)
+static int check_digest(const struct mr_map *map, const char *expected, const char *path)
 {
     char hex[33];
-    if (!d->split[split].digest)
+    if (!expected)
         return 0;
-    MR_TRY(digest(&d->split[split].map, hex));
-    return strcmp(hex, d->split[split].digest)
+    MR_TRY(mr_token_digest(map, hex));
+    return strcmp(hex, expected)
                ? mr_fail(MR_EFILE,
                          "%s is not the file that meta.json beside it is about: was prepare stopped while it put its "
                          "files in place, or one of them replaced? Prepare the data again",
@@ -186,10 +193,22 @@ static int find_tokens(mr_token_data *d, int split, const char *path)
     return kind ? mr_fail(MR_EFILE, "%s cannot be read as tokens: it is %s", path, kind) : 0;
 }
 
+static int map_mask(mr_token_data *d, int split)
+{
+    char path[PATH_MAX];
+    struct mr_map *mask = &d->split[split].mask;
+    mr_token_mask_path(path, d->folder, split);
+    MR_TRY(mr_map_open(mask, path));
+    if (mask->size != d->split[split].count)
+        return mr_fail(MR_EFILE, "%s says of %zu tokens whether they are targets, but there are %llu", path, mask->size,
+                       (unsigned long long)d->split[split].count);
+    return check_digest(mask, d->split[split].mask_digest, path);
+}
+
 static int map_split(mr_token_data *d, int split)
 {
     char path[PATH_MAX];
-    split_path(path, d->folder, split);
+    mr_token_path(path, d->folder, split);
     if (!mr_is_file(path) && !(d->meta && d->split[split].count)) {
         if (!d->meta)
             mr_log(MR_LOG_WARNING, "there is no %s", path);
@@ -206,7 +225,8 @@ static int map_split(mr_token_data *d, int split)
         return mr_fail(MR_EFILE, "%s holds %llu tokens, meta.json beside it says %llu: prepare the data again", path,
                        (unsigned long long)count, (unsigned long long)d->split[split].count);
     d->split[split].count = count;
-    return check_digest(d, split, path);
+    MR_TRY(check_digest(&d->split[split].map, d->split[split].digest, path));
+    return d->split[split].mask_digest ? map_mask(d, split) : 0;
 }
 
 int mr_token_data_open(mr_token_data **out, const char *folder)
@@ -235,8 +255,10 @@ void mr_token_data_close(mr_token_data *d)
 {
     if (!d)
         return;
-    for (int i = 0; i < MR_SPLITS; i++)
+    for (int i = 0; i < MR_SPLITS; i++) {
         mr_map_close(&d->split[i].map);
+        mr_map_close(&d->split[i].mask);
+    }
     json_decref(d->meta);
     mr_stored_tokenizer_free(d->tokenizer);
     free(d->folder);
@@ -319,127 +341,15 @@ int mr_token_data_read(const mr_token_data *d, int split, uint64_t at, size_t co
     return 0;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------- */
-
-struct mr_token_writer {
-    char *folder;
-    const mr_tokenizer *tokenizer;
-    int width;
-    struct {
-        mr_writer *file;
-        uint64_t count, bytes;
-    } split[MR_SPLITS];
-};
-
-int mr_token_writer_open(mr_token_writer **out, const char *folder, const mr_tokenizer *tokenizer)
+bool mr_token_data_is_masked(const mr_token_data *d)
 {
-    mr_token_writer *w = mr_alloc(1, sizeof *w);
-    int err;
-    *out = NULL;
-    if (!w)
-        return MR_ENOMEM;
-    w->tokenizer = tokenizer;
-    w->width = mr_tokenizer_vocab_size(tokenizer) > LARGEST_UINT16_VOCAB ? 4 : 2;
-    w->folder = mr_strdup(folder);
-    err = w->folder ? mr_make_folder(folder, 0777) : MR_ENOMEM;
-    for (int i = 0; i < MR_SPLITS && !err; i++) {
-        char path[PATH_MAX];
-        split_path(path, folder, i);
-        err = mr_writer_open(&w->split[i].file, path);
-    }
-    if (err) {
-        mr_token_writer_discard(w);
-        return err;
-    }
-    *out = w;
-    return 0;
+    return d->split[MR_SPLIT_TRAIN].mask.data || d->split[MR_SPLIT_VAL].mask.data;
 }
 
-int mr_token_writer_write(mr_token_writer *w, int split, const uint32_t *ids, size_t count, uint64_t text_bytes)
+void mr_token_data_mask(const mr_token_data *d, int split, uint64_t at, size_t count, int32_t *targets)
 {
-    unsigned char bytes[4 * WRITE_TOKENS];
-    w->split[split].count += count;
-    w->split[split].bytes += text_bytes;
-    for (size_t done = 0; done < count;) {
-        size_t n = count - done < WRITE_TOKENS ? count - done : WRITE_TOKENS, size = 0;
-        for (size_t i = 0; i < n; i++)
-            for (int k = 0; k < w->width; k++)
-                bytes[size++] = (unsigned char)(ids[done + i] >> 8 * k);
-        MR_TRY(mr_writer_write(w->split[split].file, bytes, size));
-        done += n;
-    }
-    return 0;
-}
-
-uint64_t mr_token_writer_count(const mr_token_writer *w, int split)
-{
-    return w->split[split].count;
-}
-
-uint64_t mr_token_writer_bytes(const mr_token_writer *w, int split)
-{
-    return w->split[split].bytes;
-}
-
-/* What meta.json says of a split, whose file is in its place. */
-static int about(const mr_token_writer *w, int split, json_t **json)
-{
-    char path[PATH_MAX], hex[33];
-    struct mr_map map;
-    split_path(path, w->folder, split);
-    MR_TRY(mr_map_open(&map, path));
-    int err = digest(&map, hex);
-    mr_map_close(&map);
-    *json = err ? NULL
-                : json_pack("{sI sI ss}", "tokens", (json_int_t)w->split[split].count, "bytes",
-                            (json_int_t)w->split[split].bytes, "digest", hex);
-    return err;
-}
-
-static int write_meta(const mr_token_writer *w)
-{
-    char path[PATH_MAX];
-    json_t *said = NULL;
-    json_t *tokenizer = mr_tokenizer_to_json(w->tokenizer);
-    if (!tokenizer)
-        return MR_ENOMEM;
-    json_t *meta =
-        json_pack("{si so sI ss}", "format", META_FORMAT, "tokenizer", tokenizer, "vocab_size",
-                  (json_int_t)mr_tokenizer_vocab_size(w->tokenizer), "dtype", w->width == 4 ? "uint32" : "uint16");
-    int err = meta ? 0 : mr_fail(MR_ENOMEM, "out of memory for meta.json");
-    for (int i = 0; i < MR_SPLITS && !err; i++) {
-        err = about(w, i, &said);
-        if (!err)
-            err = mr_json_set(meta, mr_split_name(i), said);
-    }
-    snprintf(path, sizeof path, "%s/meta.json", w->folder);
-    if (!err)
-        err = mr_json_save(meta, path);
-    json_decref(meta);
-    return err;
-}
-
-/* meta.json comes last: until then the old one's digests show that the files are not its own. */
-int mr_token_writer_commit(mr_token_writer *w)
-{
-    int err = 0;
-    for (int i = 0; i < MR_SPLITS && !err; i++) {
-        mr_writer *file = w->split[i].file;
-        w->split[i].file = NULL;
-        err = mr_writer_commit(file);
-    }
-    if (!err)
-        err = write_meta(w);
-    mr_token_writer_discard(w);
-    return err;
-}
-
-void mr_token_writer_discard(mr_token_writer *w)
-{
-    if (!w)
-        return;
-    for (int i = 0; i < MR_SPLITS; i++)
-        mr_writer_discard(w->split[i].file);
-    free(w->folder);
-    free(w);
+    const uint8_t *mask = d->split[split].mask.data;
+    for (size_t i = 0; mask && i < count; i++)
+        if (!mask[at + i])
+            targets[i] = -1;
 }

@@ -182,11 +182,11 @@ json_t *mr_training_to_json(const struct mr_training *t)
     json_t *given = mr_settings_to_json(&t->given);
     if (!given)
         return NULL;
-    json_t *json = json_pack("{sI sI sI sI so ss* so sb ss*}", "iter", (json_int_t)t->iter, "micro_step",
+    json_t *json = json_pack("{sI sI sI sI so sI ss* so sb ss*}", "iter", (json_int_t)t->iter, "micro_step",
                              (json_int_t)t->micro_step, "optimizer_steps", (json_int_t)t->optimizer_steps, "seed",
-                             (json_int_t)t->seed, "best_val_loss", mr_json_real(t->best_val_loss), "gemm_table",
-                             *t->gemm_table ? t->gemm_table : NULL, "given", given, "weights_only", t->weights_only,
-                             "base", t->base);
+                             (json_int_t)t->seed, "best_val_loss", mr_json_real(t->best_val_loss), "best_iter",
+                             (json_int_t)t->best_iter, "gemm_table", *t->gemm_table ? t->gemm_table : NULL, "given",
+                             given, "weights_only", t->weights_only, "base", t->base);
     if (!json)
         mr_fail(MR_ENOMEM, "out of memory for the training state");
     return json;
@@ -207,6 +207,7 @@ static int from_script(mr_tensor_file *source, struct mr_training *t)
     t->micro_step = (uint64_t)(t->iter * accumulation);
     t->optimizer_steps = steps >= 0 && steps < 1e15f ? (int64_t)steps : 0;
     t->seed = (uint64_t)seed;
+    t->best_iter = t->iter;
     t->weights_only = find_moment(source, 0, 0) < 0;
     return mr_settings_from_json(&t->given, config);
 }
@@ -220,6 +221,7 @@ static int from_own(const json_t *json, struct mr_training *t)
     MR_TRY(mr_json_int(json, "optimizer_steps", 0, INT64_MAX, &t->optimizer_steps));
     MR_TRY(mr_json_int(json, "seed", INT64_MIN, INT64_MAX, &seed));
     MR_TRY(mr_json_number(json, "best_val_loss", &t->best_val_loss));
+    MR_TRY(mr_json_int_or(json, "best_iter", 0, INT64_MAX, t->iter, &t->best_iter));
     MR_TRY(mr_json_bool_or(json, "weights_only", false, &t->weights_only));
     MR_TRY(mr_json_string_or(json, "gemm_table", "", &table));
     MR_TRY(mr_json_string_or(json, "base", "", &base));

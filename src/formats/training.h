@@ -33,6 +33,7 @@ struct mr_training {
     int64_t iter, optimizer_steps;
     uint64_t micro_step, seed;
     double best_val_loss;
+    int64_t best_iter;        /* where it was */
     char gemm_table[24];      /* the hash of the table that its products were made with; "": not said */
     bool weights_only;        /* without the optimizer's state */
     char *base;               /* of a run that trains an adapter: its model; or NULL */

@@ -22,6 +22,7 @@ struct mr_training mr_trainer_state(const mr_trainer *t)
                                 .optimizer_steps = t->optimizer_steps,
                                 .seed = t->seed,
                                 .best_val_loss = t->best_val_loss,
+                                .best_iter = t->best_iter,
                                 .base = t->base,
                                 .given = t->cfg->given};
     gemm_table(t, state.gemm_table);
@@ -38,6 +39,7 @@ int mr_trainer_resume(mr_trainer *t, const struct mr_training *state)
     t->optimizer_steps = state->optimizer_steps;
     t->seed = state->seed;
     t->best_val_loss = state->best_val_loss;
+    t->best_iter = state->best_iter;
     gemm_table(t, table);
     if (*state->gemm_table && strcmp(state->gemm_table, table) != 0)
         mr_log(MR_LOG_WARNING,

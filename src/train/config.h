@@ -11,7 +11,7 @@
 
 struct mr_train_config {
     /* input and output */
-    char *out_dir, *init_from, *dataset, *device, *tokenizer, *on_nan;
+    char *out_dir, *init_from, *dataset, *device, *tokenizer, *on_nan, *sampling;
     char *train_only;                    /* patterns of parameters' names; NULL: all are trained */
     char *adapter, *targets, *precision; /* NULL: none; every linear layer; as the file has its matrices */
     int rank;
@@ -24,6 +24,8 @@ struct mr_train_config {
     uint64_t seed;
     /* optimizer */
     double learning_rate, min_lr, weight_decay, beta1, beta2, adam_eps, grad_clip, l2wrap;
+    double epochs; /* 0: max_iters counts */
+    int patience;  /* 0: none */
     int max_iters, warmup_iters, lr_decay_iters;
     bool decay_lr;
     /* The keys that were given and belong to the model (n_layer, family, mode, dropout, block_size, …), for

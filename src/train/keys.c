@@ -43,6 +43,11 @@ static const struct mr_train_key keys[] = {
     {"batch_size", MR_KEY_INT, FIELD(batch_size), "sequences in a micro-batch"},
     {"block_size", MR_KEY_INT, FIELD(block_size), "tokens in each sequence"},
     {"gradient_accumulation_steps", MR_KEY_INT, FIELD(gradient_accumulation_steps), "micro-batches per iteration"},
+    {"sampling", MR_KEY_TEXT, FIELD(sampling),
+     "random windows of the data, or epoch: every window once before any comes again"},
+    {"epochs", MR_KEY_REAL, FIELD(epochs),
+     "how often the data are gone through, unless max_iters is given (0: not used)"},
+    {"patience", MR_KEY_INT, FIELD(patience), "evaluations without a lower val loss that end the run (0: never)"},
     {"seed", MR_KEY_SEED, FIELD(seed), "seed of weights, batches and dropout, below 2^64"},
     {"max_iters", MR_KEY_INT, FIELD(max_iters), "total number of iterations"},
     {"learning_rate", MR_KEY_REAL, FIELD(learning_rate), "learning rate after the warmup"},
@@ -83,6 +88,7 @@ int mr_train_config_defaults(struct mr_train_config *cfg)
         .init_from = mr_strdup("scratch"),
         .dataset = mr_strdup("openwebtext"),
         .on_nan = mr_strdup("stop"),
+        .sampling = mr_strdup("random"),
         .eval_interval = 2000,
         .log_interval = 1,
         .eval_iters = 200,
@@ -105,7 +111,7 @@ int mr_train_config_defaults(struct mr_train_config *cfg)
         .rank = 32,
         .alpha = 32,
     };
-    if (cfg->out_dir && cfg->init_from && cfg->dataset && cfg->on_nan)
+    if (cfg->out_dir && cfg->init_from && cfg->dataset && cfg->on_nan && cfg->sampling)
         return 0;
     mr_train_config_free(cfg);
     return mr_fail(MR_ENOMEM, "out of memory for the training configuration");
@@ -149,12 +155,18 @@ int mr_train_config_check(const struct mr_train_config *cfg)
                 {"checkpoint_interval", cfg->checkpoint_interval, 0},
                 {"warmup_iters", cfg->warmup_iters, 0},
                 {"lr_decay_iters", cfg->lr_decay_iters, 0},
-                {"keep_checkpoints", cfg->keep_checkpoints, 0}};
+                {"keep_checkpoints", cfg->keep_checkpoints, 0},
+                {"patience", cfg->patience, 0}};
     const struct {
         const char *name;
         double value;
-    } reals[] = {{"learning_rate", cfg->learning_rate}, {"min_lr", cfg->min_lr}, {"weight_decay", cfg->weight_decay},
-                 {"adam_eps", cfg->adam_eps},           {"l2wrap", cfg->l2wrap}, {"grad_clip", cfg->grad_clip}};
+    } reals[] = {{"learning_rate", cfg->learning_rate},
+                 {"min_lr", cfg->min_lr},
+                 {"weight_decay", cfg->weight_decay},
+                 {"adam_eps", cfg->adam_eps},
+                 {"l2wrap", cfg->l2wrap},
+                 {"grad_clip", cfg->grad_clip},
+                 {"epochs", cfg->epochs}};
     for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
         if (ints[i].value < ints[i].low)
             return mr_fail(MR_EINVAL, "%s is %d: it must be at least %d", ints[i].name, ints[i].value, ints[i].low);
@@ -166,6 +178,8 @@ int mr_train_config_check(const struct mr_train_config *cfg)
         return mr_fail(MR_EINVAL, "beta1 %g and beta2 %g must be in [0, 1)", cfg->beta1, cfg->beta2);
     if (strcmp(cfg->on_nan, "stop") != 0 && strcmp(cfg->on_nan, "skip") != 0 && strcmp(cfg->on_nan, "rollback") != 0)
         return mr_fail(MR_EINVAL, "on_nan must be stop, skip or rollback, not '%s'", cfg->on_nan);
+    if (strcmp(cfg->sampling, "random") != 0 && strcmp(cfg->sampling, "epoch") != 0)
+        return mr_fail(MR_EINVAL, "sampling must be random or epoch, not '%s'", cfg->sampling);
     return 0;
 }
 

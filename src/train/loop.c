@@ -20,7 +20,7 @@ static int evaluate_split(mr_trainer *t, int split, int batches, const struct mr
                           const volatile sig_atomic_t *stop, double *loss)
 {
     uint32_t stream = split == MR_SPLIT_TRAIN ? MR_STREAM_EVAL_TRAIN : MR_STREAM_EVAL_VAL;
-    double sum = 0;
+    double sum = 0, all = 0; /* where targets are masked, batches count by how many they have */
     for (int i = 0; i < batches; i++) {
         if (*stop)
             return MR_EINTERRUPTED;
@@ -30,12 +30,14 @@ static int evaluate_split(mr_trainer *t, int split, int batches, const struct mr
         MR_TRY(mr_run(t->ws, NULL, t->pieces, t->cfg->batch_size));
         MR_TRY(mr_loss(t->ws, t->targets, NULL));
         MR_TRY(mr_read_loss(t->ws, &cross_entropy, &aux));
-        sum += cross_entropy;
+        double weight = mr_token_data_is_masked(t->data) ? t->ws->valid_targets : 1;
+        sum += weight * cross_entropy;
+        all += weight;
         if (events->evaluating)
             events->evaluating(events->context, (split == MR_SPLIT_TRAIN ? 0 : t->cfg->eval_iters) + i + 1,
                                2 * t->cfg->eval_iters);
     }
-    *loss = sum / batches;
+    *loss = all > 0 ? sum / all : 0;
     return 0;
 }
 
@@ -59,8 +61,10 @@ static int evaluate(mr_trainer *t, const struct mr_train_events *events, const v
     if (!isfinite(train_loss) || !isfinite(val_loss))
         return mr_trainer_not_finite(t, "the train loss is %g, the val loss %g", shown(train_loss), shown(val_loss));
     t->proven = t->iter;
-    if (lower)
+    if (lower) {
         t->best_val_loss = val_loss;
+        t->best_iter = t->iter;
+    }
     *best = lower;
     return 0;
 }
@@ -185,6 +189,18 @@ static int iterate(mr_trainer *t, const struct mr_train_events *events, struct p
     return again < 0 ? again : 0;
 }
 
+/* Told by iterations alone, so that a resumed run ends where an unbroken one does. */
+static bool out_of_patience(const mr_trainer *t)
+{
+    int64_t waited = t->iter - t->best_iter;
+    bool over = t->cfg->patience > 0 && every(t->iter, t->cfg->eval_interval) &&
+                waited >= (int64_t)t->cfg->patience * t->cfg->eval_interval;
+    if (over)
+        mr_log(MR_LOG_INFO, "patience=%d: the lowest val loss, %.4f, was %lld iterations ago", t->cfg->patience,
+               t->best_val_loss, (long long)waited);
+    return over;
+}
+
 /* Evaluates and saves where it is time, then runs one iteration. 1: the run is at its end. */
 static int advance(mr_trainer *t, const struct mr_train_events *events, const volatile sig_atomic_t *stop,
                    struct pace *pace)
@@ -204,7 +220,8 @@ static int advance(mr_trainer *t, const struct mr_train_events *events, const vo
         return err ? err : 1;
     if (evaluates) /* asked for meanwhile */
         stopping = *stop;
-    whole = whole || stopping;
+    last = last || (evaluates && !err && out_of_patience(t));
+    whole = whole || last || stopping;
     if (whole)
         MR_TRY(prove(t));
     if (whole || (best && t->iter > 0))

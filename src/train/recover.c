@@ -27,6 +27,7 @@ static int reload(mr_trainer *t)
     struct mr_training state = {0};
     bool found;
     double best = t->best_val_loss;
+    int64_t best_iter = t->best_iter;
     uint64_t draws = t->micro_step + (uint64_t)t->cfg->gradient_accumulation_steps;
     snprintf(path, sizeof path, "%s/ckpt.mrw", t->cfg->out_dir);
     bool adapts = mr_trainer_adapts(t);
@@ -39,6 +40,7 @@ static int reload(mr_trainer *t)
         err = mr_trainer_resume(t, &state);
     mr_training_free(&state);
     t->best_val_loss = best;
+    t->best_iter = best_iter;
     t->micro_step = draws;
     t->proven = t->iter;
     if (!err && t->log) {

@@ -2,6 +2,7 @@
  * Putting a run together: configuration, data, model, and where it starts. */
 #include "train/tuned.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,22 @@ static int open_data(mr_trainer *t)
                            "text or a smaller block_size",
                            folder, split == MR_SPLIT_TRAIN ? "train.bin" : "val.bin",
                            (unsigned long long)mr_token_data_count(t->data, split), t->cfg->block_size);
+    return 0;
+}
+
+/* max_iters from epochs, and the end of the decay with it. */
+static int count_iterations(mr_trainer *t)
+{
+    struct mr_train_config *cfg = t->cfg;
+    double windows = (double)cfg->batch_size * cfg->gradient_accumulation_steps;
+    double iterations = ceil(cfg->epochs * (double)mr_trainer_windows(t) / windows);
+    if (cfg->epochs == 0 || mr_settings_find(&cfg->given, "max_iters"))
+        return 0;
+    if (iterations > INT_MAX)
+        return mr_fail(MR_EINVAL, "epochs=%g would be %.0f iterations: give max_iters", cfg->epochs, iterations);
+    cfg->max_iters = (int)iterations;
+    if (!mr_settings_find(&cfg->given, "lr_decay_iters"))
+        cfg->lr_decay_iters = cfg->max_iters;
     return 0;
 }
 
@@ -232,6 +249,7 @@ int mr_trainer_open(mr_trainer *t, mr_runtime *rt, struct mr_train_config *cfg)
     MR_TRY(mr_train_config_check(cfg));
     MR_TRY(mr_trainer_tuning(t));
     MR_TRY(open_data(t));
+    MR_TRY(count_iterations(t));
     if (strcmp(cfg->init_from, "scratch") == 0) {
         MR_TRY(new_model(t));
     } else if (strcmp(cfg->init_from, "resume") == 0) {
@@ -282,17 +300,4 @@ void mr_trainer_close(mr_trainer *t)
     mr_stored_tokenizer_free(t->tokenizer);
     free(t->base);
     mr_token_data_close(t->data);
-}
-
-int mr_trainer_batch(mr_trainer *t, int split, uint32_t stream, uint64_t micro_step)
-{
-    struct mr_philox draws = {.seed = t->seed, .stream = stream, .step = micro_step};
-    size_t block = (size_t)t->cfg->block_size;
-    uint64_t windows = mr_token_data_count(t->data, split) - block;
-    for (int b = 0; b < t->cfg->batch_size; b++) {
-        uint64_t at = mr_philox_below(&draws, (uint64_t)b, windows);
-        MR_TRY(mr_token_data_read(t->data, split, at, block, t->tokens + (size_t)b * block));
-        MR_TRY(mr_token_data_read(t->data, split, at + 1, block, t->targets + (size_t)b * block));
-    }
-    return 0;
 }

@@ -32,6 +32,7 @@ typedef struct mr_trainer {
     uint64_t micro_step; /* training forwards since iteration 0 */
     uint64_t seed;
     double best_val_loss;
+    int64_t best_iter;         /* where it was */
     int64_t saved;             /* the iteration that ckpt.mrw holds; -1: this run has not saved yet */
     int skipped, rolled_back;  /* on_nan: updates left out in a row; rollbacks since the last save */
     int64_t proven;            /* the last one whose state gave a finite loss; -1: none */
@@ -51,7 +52,9 @@ typedef struct mr_trainer {
 int mr_trainer_open(mr_trainer *t, mr_runtime *rt, struct mr_train_config *cfg);
 void mr_trainer_close(mr_trainer *t);
 
-/* Draws micro-batch `micro_step` of a stream into t->tokens and t->targets. */
+/* Windows that follow each other without overlap: an epoch of sampling=epoch. */
+uint64_t mr_trainer_windows(const mr_trainer *t);
+/* Micro-batch `micro_step` of a stream into t->tokens and t->targets. */
 int mr_trainer_batch(mr_trainer *t, int split, uint32_t stream, uint64_t micro_step);
 
 /* Queues one iteration: all micro-batches forward and backward, then the update. It does not wait. */
