@@ -56,7 +56,8 @@ kernel void gather_loss(global const float *restrict cross_entropy, global const
 }
 
 /* report[4] of the iterations since it was zeroed: loss and norm of the last one, how many changed the parameters, 1
- * from the first one on that did not because its loss or norm is not finite. Then factor is not a number: adamw stops. */
+ * from the first one on that did not because its loss or norm is not finite. Then factor is not a number: adamw stops.
+ */
 kernel void guard_update(global const float *restrict loss, global const float *restrict norm,
                          global float *restrict factor, global float *restrict report)
 {

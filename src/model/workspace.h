@@ -109,8 +109,8 @@ struct mr_workspace {
 
     struct mr_node *nodes; /* blocks * links of a block */
     int node_count, branches, links;
-    bool has_turns; /* the table of rotary positions is written */
-    bool beside;    /* a branch of a block is beside another */
+    bool has_turns;               /* the table of rotary positions is written */
+    bool beside;                  /* a branch of a block is beside another */
     int first_trained;            /* the branch, counted over all blocks, down to which backward goes */
     mr_tensor *sinks;             /* [params.count], see mr_sink */
     mr_tensor low, dlow, dropped; /* of adapters: A x and its gradient [R,rank]; [R,in] where they drop out */

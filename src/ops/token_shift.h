@@ -8,7 +8,7 @@
 
 struct mr_token_shift {
     int batch, time, dim;
-    int count;  /* mixtures, 1 to 6 */
+    int count; /* mixtures, 1 to 6 */
     bool keeps;
 };
 
