@@ -103,6 +103,10 @@ def test_post_norm_opt_is_refused_by_name(folder):
     run("info", with_config("opt", folder, do_layer_norm_before=False)).expect(1, err="do_layer_norm_before is not true")
 
 
+def test_heads_too_wide_are_refused_by_name(folder):
+    run("info", "gptneox", "--plan", "--config", "n_head=2").expect(2, err="each 256 wide: at most 192")
+
+
 def test_positions_end_at_the_block_size(folder):
     for name in OTHERS:
         run("logits", GOLDEN / name, "--tokens", TOKENS + ",1", "--out", folder / "l").expect(1, err="40")
