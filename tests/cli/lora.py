@@ -105,6 +105,12 @@ def test_quantised_models_take_adapters(folder):
         assert losses[-1] < losses[0] - 0.05
 
 
+def test_quantised_rwkv6_takes_adapters(folder):
+    exact = [line["loss"] for line in tiny_losses(folder / "f32", "rwkv6")]
+    losses = [line["loss"] for line in tiny_losses(folder / "q8_0", "rwkv6", "precision=q8_0", "targets=key,output")]
+    assert max(abs(a - b) for a, b in zip(losses[:1], exact)) < 5e-2 and losses[-1] < losses[0] - 0.05, (losses, exact)
+
+
 def tiny_losses(out, family, *arguments):
     tune(out, family, *arguments).expect(0)
     return [line for line in tiny.log_lines(out) if "loss" in line]

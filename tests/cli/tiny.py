@@ -20,6 +20,9 @@ TEXT = "The cat sat on the mat. The dog saw the cat, and the cat ran. One day th
 FAMILIES = {"microrwkv": ["expert_dim=8", "window=8", "groups=2", "n_head=2", "n_embd=16"],
             "nanorwkv": ["n_head=2", "n_embd=16"],
             "gpt2": ["n_head=2", "n_embd=16", "bias=True"],
+            "rwkv4": ["n_embd=40"],
+            "rwkv5": ["n_embd=128", "head_size=64"],
+            "rwkv6": ["n_embd=128", "head_size=64"],
             "rwkv7": ["n_embd=128", "head_size=64"]}
 
 _keep = tempfile.TemporaryDirectory()  # removed when the script ends

@@ -67,6 +67,24 @@ def test_some_experts_of_a_mixture(folder):
         same_as_whole(folder, "microrwkv", "*.experts.1.bias", *mixture)
 
 
+def test_time_mixing_of_rwkv4(folder):
+    same_as_whole(folder, "rwkv4", "*.att.*")
+
+
+def test_time_mixing_of_rwkv5(folder):
+    same_as_whole(folder, "rwkv5", "*.att.*")
+
+
+def test_time_mixing_of_rwkv6(folder):
+    same_as_whole(folder, "rwkv6", "*.att.*")
+
+
+def test_vectors_of_rwkv4_to_6(folder):
+    same_as_whole(folder, "rwkv4", "*.time_first,*.ffn.time_mix_k,emb.weight")
+    same_as_whole(folder, "rwkv5", "*.time_mix_g,*.ln_x.bias,emb.weight")
+    same_as_whole(folder, "rwkv6", "*.time_faaaa,*.time_maa_x,*.time_decay_w1,emb.weight")
+
+
 def test_time_mixing_of_rwkv7(folder):
     same_as_whole(folder, "rwkv7", "*.att.*")
 

@@ -106,7 +106,7 @@ static int forward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, c
     if (previous)
         MR_TRY(mr_token_shift_state(ws->rt, &shift, x, previous));
     for (int i = 0; i < core->inputs; i++)
-        MR_TRY(mr_wkv6_core_input(core, ws, i, mixed[i], 0));
+        MR_TRY(mr_linear_run(ws, &core->linear[i], mixed[i], &core->in[i]));
     MR_TRY(decays_of(own, ws, &u));
     return mr_wkv6_core_forward(core, node, ws, false, &own->change, u, y);
 }
@@ -120,6 +120,8 @@ static int decays_backward(const struct tmix *own, mr_workspace *ws)
     if (ws->cfg->rwkv51)
         return mr_wkv6_heads_backward(ws->rt, &s, &own->decay->value, &own->bonus->value, &heads);
     MR_TRY(mr_wkv6_change_backward(ws->rt, &s, &own->decay->value, NULL, &own->dchange));
+    if (!mr_trained(own->decay))
+        return 0;
     return mr_accumulate(ws->rt, &own->dchange, mr_grad(ws, own->decay), (size_t)ws->cfg->n_embd);
 }
 
@@ -139,7 +141,7 @@ static int backward(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, 
     MR_TRY(mr_wkv6_core_backward(&own->core, node, ws, &decays, dy, dx));
     MR_TRY(decays_backward(own, ws));
     for (int i = 0; i < own->core.inputs; i++) {
-        MR_TRY(mr_wkv6_core_input_backward(&own->core, ws, i, &own->mixed[i], &own->dmixed[i], 0));
+        MR_TRY(mr_linear_backward(ws, &own->core.linear[i], &own->mixed[i], &own->core.din[i], &own->dmixed[i], false));
         share[i] = &own->share[i]->value;
         dshare[i] = mr_grad(ws, own->share[i]);
         dmixed[i] = &own->dmixed[i];

@@ -4,8 +4,10 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "model/lora.h"
 #include "model/workspace.h"
 #include "ops/group_norm.h"
+#include "ops/linear.h"
 #include "ops/silu_gate.h"
 #include "ops/wkv6_backward.h"
 #include "rt/gemm.h"
@@ -60,16 +62,26 @@ static int plan_backward(struct mr_wkv6_core *core, struct mr_planner *p, const 
                       mr_group_norm_backward_scratch(p->rt, s->batch * s->time, s->heads, s->width));
 }
 
+/* Whether adapters or the products of other formats want rows that begin where their tensor begins. */
+static bool apart(const struct mr_linear *linear)
+{
+    return linear->weight->lora.a || mr_is_weights(linear->weight->format);
+}
+
 int mr_wkv6_core_plan(struct mr_wkv6_core *core, struct mr_planner *p, const char *prefix, bool gate, bool varies)
 {
     const struct mr_wkv6 s = {p->batch, p->time, mr_head_count(p->cfg), p->cfg->head_size, varies};
     size_t B = (size_t)p->batch, C = (size_t)p->cfg->n_embd, H = (size_t)mr_head_count(p->cfg), rows = p->rows;
     size_t state = B * C * (C / H);
+    bool adapted = false;
     core->inputs = inputs(gate);
     for (int i = 0; i < core->inputs; i++) {
         MR_TRY(mr_linear_find(&core->linear[i], p->params, prefix, names[i]));
         MR_TRY(mr_keep(p, &core->in[i], rows * C));
+        adapted = adapted || apart(&core->linear[i]);
     }
+    MR_TRY(mr_scratch(p, &core->slice, adapted && varies ? rows * C : 0));
+    MR_TRY(mr_scratch(p, &core->dslice, adapted && varies && p->training ? rows * C : 0));
     MR_TRY(mr_linear_find(&core->output, p->params, prefix, "output"));
     core->ln_weight = mr_param_find(p->params, prefix, "ln_x.weight");
     core->ln_bias = mr_param_find(p->params, prefix, "ln_x.bias");
@@ -98,8 +110,13 @@ int mr_wkv6_core_states(const struct mr_config *cfg, int block, size_t *sizes)
 int mr_wkv6_core_input(struct mr_wkv6_core *core, mr_workspace *ws, int i, const mr_tensor *x, size_t offset)
 {
     const struct mr_linear *linear = &core->linear[i];
+    size_t n = (size_t)ws->rows * (size_t)linear->in;
     struct mr_gemm g = {.m = ws->rows, .n = linear->out, .k = linear->in, .trans_b = true, .offset_a = offset};
-    return mr_gemm(ws->rt, &g, x, &linear->weight->value, &core->in[i]);
+    MR_TRY(mr_gemm(ws->rt, &g, x, &linear->weight->value, &core->in[i]));
+    if (!linear->weight->lora.a)
+        return 0;
+    MR_TRY(mr_copy(ws->rt, x, offset, &core->slice, 0, n));
+    return mr_lora_forward(ws, linear->weight, &core->slice, &core->in[i]);
 }
 
 int mr_wkv6_core_forward(struct mr_wkv6_core *core, struct mr_node *node, mr_workspace *ws, bool varies,
@@ -163,11 +180,22 @@ int mr_wkv6_core_input_backward(struct mr_wkv6_core *core, mr_workspace *ws, int
                                 const mr_tensor *dx, size_t offset)
 {
     const struct mr_linear *linear = &core->linear[i];
+    const mr_tensor *dy = &core->din[i];
+    size_t n = (size_t)ws->rows * (size_t)linear->in;
     const struct mr_gemm input = {.m = ws->rows, .n = linear->in, .k = linear->out, .offset_c = offset};
     const struct mr_gemm weight = {
         .m = linear->out, .n = linear->in, .k = ws->rows, .trans_a = true, .beta = 1, .offset_b = offset};
-    MR_TRY(mr_gemm(ws->rt, &input, &core->din[i], &linear->weight->value, dx));
-    return mr_gemm(ws->rt, &weight, &core->din[i], x, mr_grad(ws, linear->weight));
+    if (mr_trained(linear->weight))
+        MR_TRY(mr_gemm(ws->rt, &weight, dy, x, mr_grad(ws, linear->weight)));
+    if (!apart(linear))
+        return mr_gemm(ws->rt, &input, dy, &linear->weight->value, dx);
+    MR_TRY(mr_linear_backward_input(ws->rt, dy, &linear->weight->value, &core->dslice, ws->rows, linear->in,
+                                    linear->out, false));
+    if (linear->weight->lora.a) {
+        MR_TRY(mr_copy(ws->rt, x, offset, &core->slice, 0, n));
+        MR_TRY(mr_lora_backward(ws, linear->weight, &core->slice, dy, &core->dslice));
+    }
+    return mr_copy(ws->rt, &core->dslice, 0, dx, offset, n);
 }
 
 int mr_wkv6_core_step(struct mr_wkv6_core *core, struct mr_node *node, mr_workspace *ws, struct mr_wkv6_step s,

@@ -18,7 +18,9 @@ struct mr_wkv6_core {
     mr_tensor gated;              /* [R,C], where a backward follows and there is a gate; else normed */
     mr_tensor mean, rstd;         /* [R,H] */
     mr_tensor kept;               /* of the recurrence */
-    mr_tensor zero;               /* scratch [B,H,N,N]: the state of pieces without slots */
+    mr_tensor slice,
+        dslice; /* scratch [R,C], of one of RWKV-6's mixtures, where adapters or other formats of weights ask for it */
+    mr_tensor zero; /* scratch [B,H,N,N]: the state of pieces without slots */
     /* Scratch of backward: [R,C]; of the initial state [B,H,N,N]; the recurrence's */
     mr_tensor din[MR_WKV6_INPUTS], dy, dnormed, dgated, dstate, ends, recurrence_scratch, norm_scratch;
 };
