@@ -123,8 +123,8 @@ MR_API uint64_t mr_lm_parameters(const mr_lm *lm);
 MR_API const char *mr_lm_family(const mr_lm *lm);
 
 /* The ids of a text: *count of them, of which the first `capacity` are written to ids (NULL with capacity 0: only
- * counted). special: names of special tokens in the text mean those tokens. MR_EFILE: a character that the tokenizer
- * does not know; MR_EINVAL: there is no tokenizer. */
+ * counted), with those that its tokenizer puts before a text. special: names of special tokens in the text mean those
+ * tokens. MR_EFILE: a character that the tokenizer does not know; MR_EINVAL: there is no tokenizer. */
 MR_API int mr_lm_tokenize(mr_lm *lm, const char *text, size_t size, int special, int32_t *ids, size_t capacity,
                           size_t *count);
 /* The bytes of a token (none for an id of padding): *bytes stays valid until the next call with the same model. */

@@ -229,11 +229,15 @@ int mr_lm_progress(mr_lm *lm, double part, const char *what)
     return 0;
 }
 
-int mr_lm_encode(mr_lm *lm, const char *text, size_t size, bool special, struct mr_ids *ids)
+int mr_lm_encode(mr_lm *lm, const char *text, size_t size, bool special, bool begins, struct mr_ids *ids)
 {
     mr_encoder *e = NULL;
     int err = 0;
     MR_TRY(need_tokenizer(lm));
+    size_t starts;
+    const uint32_t *start = mr_tokenizer_start(lm->tokenizer, &starts);
+    for (size_t i = 0; begins && i < starts; i++)
+        MR_TRY(mr_ids_append(ids, start[i]));
     MR_TRY(mr_encoder_open(&e, lm->tokenizer, special));
     for (size_t at = 0, n; !err && at < size; at += n) {
         n = size - at < PIECE ? size - at : PIECE;
@@ -250,7 +254,7 @@ int mr_lm_encode(mr_lm *lm, const char *text, size_t size, bool special, struct 
 int mr_lm_tokenize(mr_lm *lm, const char *text, size_t size, int special, int32_t *ids, size_t capacity, size_t *count)
 {
     struct mr_ids list = {0};
-    int err = mr_lm_encode(lm, text, size, special != 0, &list);
+    int err = mr_lm_encode(lm, text, size, special != 0, true, &list);
     for (size_t i = 0; !err && i < list.count && i < capacity; i++)
         ids[i] = (int32_t)list.id[i];
     *count = err ? 0 : list.count;

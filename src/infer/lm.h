@@ -56,8 +56,9 @@ int mr_lm_open_model(mr_lm **lm, mr_model *model, int sequences);
 void mr_lm_need(struct mr_memory_need *need, const struct mr_config *cfg, int sequences);
 /* For measuring: the sequence becomes one that has read `position` tokens, all 0, and its states hold small numbers. */
 int mr_sequence_pretend(mr_sequence *s, int64_t position);
-/* The ids of a text; the caller frees them (mr_ids_free). */
-int mr_lm_encode(mr_lm *lm, const char *text, size_t size, bool special, struct mr_ids *ids);
+/* The ids of a text; the caller frees them (mr_ids_free). begins: it is not the continuation of another, and gets the
+ * tokens that its tokenizer puts before a text. */
+int mr_lm_encode(mr_lm *lm, const char *text, size_t size, bool special, bool begins, struct mr_ids *ids);
 /* Tells how far the work under way is; MR_EINTERRUPTED ("stopped while WHAT") where the caller wants no more. */
 int mr_lm_progress(mr_lm *lm, double part, const char *what);
 /* Whether texts are limited to block_size positions, after which the last block is read again for every token. */

@@ -284,7 +284,7 @@ int mr_sequence_feed(mr_sequence *s, const int32_t *tokens, int count)
 int mr_sequence_prompt(mr_sequence *s, const char *text, size_t size)
 {
     struct mr_ids ids = {0};
-    int err = mr_lm_encode(s->lm, text, size, s->lm->options.special != 0, &ids);
+    int err = mr_lm_encode(s->lm, text, size, s->lm->options.special != 0, mr_sequence_position(s) == 0, &ids);
     if (!err)
         err = ids.count > 1 << 30 ? mr_fail(MR_EINVAL, "a prompt of %zu tokens is too long", ids.count)
                                   : mr_sequence_feed(s, (const int32_t *)ids.id, (int)ids.count);

@@ -33,7 +33,8 @@ static bool is_gpt2(const char *folder)
     const char *type = json_string_value(json_object_get(cut, "type"));
     bool same = type && !strcmp(type, "ByteLevel") && json_is_false(json_object_get(cut, "add_prefix_space")) &&
                 !json_is_false(json_object_get(cut, "use_regex")) && (!form || json_is_null(form)) &&
-                !json_is_true(json_object_get(json_object_get(json, "model"), "ignore_merges"));
+                !json_is_true(json_object_get(json_object_get(json, "model"), "ignore_merges")) &&
+                !json_object_get(json_object_get(json, "post_processor"), "single");
     json_decref(json);
     return same;
 }
@@ -95,10 +96,11 @@ static int write_gpt2(const json_t *tokenizer, const char *folder)
 static int write_json_tokenizer(const json_t *tokenizer, const char *folder)
 {
     json_t *file = json_pack(
-        "{ss sn sn sO? sO? sO? sn s{ss sb sb sb} sO}", "version", "1.0", "truncation", "padding", "added_tokens",
+        "{ss sn sn sO? sO? sO? sO? s{ss sb sb sb} sO}", "version", "1.0", "truncation", "padding", "added_tokens",
         json_object_get(tokenizer, "added_tokens"), "normalizer", json_object_get(tokenizer, "normalizer"),
-        "pre_tokenizer", json_object_get(tokenizer, "pre_tokenizer"), "post_processor", "decoder", "type", "ByteLevel",
-        "add_prefix_space", 0, "trim_offsets", 1, "use_regex", 1, "model", json_object_get(tokenizer, "model"));
+        "pre_tokenizer", json_object_get(tokenizer, "pre_tokenizer"), "post_processor",
+        json_object_get(tokenizer, "post_processor"), "decoder", "type", "ByteLevel", "add_prefix_space", 0,
+        "trim_offsets", 1, "use_regex", 1, "model", json_object_get(tokenizer, "model"));
     int err = write_json(folder, "tokenizer.json", file);
     json_decref(file);
     return err;

@@ -73,12 +73,35 @@ static bool are_usual(const json_t *added, const json_t *vocab)
     return true;
 }
 
-/* With added tokens it is the tokenizer.json that says the same. */
-static int load_with(mr_tokenizer *t, json_t *vocab, json_t *merges, json_t *added)
+/* The post-processor of a folder whose tokenizer_config.json asks for bos_token before every text; else *post is NULL.
+ */
+static int read_start(const char *folder, const json_t *vocab, json_t **post)
 {
-    json_t *file =
-        json_pack("{s{ss sb sb} sO s{ss sO sO}}", "pre_tokenizer", "type", "ByteLevel", "add_prefix_space", 0,
-                  "use_regex", 1, "added_tokens", added, "model", "type", "BPE", "vocab", vocab, "merges", merges);
+    char path[PATH_MAX];
+    json_t *config = NULL;
+    *post = NULL;
+    if (snprintf(path, sizeof path, "%s/tokenizer_config.json", folder) >= PATH_MAX || !mr_is_file(path))
+        return 0;
+    MR_TRY(mr_json_load(&config, path));
+    const json_t *bos = json_object_get(config, "bos_token"), *id;
+    const char *name = json_string_value(json_is_object(bos) ? json_object_get(bos, "content") : bos);
+    int err = 0;
+    if (name && json_is_true(json_object_get(config, "add_bos_token")) && (id = json_object_get(vocab, name))) {
+        *post = json_pack("{ss s[{s{ss}}] s{s{s[O]}}}", "type", "TemplateProcessing", "single", "SpecialToken", "id",
+                          name, "special_tokens", name, "ids", id);
+        if (!*post)
+            err = mr_fail(MR_ENOMEM, "out of memory for the tokenizer");
+    }
+    json_decref(config);
+    return err;
+}
+
+/* With added tokens it is the tokenizer.json that says the same. */
+static int load_with(mr_tokenizer *t, json_t *vocab, json_t *merges, json_t *added, json_t *post)
+{
+    json_t *file = json_pack("{sO? s{ss sb sb} sO s{ss sO sO}}", "post_processor", post, "pre_tokenizer", "type",
+                             "ByteLevel", "add_prefix_space", 0, "use_regex", 1, "added_tokens", added, "model", "type",
+                             "BPE", "vocab", vocab, "merges", merges);
     t->kind = &mr_tokenizer_json;
     int err = file ? mr_hf_tokenizer_read(t, file) : mr_fail(MR_ENOMEM, "out of memory for the tokenizer");
     json_decref(file);
@@ -87,11 +110,14 @@ static int load_with(mr_tokenizer *t, json_t *vocab, json_t *merges, json_t *add
 
 static int load_folder(mr_tokenizer *t, const char *folder, json_t *vocab, json_t *merges)
 {
-    json_t *added = NULL, *json = json_pack("{sO sO}", "vocab", vocab, "merges", merges);
+    json_t *added = NULL, *post = NULL, *json = json_pack("{sO sO}", "vocab", vocab, "merges", merges);
     int err =
         json ? mr_added_tokens_read(folder, vocab, &added) : mr_fail(MR_ENOMEM, "out of memory for the tokenizer");
     if (!err)
-        err = are_usual(added, vocab) ? gpt2_load(t, json) : load_with(t, vocab, merges, added);
+        err = read_start(folder, vocab, &post);
+    if (!err)
+        err = are_usual(added, vocab) && !post ? gpt2_load(t, json) : load_with(t, vocab, merges, added, post);
+    json_decref(post);
     json_decref(added);
     json_decref(json);
     return err;

@@ -204,15 +204,47 @@ static int read_all_added(mr_tokenizer *t, const json_t *tokens)
     return err;
 }
 
+/* ---- post_processor -------------------------------------------------------------------------------------- */
+
+/* The ids of a template's special token. */
+static int add_starts(mr_tokenizer *t, const json_t *template, const char *name)
+{
+    json_t *ids = json_object_get(json_object_get(json_object_get(template, "special_tokens"), name), "ids");
+    for (size_t i = 0; i < json_array_size(ids); i++) {
+        json_int_t id = json_integer_value(json_array_get(ids, i));
+        if (id < 0 || id >= MR_LARGEST_VOCAB || t->start_count == MR_STARTS)
+            return mr_fail(MR_EFILE, "a template with the token \"%.60s\" is not supported", name);
+        t->start[t->start_count++] = (uint32_t)id;
+    }
+    return json_array_size(ids) ? 0 : mr_fail(MR_EFILE, "a template's token \"%.60s\" has no ids", name);
+}
+
+/* What a template puts before a single text. What it puts behind is left out: a prompt is to be continued. */
+static int read_post_processor(mr_tokenizer *t, const json_t *p, int depth)
+{
+    const json_t *list = json_object_get(p, is(p, "type", "Sequence") ? "processors" : "single");
+    for (size_t i = 0; is(p, "type", "Sequence") && !depth && i < json_array_size(list); i++)
+        MR_TRY(read_post_processor(t, json_array_get(list, i), depth + 1));
+    for (size_t i = 0; is(p, "type", "TemplateProcessing") && i < json_array_size(list); i++) {
+        const json_t *item = json_array_get(list, i), *special = json_object_get(item, "SpecialToken");
+        const char *name = json_string_value(json_object_get(special, "id"));
+        if (!name)
+            break;
+        MR_TRY(add_starts(t, p, name));
+    }
+    return 0;
+}
+
 /* ---- all ----------------------------------------------------------------------------------------------- */
 
 /* What of the file decides about ids. */
 static int keep(mr_tokenizer *t, const json_t *json)
 {
-    static const char *const keys[] = {"normalizer", "pre_tokenizer", "model", "added_tokens"};
+    static const char *const keys[] = {"normalizer", "pre_tokenizer", "model", "added_tokens", "post_processor"};
+    size_t count = sizeof keys / sizeof *keys - (t->start_count ? 0 : 1);
     json_t *kept = json_object();
     int err = kept ? 0 : MR_ENOMEM;
-    for (size_t i = 0; i < sizeof keys / sizeof *keys && !err; i++)
+    for (size_t i = 0; i < count && !err; i++)
         if (json_object_get(json, keys[i]))
             err = mr_json_set(kept, keys[i], json_incref(json_object_get(json, keys[i])));
     if (!err)
@@ -238,6 +270,10 @@ int mr_hf_tokenizer_read(mr_tokenizer *t, const json_t *json)
         return mr_fail_in(err, "\"model\"");
     MR_TRY(read_all_added(t, json_object_get(json, "added_tokens")));
     t->vocab_size = j->bpe.vocab.size;
+    MR_TRY(read_post_processor(t, json_object_get(json, "post_processor"), 0));
+    for (size_t i = 0; i < t->start_count; i++)
+        if (t->start[i] >= t->vocab_size)
+            return mr_fail(MR_EFILE, "\"post_processor\": token %u is not in the vocabulary", t->start[i]);
     return keep(t, json);
 }
 

@@ -145,6 +145,12 @@ int64_t mr_tokenizer_end(const mr_tokenizer *t)
     return t->end;
 }
 
+const uint32_t *mr_tokenizer_start(const mr_tokenizer *t, size_t *count)
+{
+    *count = t->start_count;
+    return t->start;
+}
+
 int mr_tokenizer_fingerprint(const mr_tokenizer *t, uint64_t *hash)
 {
     json_t *json = mr_tokenizer_to_json(t);

@@ -35,6 +35,9 @@ size_t mr_tokenizer_vocab_size(const mr_tokenizer *t);
 /* The token that ends a document, or -1. */
 int64_t mr_tokenizer_end(const mr_tokenizer *t);
 
+/* The tokens that its programs put before a text (OPT's </s>); encoding does not add them. */
+const uint32_t *mr_tokenizer_start(const mr_tokenizer *t, size_t *count);
+
 /* Equal tokenizers give the same ids for every text; the fingerprint is a hash of the JSON form. */
 int mr_tokenizer_fingerprint(const mr_tokenizer *t, uint64_t *hash);
 bool mr_tokenizer_equal(const mr_tokenizer *a, const mr_tokenizer *b);

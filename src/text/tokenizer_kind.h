@@ -29,6 +29,8 @@ struct mr_tokenizer_kind {
     void (*scratch_close)(void *scratch);
 };
 
+enum { MR_STARTS = 8 };
+
 struct mr_special {
     char *text;
     size_t size;
@@ -43,7 +45,9 @@ struct mr_tokenizer {
     struct mr_special *special; /* recognised only on request */
     size_t special_count;
     struct mr_trie special_trie; /* made of them by tokenizer.c */
-    char *source;                /* JSON text of the file's content, for mr_tokenizer_save_source; or NULL */
+    uint32_t start[MR_STARTS];   /* tokens that a text begins with for the model */
+    size_t start_count;
+    char *source; /* JSON text of the file's content, for mr_tokenizer_save_source; or NULL */
 };
 
 struct mr_encoder {

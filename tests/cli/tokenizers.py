@@ -125,6 +125,32 @@ def test_usual_folders_stay_what_they_were(folder):
         assert run("tokenize", "--tokenizer", spec, "--json", stdin=b"ab").expect(0).json()[0]["tokenizer"] == "gpt2"
 
 
+def test_a_template_puts_its_tokens_before_a_prompt(folder):
+    template = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "</s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+                {"SpecialToken": {"id": "</s>", "type_id": 0}}], "special_tokens": {"</s>": {"id": "</s>", "ids": [261], "tokens": ["</s>"]}}}
+    added = [{"id": 260, "content": "<|endoftext|>", "special": True}, {"id": 261, "content": "</s>", "special": True}]
+    plain = tokenizer_json(folder / "plain.json", added_tokens=added)
+    with_one = tokenizer_json(folder / "one.json", added_tokens=added, post_processor=template)
+    inside = tokenizer_json(folder / "two.json", added_tokens=added, post_processor={"type": "Sequence", "processors": [template]})
+    opt = gpt2(folder / "opt", "vocab.json", "merges.txt")
+    (folder / "opt" / "vocab.json").write_text(json.dumps({**vocabulary(), "</s>": 261}))
+    (folder / "opt" / "tokenizer_config.json").write_text(json.dumps({"add_bos_token": True, "bos_token": {"content": "</s>"}}))
+    run("new", "rwkv4", "n_layer=1", "n_embd=32", "vocab_size=262", "--out", folder / "m.mrw").expect(0)
+
+    def prompt(model, *arguments):
+        line = run("generate", model, "--prompt", "ab a", "--max-tokens", 1, "--echo", "--json", *arguments).expect(0).json()[0]
+        return line["prompt_tokens"]
+
+    assert prompt(folder / "m.mrw", "--tokenizer", plain) == [256, 257]
+    for spec in (with_one, inside, opt):
+        assert prompt(folder / "m.mrw", "--tokenizer", spec) == [261, 256, 257], spec
+        assert ids(spec, b"ab a") == [256, 257]
+        run("convert", folder / "m.mrw", folder / "hf", "--tokenizer", spec).expect(0)
+        assert prompt(folder / "hf") == [261, 256, 257], spec
+    template["special_tokens"]["</s>"]["ids"] = [300]
+    run("tokenize", "--tokenizer", tokenizer_json(folder / "b.json", post_processor=template), stdin=b"a").expect(1, err="token 300 is not in the vocabulary")
+
+
 def test_long_added_tokens_take_no_time(folder):
     added = [{"id": 300 + i, "content": "a" * 20000 + str(i), "special": bool(i % 2)} for i in range(200)]
     spec = tokenizer_json(folder / "t.json", added_tokens=added)
@@ -288,8 +314,8 @@ def test_missing_and_broken_files_are_named(folder):
         run("tokenize", "--tokenizer", f"{kind}:{folder / 'bad'}", stdin=b"a").expect(1, err="bad.*line 1")
         run("tokenize", "--tokenizer", kind, stdin=b"a").expect(2, err=f"{kind}:FILE")
     run("tokenize", "--tokenizer", f"gpt2:{folder}", stdin=b"a").expect(1, err="encoder.json")
-    spec = tokenizer_json(folder / "t.json", normalizer={"type": "Lowercase"})
-    run("tokenize", "--tokenizer", spec, stdin=b"a").expect(1, err="Lowercase.*not supported")
+    spec = tokenizer_json(folder / "t.json", normalizer={"type": "StripAccents"})
+    run("tokenize", "--tokenizer", spec, stdin=b"a").expect(1, err="StripAccents.*not supported")
 
 
 def test_bytes_without_a_token_are_named(folder):
