@@ -319,7 +319,7 @@ def test_other_models_are_named(folder):
     convert(make(folder / "a.mrw", "rwkv6"), folder / "a.gguf").expect(0)
     said, tensors = read(folder / "a.gguf")
     for change, problem in (({"general.architecture": "llama"}, "general.architecture is llama: GGUF files of gpt2, rwkv6 and rwkv7"),
-                            ({"rwkv6.block_count": 4}, r"rwkv6\.block_count is 4, but its tensors are those of 3"),
+                            ({"rwkv6.block_count": 4}, r"rwkv6\.block_count is 4, but its tensors have 3"),
                             ({"rwkv6.attention.layer_norm_epsilon": 0.001}, "layer_norm_epsilon is 0.001"),
                             ({"rwkv6.wkv.head_size": 0}, "head_size")):
         run("info", write(folder / "b.gguf", said | change, tensors)).expect(1, err=problem)
