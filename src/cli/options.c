@@ -190,7 +190,8 @@ int mr_exit_status(int result)
     if (result >= 0)
         return 0;
     fflush(stdout);
-    fprintf(stderr, "microrwkv: %s\n", mr_error_text());
+    if (*mr_error_text()) /* another rank has said it */
+        fprintf(stderr, "microrwkv: %s\n", mr_error_text());
     switch (result) {
     case MR_EINVAL:
         return 2;

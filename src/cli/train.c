@@ -2,6 +2,7 @@
  * train: nanoGPT's keys, from a file and from the command line. */
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,6 +12,11 @@
 #include "base/progress.h"
 #include "base/str.h"
 #include "cli/cli.h"
+
+struct arguments {
+    struct mr_common common;
+    bool log_ranks;
+};
 
 struct view {
     const struct mr_common *common;
@@ -95,21 +101,73 @@ static void print_keys(void)
     }
 }
 
+/* What the other ranks log: nothing, unless it is asked for. */
+static void print_log_of_rank(void *context, enum mr_log_level level, const char *line)
+{
+    if (level != MR_LOG_DEBUG)
+        fprintf(stderr, "rank %d: %s\n", mr_ranks_index(context), line);
+}
+
+/* The index of GPU number `turn`, round and round; -1: there are none. */
+static int nth_gpu(int turn, int *index)
+{
+    struct mr_device_info *list = NULL;
+    int count = 0, gpus = 0, nth = 0;
+    *index = -1;
+    MR_TRY(mr_device_list(&list, &count));
+    for (int i = 0; i < count; i++)
+        gpus += list[i].is_gpu;
+    for (int i = 0; i < count; i++)
+        if (list[i].is_gpu && nth++ == turn % gpus)
+            *index = list[i].index;
+    free(list);
+    return 0;
+}
+
+/* The rank's item of a list, or for any GPU one after the other. NULL: the default; the caller frees the text. */
+static int device_of_rank(const struct mr_ranks *ranks, const char *given, char **device)
+{
+    int turn = mr_ranks_local(ranks), index = -1, items = 1;
+    char number[16];
+    const char *from = given ? given : getenv("MICRORWKV_DEVICE");
+    *device = NULL;
+    for (const char *p = from ? from : ""; *p; p++)
+        items += *p == ',';
+    for (int i = turn % items; i > 0; i--)
+        from = strchr(from, ',') + 1;
+    if (!from || !strcmp(from, "gpu") || !strncmp(from, "cuda", 4))
+        MR_TRY(nth_gpu(turn, &index));
+    snprintf(number, sizeof number, "%d", index);
+    from = index >= 0 ? number : from;
+    if (from && !(*device = strndup(from, strcspn(from, ","))))
+        return mr_fail(MR_ENOMEM, "out of memory for the name of a device");
+    return 0;
+}
+
 static int run(struct mr_common *common, struct mr_train_config *cfg)
 {
     struct view view = {.common = common, .cfg = cfg};
     struct mr_train_events events = {&view, on_start, on_iteration, on_evaluation, on_evaluating, on_saved, NULL};
     mr_runtime *rt = NULL;
     const volatile sig_atomic_t *stop = mr_catch_signals();
+    bool first = mr_ranks_index(cfg->ranks) == 0;
+    char *device = NULL;
+    int err = 0;
     if (!common->device)
         common->device = cfg->device;
-    mr_progress_begin(&view.bar, stderr, "train", (uint64_t)cfg->max_iters);
-    int err = mr_common_open(common, &rt);
+    if (cfg->ranks) {
+        MR_TRY(device_of_rank(cfg->ranks, common->device, &device));
+        common->device = device;
+    }
+    if (first)
+        mr_progress_begin(&view.bar, stderr, "train", (uint64_t)cfg->max_iters);
+    err = mr_common_open(common, &rt);
+    free(device);
     if (!err)
         err = mr_train(rt, cfg, &events, stop);
     mr_progress_end(&view.bar);
     mr_common_close(common, rt);
-    if (err || cfg->eval_only)
+    if (err || cfg->eval_only || !first)
         return err;
     int drawn = mr_plot_loss(cfg->out_dir);
     if (drawn < 0)
@@ -124,10 +182,12 @@ static int run(struct mr_common *common, struct mr_train_config *cfg)
 
 int mr_command_train(int argc, char **argv)
 {
-    struct mr_common common = {0};
+    struct arguments a = {0};
     struct mr_words words = {0};
     struct mr_train_config cfg = {0};
-    const struct mr_option options[] = {MR_COMMON_OPTIONS(&common)};
+    const struct mr_option options[] = {
+        MR_COMMON_OPTIONS(&a.common),
+        {"log-ranks", MR_OPTION_FLAG, &a.log_ranks, NULL, "under mpirun: also print what ranks other than 0 log"}};
     const struct mr_syntax syntax = {
         .name = "train",
         .words = "[CONFIG] [key=value ...]",
@@ -140,13 +200,22 @@ int mr_command_train(int argc, char **argv)
         .max_words = INT_MAX,
         .print_more = print_keys,
         .key_values = true};
-    int err = mr_options_parse(&syntax, argc, argv, &words);
+    mr_ranks *ranks = NULL;
+    int err = mr_ranks_open(&ranks);
+    if (!err)
+        err = mr_options_parse(&syntax, argc, argv, &words);
+    if (mr_ranks_index(ranks))
+        mr_set_log(a.log_ranks ? print_log_of_rank : NULL, ranks);
     if (!err)
         err = mr_train_config_defaults(&cfg);
+    cfg.ranks = ranks;
     if (!err)
         err = mr_train_settings(&cfg, words.word, words.count);
     if (!err)
-        err = run(&common, &cfg);
+        err = run(&a.common, &cfg);
+    if (mr_ranks_index(ranks))
+        mr_set_log(NULL, NULL);
+    err = mr_ranks_close(ranks, err, mr_exit_status);
     mr_train_config_free(&cfg);
     mr_words_free(&words);
     return err;

@@ -182,11 +182,12 @@ json_t *mr_training_to_json(const struct mr_training *t)
     json_t *given = mr_settings_to_json(&t->given);
     if (!given)
         return NULL;
-    json_t *json = json_pack("{sI sI sI sI so sI ss* so sb ss*}", "iter", (json_int_t)t->iter, "micro_step",
+    json_t *json = json_pack("{sI sI sI sI so sI ss* so sb ss* so*}", "iter", (json_int_t)t->iter, "micro_step",
                              (json_int_t)t->micro_step, "optimizer_steps", (json_int_t)t->optimizer_steps, "seed",
                              (json_int_t)t->seed, "best_val_loss", mr_json_real(t->best_val_loss), "best_iter",
                              (json_int_t)t->best_iter, "gemm_table", *t->gemm_table ? t->gemm_table : NULL, "given",
-                             given, "weights_only", t->weights_only, "base", t->base);
+                             given, "weights_only", t->weights_only, "base", t->base, "ranks",
+                             t->ranks > 1 ? json_integer(t->ranks) : NULL);
     if (!json)
         mr_fail(MR_ENOMEM, "out of memory for the training state");
     return json;
@@ -208,6 +209,7 @@ static int from_script(mr_tensor_file *source, struct mr_training *t)
     t->optimizer_steps = steps >= 0 && steps < 1e15f ? (int64_t)steps : 0;
     t->seed = (uint64_t)seed;
     t->best_iter = t->iter;
+    t->ranks = 1;
     t->weights_only = find_moment(source, 0, 0) < 0;
     return mr_settings_from_json(&t->given, config);
 }
@@ -223,6 +225,7 @@ static int from_own(const json_t *json, struct mr_training *t)
     MR_TRY(mr_json_number(json, "best_val_loss", &t->best_val_loss));
     MR_TRY(mr_json_int_or(json, "best_iter", 0, INT64_MAX, t->iter, &t->best_iter));
     MR_TRY(mr_json_bool_or(json, "weights_only", false, &t->weights_only));
+    MR_TRY(mr_json_int_or(json, "ranks", 1, 1 << 30, 1, &t->ranks));
     MR_TRY(mr_json_string_or(json, "gemm_table", "", &table));
     MR_TRY(mr_json_string_or(json, "base", "", &base));
     if (*base && !(t->base = mr_strdup(base)))

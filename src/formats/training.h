@@ -35,6 +35,7 @@ struct mr_training {
     double best_val_loss;
     int64_t best_iter;        /* where it was */
     char gemm_table[24];      /* the hash of the table that its products were made with; "": not said */
+    int64_t ranks;            /* that trained together */
     bool weights_only;        /* without the optimizer's state */
     char *base;               /* of a run that trains an adapter: its model; or NULL */
     struct mr_settings given; /* the settings that were given */

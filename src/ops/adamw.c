@@ -5,7 +5,7 @@
 
 #include "ops/check.h"
 
-enum { BLOCK = 4096 }; /* as in cl/adamw.cl */
+enum { BLOCK = MR_SQUARE_SUM_BLOCK }; /* as in cl/adamw.cl */
 
 int mr_adamw(mr_runtime *rt, const struct mr_adamw *s, const mr_tensor *p, const mr_tensor *g, const mr_tensor *m,
              const mr_tensor *v, size_t offset, size_t count, const mr_tensor *clip)

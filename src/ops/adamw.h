@@ -18,9 +18,10 @@ struct mr_adamw {
 int mr_adamw(mr_runtime *rt, const struct mr_adamw *s, const mr_tensor *p, const mr_tensor *g, const mr_tensor *m,
              const mr_tensor *v, size_t offset, size_t count, const mr_tensor *clip);
 
-/* partial[at..] = sums of g^2 over blocks of 4096 elements of g[offset..offset+count-1];
+/* partial[at..] = sums of g^2 over blocks of MR_SQUARE_SUM_BLOCK elements of g[offset..offset+count-1];
  * mr_square_sum_partials(count) of them, so that several segments can leave theirs behind each other. */
 int mr_square_sum(mr_runtime *rt, const mr_tensor *g, size_t offset, size_t count, const mr_tensor *partial, size_t at);
+enum { MR_SQUARE_SUM_BLOCK = 4096 };
 size_t mr_square_sum_partials(size_t count);
 
 /* norm[0] = sqrt(sum of partial[0..n-1]), factor[0] = min(1, max_norm / (norm + 1e-6)), or 1 if max_norm is

@@ -24,6 +24,7 @@ struct mr_training mr_trainer_state(const mr_trainer *t)
                                 .best_val_loss = t->best_val_loss,
                                 .best_iter = t->best_iter,
                                 .base = t->base,
+                                .ranks = t->ranks,
                                 .given = t->cfg->given};
     gemm_table(t, state.gemm_table);
     return state;
@@ -40,6 +41,12 @@ int mr_trainer_resume(mr_trainer *t, const struct mr_training *state)
     t->seed = state->seed;
     t->best_val_loss = state->best_val_loss;
     t->best_iter = state->best_iter;
+    if (state->ranks != t->ranks && t->rank == 0)
+        mr_log(
+            MR_LOG_INFO,
+            "the run was saved by %lld rank%s and goes on with %d: the batches are the same, but gradients are added "
+            "in another order, so that losses differ by about 1e-6",
+            (long long)state->ranks, state->ranks == 1 ? "" : "s", t->ranks);
     gemm_table(t, table);
     if (*state->gemm_table && strcmp(state->gemm_table, table) != 0)
         mr_log(MR_LOG_WARNING,

@@ -8,10 +8,11 @@
 
 #include "base/error.h"
 #include "base/settings.h"
+#include "comm/ranks.h"
 
 struct mr_train_config {
     /* input and output */
-    char *out_dir, *init_from, *dataset, *device, *tokenizer, *on_nan, *sampling;
+    char *out_dir, *init_from, *dataset, *device, *tokenizer, *on_nan, *sampling, *comm;
     char *train_only;                    /* patterns of parameters' names; NULL: all are trained */
     char *adapter, *targets, *precision; /* NULL: none; every linear layer; as the file has its matrices */
     int rank;
@@ -23,11 +24,13 @@ struct mr_train_config {
     int batch_size, block_size, gradient_accumulation_steps;
     uint64_t seed;
     /* optimizer */
+    int zero, rank_timeout; /* of several ranks: 1 divides the moments among them; seconds that they wait */
     double learning_rate, min_lr, weight_decay, beta1, beta2, adam_eps, grad_clip, l2wrap;
     double epochs; /* 0: max_iters counts */
     int patience;  /* 0: none */
     int max_iters, warmup_iters, lr_decay_iters;
     bool decay_lr;
+    mr_ranks *ranks; /* borrowed: the processes that train together; NULL: this one alone */
     /* The keys that were given and belong to the model (n_layer, family, mode, dropout, block_size, …), for
      * mr_config_set_all, so that what was not given can come from a checkpoint. */
     struct mr_settings model;

@@ -63,6 +63,9 @@ static const struct mr_train_key keys[] = {
     {"l2wrap", MR_KEY_REAL, FIELD(l2wrap),
      "weight of the square of the largest logits (rwkv4 to rwkv7: 1e-4 unless given)"},
     {"grad_clip", MR_KEY_REAL, FIELD(grad_clip), "largest gradient norm (0: no clipping)"},
+    {"zero", MR_KEY_INT, FIELD(zero), "under mpirun: 1 divides AdamW's moments among the ranks, 0 gives all to each"},
+    {"comm", MR_KEY_TEXT, FIELD(comm), "under mpirun: how gradients travel, f32 or bf16"},
+    {"rank_timeout", MR_KEY_INT, FIELD(rank_timeout), "under mpirun: seconds a rank waits for another before all end"},
 };
 enum { KEYS = sizeof keys / sizeof keys[0] };
 
@@ -89,6 +92,9 @@ int mr_train_config_defaults(struct mr_train_config *cfg)
         .dataset = mr_strdup("openwebtext"),
         .on_nan = mr_strdup("stop"),
         .sampling = mr_strdup("random"),
+        .comm = mr_strdup("f32"),
+        .zero = 1,
+        .rank_timeout = 600,
         .eval_interval = 2000,
         .log_interval = 1,
         .eval_iters = 200,
@@ -111,7 +117,7 @@ int mr_train_config_defaults(struct mr_train_config *cfg)
         .rank = 32,
         .alpha = 32,
     };
-    if (cfg->out_dir && cfg->init_from && cfg->dataset && cfg->on_nan && cfg->sampling)
+    if (cfg->out_dir && cfg->init_from && cfg->dataset && cfg->on_nan && cfg->sampling && cfg->comm)
         return 0;
     mr_train_config_free(cfg);
     return mr_fail(MR_ENOMEM, "out of memory for the training configuration");
@@ -140,6 +146,22 @@ void mr_train_config_free(struct mr_train_config *cfg)
     *cfg = (struct mr_train_config){0};
 }
 
+/* What matters to several ranks. */
+static int check_ranks(const struct mr_train_config *cfg)
+{
+    int ranks = mr_ranks_count(cfg->ranks), steps = cfg->gradient_accumulation_steps;
+    if (cfg->zero != 0 && cfg->zero != 1)
+        return mr_fail(MR_EINVAL, "zero must be 0 or 1, not %d", cfg->zero);
+    if (strcmp(cfg->comm, "f32") != 0 && strcmp(cfg->comm, "bf16") != 0)
+        return mr_fail(MR_EINVAL, "comm must be f32 or bf16, not '%s'", cfg->comm);
+    if (!cfg->eval_only && steps % ranks)
+        return mr_fail(MR_EINVAL,
+                       "gradient_accumulation_steps is %d: %d ranks cannot divide so many micro-batches evenly; "
+                       "give a multiple of %d",
+                       steps, ranks, ranks);
+    return 0;
+}
+
 int mr_train_config_check(const struct mr_train_config *cfg)
 {
     const struct {
@@ -156,7 +178,8 @@ int mr_train_config_check(const struct mr_train_config *cfg)
                 {"warmup_iters", cfg->warmup_iters, 0},
                 {"lr_decay_iters", cfg->lr_decay_iters, 0},
                 {"keep_checkpoints", cfg->keep_checkpoints, 0},
-                {"patience", cfg->patience, 0}};
+                {"patience", cfg->patience, 0},
+                {"rank_timeout", cfg->rank_timeout, 1}};
     const struct {
         const char *name;
         double value;
@@ -176,6 +199,7 @@ int mr_train_config_check(const struct mr_train_config *cfg)
                            reals[i].value);
     if (!(cfg->beta1 >= 0 && cfg->beta1 < 1 && cfg->beta2 >= 0 && cfg->beta2 < 1))
         return mr_fail(MR_EINVAL, "beta1 %g and beta2 %g must be in [0, 1)", cfg->beta1, cfg->beta2);
+    MR_TRY(check_ranks(cfg));
     if (strcmp(cfg->on_nan, "stop") != 0 && strcmp(cfg->on_nan, "skip") != 0 && strcmp(cfg->on_nan, "rollback") != 0)
         return mr_fail(MR_EINVAL, "on_nan must be stop, skip or rollback, not '%s'", cfg->on_nan);
     if (strcmp(cfg->sampling, "random") != 0 && strcmp(cfg->sampling, "epoch") != 0)

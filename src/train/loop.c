@@ -15,26 +15,40 @@
 #include "train/schedule.h"
 #include "train/trainer.h"
 
-/* Mean cross-entropy over the first batches of a split: the same ones at every evaluation. */
+static int evaluate_batch(mr_trainer *t, int split, int batch, float *cross_entropy)
+{
+    uint32_t stream = split == MR_SPLIT_TRAIN ? MR_STREAM_EVAL_TRAIN : MR_STREAM_EVAL_VAL;
+    float aux;
+    MR_TRY(mr_trainer_batch(t, split, stream, (uint64_t)batch));
+    mr_workspace_set_training(t->ws, false, 1, t->seed, 0);
+    MR_TRY(mr_run(t->ws, NULL, t->pieces, t->cfg->batch_size));
+    MR_TRY(mr_loss(t->ws, t->targets, NULL));
+    return mr_read_loss(t->ws, cross_entropy, &aux);
+}
+
+/* Mean cross-entropy over the first batches of a split: the same ones at every evaluation. Ranks take turns. stop NULL:
+ * it is not stopped. */
 static int evaluate_split(mr_trainer *t, int split, int batches, const struct mr_train_events *events,
                           const volatile sig_atomic_t *stop, double *loss)
 {
-    uint32_t stream = split == MR_SPLIT_TRAIN ? MR_STREAM_EVAL_TRAIN : MR_STREAM_EVAL_VAL;
     double sum = 0, all = 0; /* where targets are masked, batches count by how many they have */
-    for (int i = 0; i < batches; i++) {
-        if (*stop)
-            return MR_EINTERRUPTED;
-        float cross_entropy, aux;
-        MR_TRY(mr_trainer_batch(t, split, stream, (uint64_t)i));
-        mr_workspace_set_training(t->ws, false, 1, t->seed, 0);
-        MR_TRY(mr_run(t->ws, NULL, t->pieces, t->cfg->batch_size));
-        MR_TRY(mr_loss(t->ws, t->targets, NULL));
-        MR_TRY(mr_read_loss(t->ws, &cross_entropy, &aux));
-        double weight = mr_token_data_is_masked(t->data) ? t->ws->valid_targets : 1;
-        sum += weight * cross_entropy;
-        all += weight;
+    for (int i = 0; i < batches; i += t->ranks) {
+        float cross_entropy = 0, weight = 0;
+        int stops = stop ? mr_trainer_stops(t, stop) : 0, done = i;
+        if (stops)
+            return stops < 0 ? stops : MR_EINTERRUPTED;
+        if (i + t->rank < batches) {
+            MR_TRY(evaluate_batch(t, split, i + t->rank, &cross_entropy));
+            weight = mr_token_data_is_masked(t->data) ? (float)t->ws->valid_targets : 1;
+        }
+        MR_TRY(mr_trainer_gather(t, weight * cross_entropy));
+        for (; done < batches && done < i + t->ranks; done++)
+            sum += t->gathered[done - i];
+        MR_TRY(mr_trainer_gather(t, weight));
+        for (int r = 0; r < t->ranks; r++)
+            all += t->gathered[r];
         if (events->evaluating)
-            events->evaluating(events->context, (split == MR_SPLIT_TRAIN ? 0 : t->cfg->eval_iters) + i + 1,
+            events->evaluating(events->context, (split == MR_SPLIT_TRAIN ? 0 : t->cfg->eval_iters) + done,
                                2 * t->cfg->eval_iters);
     }
     *loss = all > 0 ? sum / all : 0;
@@ -73,12 +87,11 @@ static int evaluate(mr_trainer *t, const struct mr_train_events *events, const v
  * or one batch does now. */
 static int prove(mr_trainer *t)
 {
-    static const volatile sig_atomic_t never;
     struct mr_train_events silent = {0};
     double loss;
     if (t->proven == t->iter)
         return 0;
-    MR_TRY(evaluate_split(t, MR_SPLIT_VAL, 1, &silent, &never, &loss));
+    MR_TRY(evaluate_split(t, MR_SPLIT_VAL, 1, &silent, NULL, &loss));
     if (!isfinite(loss))
         return mr_trainer_not_finite(t, "the val loss is %g, so this state is not saved", shown(loss));
     t->proven = t->iter;
@@ -93,15 +106,17 @@ int mr_trainer_queue(mr_trainer *t, double lr)
         MR_TRY(mr_zero(t->rt, &t->report));
     }
     MR_TRY(mr_param_set_zero(&t->gradients));
-    for (int i = 0; i < micro_batches; i++) {
-        mr_workspace_set_training(t->ws, true, 1.0f / (float)micro_batches, t->seed, t->micro_step);
-        MR_TRY(mr_trainer_batch(t, MR_SPLIT_TRAIN, MR_STREAM_TRAIN, t->micro_step));
+    for (int i = t->rank; i < micro_batches; i += t->ranks) {
+        uint64_t micro_step = t->micro_step + (uint64_t)i;
+        mr_workspace_set_training(t->ws, true, 1.0f / (float)micro_batches, t->seed, micro_step);
+        MR_TRY(mr_trainer_batch(t, MR_SPLIT_TRAIN, MR_STREAM_TRAIN, micro_step));
         MR_TRY(mr_run(t->ws, NULL, t->pieces, t->cfg->batch_size));
         MR_TRY(mr_loss(t->ws, t->targets, NULL));
         MR_TRY(mr_backward(t->ws));
-        MR_TRY(mr_gather_loss(t->rt, &t->ws->cross_entropy, &t->ws->aux, &t->loss, i == 0));
-        t->micro_step++;
+        MR_TRY(mr_gather_loss(t->rt, &t->ws->cross_entropy, &t->ws->aux, &t->loss, i == t->rank));
     }
+    MR_TRY(mr_trainer_combine(t));
+    t->micro_step += (uint64_t)micro_batches;
     return mr_trainer_update(t, lr);
 }
 
@@ -136,10 +151,14 @@ static int log_iteration(mr_trainer *t, const struct mr_train_events *events, co
     double lr = mr_learning_rate(t->cfg, t->iter), tokens_per_s = pace->tokens / ms * 1e3;
     struct mr_error_kept kept;
     mr_error_keep(&kept);
-    int log_err = mr_trainer_log(t, json_pack("{sI so sf so so so}", "iter", (json_int_t)t->iter, "loss",
-                                              mr_json_finite((double)loss), "lr", lr, "grad_norm",
-                                              mr_json_finite((double)grad_norm), "ms", mr_json_finite(ms),
-                                              "tokens_per_s", mr_json_finite(tokens_per_s)));
+    json_t *line = json_pack("{sI so sf so so so}", "iter", (json_int_t)t->iter, "loss", mr_json_finite((double)loss),
+                             "lr", lr, "grad_norm", mr_json_finite((double)grad_norm), "ms", mr_json_finite(ms),
+                             "tokens_per_s", mr_json_finite(tokens_per_s));
+    if (line && t->ranks > 1) {
+        json_object_set_new(line, "wait_ms", mr_json_finite(t->wait_ms));
+        json_object_set_new(line, "comm_ms", mr_json_finite(t->comm_ms));
+    }
+    int log_err = mr_trainer_log(t, line);
     if (log_err && !err)
         return log_err;
     if (log_err)
@@ -208,7 +227,9 @@ static int advance(mr_trainer *t, const struct mr_train_events *events, const vo
     const struct mr_train_config *cfg = t->cfg;
     int checkpoint_interval = cfg->checkpoint_interval ? cfg->checkpoint_interval : cfg->eval_interval;
     bool last = t->iter >= cfg->max_iters, best = false;
-    bool stopping = *stop, whole = last || stopping || (t->iter > pace->start && every(t->iter, checkpoint_interval));
+    int stopping = mr_trainer_stops(t, stop);
+    MR_TRY(stopping);
+    bool whole = last || stopping || (t->iter > pace->start && every(t->iter, checkpoint_interval));
     bool evaluates = cfg->eval_only || last || every(t->iter, cfg->eval_interval);
     MR_TRY(mr_trainer_saved(t, false));
     int err = whole || evaluates ? look(t, events, pace, false) : 0;
@@ -219,7 +240,7 @@ static int advance(mr_trainer *t, const struct mr_train_events *events, const vo
     if (cfg->eval_only || (err && err != MR_EINTERRUPTED))
         return err ? err : 1;
     if (evaluates) /* asked for meanwhile */
-        stopping = *stop;
+        MR_TRY(stopping = mr_trainer_stops(t, stop));
     last = last || (evaluates && !err && out_of_patience(t));
     whole = whole || last || stopping;
     if (whole)
@@ -271,18 +292,24 @@ static int end_saving(mr_trainer *t, int err)
 int mr_train(mr_runtime *rt, struct mr_train_config *cfg, const struct mr_train_events *events,
              const volatile sig_atomic_t *stop)
 {
+    static const struct mr_train_events silent;
+    bool first = mr_ranks_index(cfg->ranks) == 0; /* the one that writes and reports */
+    events = first ? events : &silent;
     mr_trainer t = {.saved = -1, .proven = -1, .events = events};
     struct mr_run_folder folder = {0};
+    mr_ranks_set_patience(cfg->ranks, cfg->rank_timeout);
     int err = mr_train_config_check(cfg);
-    if (!err)
+    if (!err && first)
         err = mr_run_folder_open(&folder, cfg);
     if (!err)
         err = mr_trainer_open(&t, rt, cfg);
+    if (!err)
+        err = mr_trainer_meet(&t, &folder.continues);
     if (!err && folder.continues)
         t.saved = t.iter;
-    if (!err)
+    if (!err && first)
         err = mr_run_folder_begin(&folder);
-    if (!err && !cfg->eval_only)
+    if (!err && first && !cfg->eval_only)
         err = mr_trainer_log_open(&t);
     if (!err && events->start)
         events->start(events->context, &t.model_cfg, mr_params_elements(&t.model->params),

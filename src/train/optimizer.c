@@ -33,7 +33,8 @@ static int clip_gradients(mr_trainer *t)
 {
     int segments, at = 0;
     const mr_tensor *grad = mr_param_set_segments(&t->gradients, &segments);
-    for (int i = 0; i < segments; i++) {
+    MR_TRY(mr_trainer_norm_of_parts(t));
+    for (int i = 0; i < segments && !t->parts; i++) {
         MR_TRY(mr_square_sum(t->rt, &grad[i], 0, grad[i].count, &t->norm_partials, (size_t)at));
         at += (int)mr_square_sum_partials(grad[i].count);
     }
@@ -65,16 +66,13 @@ static int group_range(const mr_trainer *t, int group, int segment, size_t *firs
 
 int mr_trainer_update(mr_trainer *t, double lr)
 {
-    mr_arena *arena = t->model->arena;
     const struct mr_train_config *cfg = t->cfg;
     int segments;
-    const mr_tensor *value = mr_arena_segments(arena, MR_PARAMETERS, &segments);
-    const mr_tensor *grad = mr_param_set_segments(&t->gradients, &segments);
-    const mr_tensor *m = mr_param_set_segments(&t->moments[0], &segments);
-    const mr_tensor *v = mr_param_set_segments(&t->moments[1], &segments);
+    mr_param_set_segments(&t->gradients, &segments);
     MR_TRY(clip_gradients(t));
     t->optimizer_steps++;
     for (int i = 0; i < segments; i++) {
+        const struct mr_part part = mr_trainer_part(t, i);
         for (int group = 0; group < MR_PARAM_TRAINED_GROUPS; group++) {
             const struct mr_adamw step = {.lr = group > 1 ? group * lr : lr,
                                           .beta1 = cfg->beta1,
@@ -84,11 +82,14 @@ int mr_trainer_update(mr_trainer *t, double lr)
                                           .step = t->optimizer_steps};
             size_t first, end;
             MR_TRY(group_range(t, group, i, &first, &end));
+            first = first > part.first ? first : part.first;
+            end = end < part.end ? end : part.end;
             if (first < end)
-                MR_TRY(mr_adamw(t->rt, &step, &value[i], &grad[i], &m[i], &v[i], first, end - first, &t->clip));
+                MR_TRY(mr_adamw(t->rt, &step, &part.value, &part.grad, &part.moments[0], &part.moments[1],
+                                first - part.first, end - first, &t->clip));
         }
     }
-    return 0;
+    return mr_trainer_spread(t);
 }
 
 int mr_trainer_look(mr_trainer *t, float *loss, float *grad_norm, bool *bad)

@@ -33,7 +33,7 @@ static int reload(mr_trainer *t)
     bool adapts = mr_trainer_adapts(t);
     int err = adapts ? mr_trainer_read_adapter(t, path) : mr_model_reload(t->model, path);
     if (!err && !adapts)
-        err = mr_model_read_moments(path, NULL, &t->moments[0], &t->moments[1]);
+        err = mr_trainer_read_moments(t, path, NULL);
     if (!err)
         err = mr_model_read_training(path, &state, &found);
     if (!err)
@@ -59,6 +59,7 @@ int mr_trainer_rollback(mr_trainer *t, int err)
     if (++t->rolled_back > MOST_ROLLBACKS)
         return mr_fail_in(err, "after %d rollbacks to iteration %lld", MOST_ROLLBACKS, (long long)t->saved);
     mr_log(MR_LOG_WARNING, "%s", mr_error_text());
+    MR_TRY(mr_trainer_gather(t, 0)); /* rank 0 has written it */
     MR_TRY(reload(t));
     mr_log(MR_LOG_WARNING, "on_nan=rollback: back to iteration %lld, with other batches", (long long)t->iter);
     return mr_trainer_log(t, json_pack("{sI sI}", "iter", (json_int_t)t->iter, "rollback_from", (json_int_t)failed));

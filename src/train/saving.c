@@ -41,7 +41,7 @@ static int list_tensors(const mr_trainer *t, bool whole, struct mr_listing *l)
             if (p->frozen && (kind > 0 || mr_trainer_adapts(t)))
                 continue;
             snprintf(l->names[l->count], sizeof l->names[0], formats[kind], p->name);
-            l->sources[l->count] = kind == 0 ? &p->value : &t->moments[kind - 1].list[i];
+            l->sources[l->count] = (struct mr_source){kind ? NULL : &p->value, kind - 1, i, p->count};
             l->tensors[l->count] = (struct mr_file_tensor){
                 .name = l->names[l->count], .dtype = MR_DTYPE_F32, .ndim = p->ndim, .shares = -1};
             for (int d = 0; d < p->ndim; d++)
@@ -76,17 +76,48 @@ static int make_room(struct mr_saving *s, size_t elements)
     return 1;
 }
 
+/* A piece of a tensor. Moments may lie on other ranks: those that are not to write give what they hold of them. */
+static int read_piece(mr_trainer *t, const struct mr_source *from, size_t at, size_t n, float *to)
+{
+    return from->value ? mr_read(t->rt, from->value, at, n, to)
+                       : mr_trainer_moment(t, from->moment, from->index, at, n, to);
+}
+
+static size_t piece_at(const struct mr_source *from, size_t at)
+{
+    return from->count - at < PIECE ? from->count - at : PIECE;
+}
+
 static int copy_tensors(mr_trainer *t)
 {
     struct mr_saving *s = &t->saving;
-    size_t elements = 0, at = 0;
+    size_t elements = 0;
     for (size_t i = 0; i < s->list.count; i++)
-        elements += s->list.sources[i]->count;
+        elements += s->list.sources[i].count;
     if (!make_room(s, elements))
         return 0;
-    for (size_t i = 0; i < s->list.count; at += s->list.sources[i++]->count)
-        MR_TRY(mr_read(t->rt, s->list.sources[i], 0, s->list.sources[i]->count, s->copy + at));
+    float *to = s->copy;
+    for (size_t i = 0; i < s->list.count; i++) {
+        const struct mr_source *from = &s->list.sources[i];
+        for (size_t at = 0, n; at < from->count; at += n, to += n) {
+            n = piece_at(from, at);
+            MR_TRY(read_piece(t, from, at, n, to));
+        }
+    }
     return 0;
+}
+
+/* On ranks other than 0. */
+static int give_moments(mr_trainer *t)
+{
+    const struct mr_listing *l = &t->saving.list;
+    float *buffer = mr_alloc(PIECE, sizeof *buffer);
+    int err = buffer ? 0 : MR_ENOMEM;
+    for (size_t i = l->weights; !err && i < l->count; i++)
+        for (size_t at = 0; !err && at < l->sources[i].count; at += PIECE)
+            err = read_piece(t, &l->sources[i], at, piece_at(&l->sources[i], at), buffer);
+    free(buffer);
+    return err;
 }
 
 /* The first `count` tensors, from the copy or from the device. */
@@ -97,11 +128,11 @@ static int write_tensors(mr_trainer *t, size_t count, mr_tensor_writer *writer)
     const float *from = s->copy;
     int err = s->copy || buffer ? 0 : MR_ENOMEM;
     for (size_t i = 0; !err && i < count; i++) {
-        const mr_tensor *source = s->list.sources[i];
+        const struct mr_source *source = &s->list.sources[i];
         for (size_t at = 0, n; !err && at < source->count; at += n) {
-            n = source->count - at < PIECE ? source->count - at : PIECE;
+            n = piece_at(source, at);
             if (!s->copy)
-                err = mr_read(t->rt, source, at, n, buffer);
+                err = read_piece(t, source, at, n, buffer);
             if (!err)
                 err = mr_tensor_writer_append_f32(writer, s->copy ? from : buffer, n);
             from += s->copy ? n : 0;
@@ -189,7 +220,7 @@ static void saved(mr_trainer *t)
     if (s->state.iter > t->saved)
         t->rolled_back = 0;
     t->saved = s->state.iter;
-    if (mr_run_folder_keep(t->cfg, t->saved) < 0)
+    if (t->rank == 0 && mr_run_folder_keep(t->cfg, t->saved) < 0)
         mr_log(MR_LOG_WARNING, "%s", mr_error_text());
     if (t->events && t->events->saved)
         t->events->saved(t->events->context, t->cfg->out_dir, t->saved);
@@ -200,13 +231,14 @@ int mr_trainer_save(mr_trainer *t, bool best, bool whole)
     struct mr_saving *s = &t->saving;
     int err;
     MR_TRY(mr_trainer_saved(t, true));
-    MR_TRY(mr_make_folder(t->cfg->out_dir, 0777));
+    if (t->rank == 0)
+        MR_TRY(mr_make_folder(t->cfg->out_dir, 0777));
     s->best = best;
     s->whole = whole;
     s->state = mr_trainer_state(t);
     MR_GO(list_tensors(t, whole, &s->list));
-    MR_GO(copy_tensors(t));
-    MR_GO(start(t));
+    MR_GO(t->rank ? give_moments(t) : copy_tensors(t));
+    MR_GO(t->rank ? 0 : start(t));
     if (s->running)
         return 0;
     saved(t);

@@ -16,7 +16,11 @@
 struct mr_listing {
     struct mr_file_tensor *tensors;
     char (*names)[MR_NAME + 16];
-    const mr_tensor **sources;
+    struct mr_source {
+        const mr_tensor *value; /* of a parameter; NULL: a moment (0 or 1) of parameter `index` */
+        int moment, index;
+        size_t count;
+    } * sources;
     size_t count, weights; /* all; the weights, which come first */
 };
 

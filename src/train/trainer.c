@@ -68,9 +68,7 @@ static int open_optimizer(mr_trainer *t)
     if (t->cfg->eval_only)
         return 0;
     MR_TRY(mr_model_check_trainable(&t->model->cfg));
-    MR_TRY(mr_param_set_create(&t->gradients, t->model, MR_GRADIENTS, false));
-    MR_TRY(mr_param_set_create(&t->moments[0], t->model, MR_MOMENTS, false));
-    return mr_param_set_create(&t->moments[1], t->model, MR_SECOND_MOMENTS, false);
+    return mr_trainer_sets_open(t);
 }
 
 /* vocab_size of a new model: what was given, else the tokenizer's, else nanoGPT's 50304. */
@@ -207,7 +205,7 @@ static int old_model(mr_trainer *t, const char *path, bool resume)
         MR_GO(open_adapter(t, path, resume));
     } else {
         if (!t->cfg->eval_only)
-            MR_GO(mr_model_read_moments(path, &changed, &t->moments[0], &t->moments[1]));
+            MR_GO(mr_trainer_read_moments(t, path, &changed));
         MR_GO(restore_state(t, path, resume));
     }
     if (t->model->cfg.positions == MR_POSITIONS_LEARNED && t->cfg->block_size > t->model->cfg.block_size)
@@ -247,6 +245,7 @@ int mr_trainer_open(mr_trainer *t, mr_runtime *rt, struct mr_train_config *cfg)
     t->seed = cfg->seed;
     t->best_val_loss = INFINITY;
     MR_TRY(mr_train_config_check(cfg));
+    MR_TRY(mr_trainer_ranks_open(t));
     MR_TRY(mr_trainer_tuning(t));
     MR_TRY(open_data(t));
     MR_TRY(count_iterations(t));
@@ -289,6 +288,7 @@ void mr_trainer_close(mr_trainer *t)
     if (t->log)
         fclose(t->log);
     mr_trainer_optimizer_close(t);
+    mr_trainer_ranks_close(t);
     free(t->tokens);
     free(t->targets);
     free(t->pieces);

@@ -11,6 +11,12 @@
 #include "train/run.h"
 #include "train/saving.h"
 
+/* What a rank updates of one segment of memory: elements first .. end-1, of the tensors element 0 on. */
+struct mr_part {
+    mr_tensor value, grad, moments[2];
+    size_t first, end;
+};
+
 struct mr_counts {
     int64_t iter, optimizer_steps;
     uint64_t micro_step;
@@ -41,6 +47,12 @@ typedef struct mr_trainer {
     int partial_count;
     struct mr_counts seen; /* when the host last read the report */
     int unread;            /* iterations since then */
+    int rank, ranks;       /* 0 of 1 where one process trains alone */
+    float *gathered;       /* [ranks] */
+    bool stopping;         /* a rank was asked to stop, and all know */
+    struct mr_part *parts; /* [part_count], where each rank holds its share of the moments (zero=1) */
+    int part_count;
+    double wait_ms, comm_ms; /* of the last iteration: waiting for other ranks, and exchanging with them */
     FILE *log;
     struct mr_saving saving;
     const struct mr_train_events *events; /* or NULL */
@@ -71,6 +83,30 @@ int mr_trainer_optimizer_open(mr_trainer *t);
 void mr_trainer_optimizer_close(mr_trainer *t);
 /* MR_ENUMERIC: "iteration N: what", the first tensor that is not finite, and which state is saved. */
 __attribute__((format(printf, 2, 3))) int mr_trainer_not_finite(mr_trainer *t, const char *format, ...);
+
+/* ---- several ranks; where one trains alone these do what is plain -------------------------------------------- */
+
+int mr_trainer_ranks_open(mr_trainer *t);
+void mr_trainer_ranks_close(mr_trainer *t);
+/* Gradients and moments, 0. */
+int mr_trainer_sets_open(mr_trainer *t);
+int mr_trainer_read_moments(mr_trainer *t, const char *path, const struct mr_settings *overrides);
+/* Piece [at, at+n) of a moment (0 or 1) of parameter `index`, for rank 0 alone: all ranks call. */
+int mr_trainer_moment(mr_trainer *t, int which, int index, size_t at, size_t n, float *buffer);
+
+/* MR_EINVAL where the ranks differ in program, settings, data or state. `continues` becomes rank 0's. */
+int mr_trainer_meet(mr_trainer *t, bool *continues);
+/* 1: this or another rank was asked to stop; 0: none; or an error. */
+int mr_trainer_stops(mr_trainer *t, const volatile sig_atomic_t *stop);
+/* t->gathered: what each rank gives. */
+int mr_trainer_gather(mr_trainer *t, float mine);
+/* After all micro-batches of this rank: the loss and the gradients of all. */
+int mr_trainer_combine(mr_trainer *t);
+/* The partial sums of the norm, of all ranks' parts. */
+int mr_trainer_norm_of_parts(mr_trainer *t);
+struct mr_part mr_trainer_part(const mr_trainer *t, int segment);
+/* After the update: the parameters that other ranks updated. */
+int mr_trainer_spread(mr_trainer *t);
 
 /* After MR_ENUMERIC, whose text is kept: 0 where on_nan lets the run go on, else err. skip: the update of this
  * iteration is left out; rollback: the state of ckpt.mrw is back, t->iter with it. */
