@@ -56,7 +56,7 @@ static int add_plans(const struct mr_info_options *o, const struct mr_config *cf
     struct mr_memory_need training = {.workspace = {.batch = o->batch, .time = cfg->block_size, .training = true},
                                       .optimizer = true,
                                       .tuning = &o->tuning};
-    if (o->tuning.rank) { /* whose model may be in any format */
+    if (mr_tuning_adapts(&o->tuning)) { /* whose model may be in any format */
         training.choose = mr_precision_choose;
         training.context = precision;
     }

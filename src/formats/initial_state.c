@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "io/tensor_source.h"
+#include "io/torch_file.h"
 #include "model/layer.h"
 
 bool mr_is_initial_state(const char *name)
@@ -131,6 +132,52 @@ int mr_initial_state_open(const char *path, const struct mr_config *cfg, float *
     int err = mr_initial_state_read(source, &naming, cfg, state);
     if (!err && !*state)
         err = mr_fail(MR_EFILE, "%s holds no state: no tensor is named blocks.N.att.time_state", path);
+    mr_tensor_file_close(source);
+    return err;
+}
+
+/* One layer's matrices, [head, key, value], as official files have them. */
+static int write_layer(mr_tensor_file *source, size_t i, mr_tensor_writer *writer)
+{
+    const struct mr_file_tensor *t = &source->tensors[i];
+    size_t count = (size_t)mr_tensor_elements(t), N = (size_t)t->shape[2];
+    float *from = mr_alloc(count, sizeof *from), *to = mr_alloc(count, sizeof *to);
+    int err = from && to ? mr_tensor_file_read_f32(source, i, 0, count, from) : MR_ENOMEM;
+    for (size_t k = 0; !err && k < count; k++)
+        to[k / (N * N) * N * N + k % N * N + k / N % N] = from[k];
+    if (!err)
+        err = mr_tensor_writer_append_f32(writer, to, count);
+    free(from);
+    free(to);
+    return err;
+}
+
+int mr_initial_state_write(const char *checkpoint, const char *path)
+{
+    enum { MOST = 1024 };
+    mr_tensor_file *source;
+    mr_tensor_writer *writer = NULL;
+    struct mr_file_tensor tensors[MOST];
+    char names[MOST][40], name[40];
+    size_t at[MOST];
+    int count = 0, err;
+    MR_TRY(mr_tensor_source_open(&source, checkpoint));
+    for (int64_t found = 0; count < MOST && found >= 0; count += found >= 0) {
+        snprintf(name, sizeof name, "blocks.%d.att.initial_state", count);
+        if ((found = mr_tensor_file_find(source, name)) < 0)
+            continue;
+        at[count] = (size_t)found;
+        tensors[count] = source->tensors[found];
+        snprintf(names[count], sizeof names[count], MR_INITIAL_STATE, count);
+        tensors[count].name = names[count];
+    }
+    MR_GO(mr_torch_begin(&writer, path, tensors, (size_t)count, NULL));
+    for (int i = 0; i < count; i++)
+        MR_GO(write_layer(source, at[i], writer));
+    err = mr_tensor_writer_finish(writer);
+    writer = NULL;
+fail:
+    mr_tensor_writer_abort(writer);
     mr_tensor_file_close(source);
     return err;
 }

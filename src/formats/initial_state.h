@@ -28,4 +28,7 @@ int mr_initial_state_read(mr_tensor_file *source, const struct mr_naming *naming
 /* A file that holds nothing else. */
 int mr_initial_state_open(const char *path, const struct mr_config *cfg, float **state);
 
+/* What a run with adapter=state learned (blocks.N.att.initial_state of its checkpoint), as official files have it. */
+int mr_initial_state_write(const char *checkpoint, const char *path);
+
 #endif

@@ -36,7 +36,8 @@ static int plan_optimizer(mr_plan *plan, const struct mr_params *params, const s
     }
     /* the copy of weights and moments that is saved while training goes on; in the host's memory, as planned for here
      */
-    size_t trained = mr_params_trained(params), weights = tuning && tuning->rank ? trained : mr_params_elements(params);
+    size_t trained = mr_params_trained(params),
+           weights = mr_tuning_adapts(tuning) ? trained : mr_params_elements(params);
     mr_plan_count(plan, MR_BUFFERS, (weights + 2 * trained) * sizeof(float));
     return err;
 }

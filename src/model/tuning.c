@@ -55,15 +55,39 @@ static int freeze(struct mr_params *params, const char *patterns)
     return count ? 0 : mr_fail(MR_EINVAL, "train_only is empty: leave it out to train everything");
 }
 
+/* blocks.N.att.initial_state [H,N,N], indexed by key, then value. Where they lie and how large they are, r_k [H,N]
+ * says.
+ */
+static int declare_states(struct mr_params *params)
+{
+    int before = params->count;
+    for (int i = 0; i < before; i++) {
+        const struct mr_param *p = params->list[i];
+        size_t n = strlen(p->name);
+        char prefix[MR_NAME];
+        if (n < 8 || strcmp(p->name + n - 8, ".att.r_k") != 0)
+            continue;
+        snprintf(prefix, sizeof prefix, "%.*s", (int)n - 3, p->name);
+        struct mr_param *state =
+            mr_declare(params, prefix, "initial_state", mr_shape(p->shape[0], p->shape[1], p->shape[1]));
+        if (!state)
+            return params->error;
+        state->adapter = true;
+    }
+    return params->count > before
+               ? 0
+               : mr_fail(MR_EINVAL, "adapter=state trains the first states of RWKV-7, and this model has none");
+}
+
 int mr_tuning_apply(const struct mr_tuning *tuning, struct mr_params *params)
 {
     if (!tuning)
         return 0;
     if (tuning->train_only)
         MR_TRY(freeze(params, tuning->train_only));
-    if (!tuning->rank)
+    if (!mr_tuning_adapts(tuning))
         return 0;
     for (int i = 0; i < params->count && !tuning->train_only; i++)
         params->list[i]->frozen = true;
-    return mr_lora_declare(params, tuning);
+    return tuning->state ? declare_states(params) : mr_lora_declare(params, tuning);
 }

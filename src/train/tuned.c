@@ -7,21 +7,23 @@
 
 #include "base/alloc.h"
 #include "formats/adapter_convert.h"
+#include "formats/initial_state.h"
 #include "formats/load.h"
 #include "io/tensor_source.h"
 #include "model/layer.h"
 
 bool mr_trainer_adapts(const mr_trainer *t)
 {
-    return t->tuning.rank > 0;
+    return mr_tuning_adapts(&t->tuning);
 }
 
-static int only_with_adapter(const mr_trainer *t)
+/* None of these keys means anything without LoRA, and precision nothing without an adapter. */
+static int only_with_adapter(const mr_trainer *t, bool state)
 {
     static const char *const keys[] = {"rank", "alpha", "targets", "precision"};
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0] - state; i++)
         if (mr_settings_find(&t->cfg->given, keys[i]))
-            return mr_fail(MR_EINVAL, "%s belongs to an adapter: add adapter=lora", keys[i]);
+            return mr_fail(MR_EINVAL, "%s belongs to another adapter: add adapter=lora", keys[i]);
     return 0;
 }
 
@@ -31,13 +33,17 @@ int mr_trainer_tuning(mr_trainer *t)
     const struct mr_value *dropout = mr_settings_find(&cfg->model, "dropout");
     t->tuning = (struct mr_tuning){.train_only = cfg->train_only};
     if (!cfg->adapter || strcmp(cfg->adapter, "none") == 0)
-        return only_with_adapter(t);
-    if (strcmp(cfg->adapter, "lora") != 0)
-        return mr_fail(MR_EINVAL, "adapter must be none or lora, not '%s'", cfg->adapter);
+        return only_with_adapter(t, false);
+    bool state = strcmp(cfg->adapter, "state") == 0;
+    if (strcmp(cfg->adapter, "lora") != 0 && !state)
+        return mr_fail(MR_EINVAL, "adapter must be none, lora or state, not '%s'", cfg->adapter);
     if (cfg->rank < 1 || cfg->rank > 4096 || !(cfg->alpha > 0 && cfg->alpha < 1e6))
         return mr_fail(MR_EINVAL, "rank %d, alpha %g: rank must be 1 to 4096, alpha above 0", cfg->rank, cfg->alpha);
     if (strcmp(cfg->init_from, "scratch") == 0)
         return mr_fail(MR_EINVAL, "an adapter needs a model: add init_from=MODEL");
+    t->tuning.state = state;
+    if (state)
+        return only_with_adapter(t, true);
     t->tuning.rank = cfg->rank;
     t->tuning.alpha = cfg->alpha;
     t->tuning.targets = cfg->targets;
@@ -107,6 +113,11 @@ int mr_trainer_adapter_json(const mr_trainer *t, json_t **json)
     *json = NULL;
     if (!mr_trainer_adapts(t))
         return 0;
+    if (tuning->state) {
+        *json = json_pack("{ss so}", "peft_type", "STATE", "base_model_name_or_path",
+                          mr_json_repaired(t->base, strlen(t->base)));
+        return *json ? 0 : mr_fail(MR_ENOMEM, "out of memory for the state's description");
+    }
     *json = json_pack("{ss ss so si sf sf so ss sb sb}", "peft_type", "LORA", "task_type", "CAUSAL_LM",
                       "base_model_name_or_path", mr_json_repaired(t->base, strlen(t->base)), "r", tuning->rank,
                       "lora_alpha", tuning->alpha, "lora_dropout", tuning->dropout, "target_modules",
@@ -117,9 +128,12 @@ int mr_trainer_adapter_json(const mr_trainer *t, json_t **json)
 
 int mr_trainer_write_adapter(const mr_trainer *t)
 {
-    char path[4096];
+    char path[4096], out[4096];
     if (!mr_trainer_adapts(t))
         return 0;
     snprintf(path, sizeof path, "%s/best.mrw", t->cfg->out_dir);
+    snprintf(out, sizeof out, "%s/state.pth", t->cfg->out_dir);
+    if (t->tuning.state)
+        return mr_initial_state_write(path, out);
     return mr_adapter_convert(path, t->cfg->out_dir, MR_ADAPTER_PEFT, NULL);
 }

@@ -13,7 +13,7 @@ bool mr_trainer_adapts(const mr_trainer *t);
 int mr_trainer_read_adapter(mr_trainer *t, const char *path);
 /* What a checkpoint says of the adapter, as an adapter_config.json does; *json NULL: there is none. */
 int mr_trainer_adapter_json(const mr_trainer *t, json_t **json);
-/* best.mrw once more, as adapter_model.safetensors and adapter_config.json in out_dir. */
+/* best.mrw once more, as adapter_model.safetensors and adapter_config.json in out_dir, or a state as state.pth. */
 int mr_trainer_write_adapter(const mr_trainer *t);
 
 #endif

@@ -174,9 +174,9 @@ def test_what_makes_no_sense_is_refused(folder):
     out = folder / "out"
     tune(out, "rwkv7", "targets=nothing").expect(2, err=r"targets=nothing: no linear layer.*blocks\.1\.ffn")
     tune(out, "rwkv7", "rank=0").expect(2, err="rank 0")
-    tune(out, "rwkv7", "adapter=bone").expect(2, err="none or lora")
+    tune(out, "rwkv7", "adapter=bone").expect(2, err="none, lora or state")
     tune(out, "rwkv7", "init_from=scratch").expect(2, err="init_from=MODEL")
-    tune(out, "rwkv7", "adapter=none").expect(2, err="rank belongs to an adapter")
+    tune(out, "rwkv7", "adapter=none").expect(2, err="rank belongs to another adapter")
     tune(out, "rwkv7").expect(0)
     run("generate", out, "--prompt", "a").expect(1, err="holds an adapter, not a model")
     run("train", f"out_dir={out}", "init_from=resume", "rank=8").expect(1, err="another rank")

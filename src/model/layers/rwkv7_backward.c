@@ -83,6 +83,9 @@ static int recurrence_backward(const struct mr_rwkv7_time_mix *own, mr_workspace
                                                   .dk_a = mr_grad(ws, own->k_a)};
     MR_TRY(mr_zero(ws->rt, &own->dstate));
     MR_TRY(mr_wkv7_backward(ws->rt, s, &x, &g, &own->recurrence_scratch));
+    if (mr_trained(own->state)) /* which all texts share */
+        MR_TRY(mr_sum_rows(ws->rt, &own->dstate, (const mr_tensor *const[]){mr_grad(ws, own->state)}, ws->batch, 1,
+                           (int)own->state->count));
     return mr_wkv7_inputs_backward(ws->rt, s, in, &made, &own->around_scratch);
 }
 

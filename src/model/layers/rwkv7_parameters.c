@@ -138,6 +138,7 @@ int mr_rwkv7_find(struct mr_rwkv7_time_mix *own, const struct mr_params *params,
     own->k_k = mr_param_find(params, prefix, "k_k");
     own->k_a = mr_param_find(params, prefix, "k_a");
     own->r_k = mr_param_find(params, prefix, "r_k");
+    own->state = mr_param_find(params, prefix, "initial_state");
     own->ln_weight = mr_param_find(params, prefix, "ln_x.weight");
     own->ln_bias = mr_param_find(params, prefix, "ln_x.bias");
     return mr_linear_find(&own->output, params, prefix, "output");

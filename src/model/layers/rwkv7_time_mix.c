@@ -53,7 +53,7 @@ static int plan(struct mr_node *node, struct mr_planner *p)
     MR_TRY(mr_keep(p, &own->mean, rows * H));
     MR_TRY(mr_keep(p, &own->rstd, rows * H));
     MR_TRY(mr_shared(p, &own->v_first, "v_first", rows * C));
-    MR_TRY(mr_scratch(p, &own->zero, B * C * (C / H)));
+    MR_TRY(mr_scratch(p, &own->first, B * C * (C / H)));
     if (!p->training)
         return 0;
     for (int i = 0; i < (node->block ? 4 : 3); i++)
@@ -65,7 +65,18 @@ static int plan(struct mr_node *node, struct mr_planner *p)
 
 /* ---- the run ---------------------------------------------------------------------------------------------- */
 
-/* state: the recurrence's, or zeros. */
+/* Texts without slots begin with the learned state, or zeros. */
+static int begin(const struct mr_rwkv7_time_mix *own, mr_workspace *ws, const mr_tensor **state)
+{
+    *state = &own->first;
+    if (!own->state)
+        return mr_zero(ws->rt, &own->first);
+    for (int b = 0; b < ws->batch; b++)
+        MR_TRY(mr_copy(ws->rt, &own->state->value, 0, &own->first, (size_t)b * own->state->count, own->state->count));
+    return 0;
+}
+
+/* state: the recurrence's, or the first one. */
 static int shift(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, const mr_tensor **state)
 {
     struct mr_rwkv7_time_mix *own = node->own;
@@ -78,7 +89,7 @@ static int shift(struct mr_node *node, mr_workspace *ws, const mr_tensor *x, con
     MR_TRY(mr_state_of(ws, node, 0, &previous));
     MR_TRY(mr_state_of(ws, node, 1, state));
     MR_TRY(mr_token_shift_forward(ws->rt, &s, x, previous, share, mixed));
-    return previous ? mr_token_shift_state(ws->rt, &s, x, previous) : mr_zero(ws->rt, *state = &own->zero);
+    return previous ? mr_token_shift_state(ws->rt, &s, x, previous) : begin(own, ws, state);
 }
 
 struct mr_wkv7_inputs mr_rwkv7_inputs(const struct mr_rwkv7_time_mix *own, int block, bool training)

@@ -18,6 +18,7 @@ static const int mr_rwkv7_pair_mix[PAIRS] = {MIX_W, MIX_A, MIX_V, MIX_G};
 
 struct mr_rwkv7_time_mix {
     struct mr_param *mix[MIXTURES], *k_k, *k_a, *r_k, *ln_weight, *ln_bias;
+    struct mr_param *state; /* the recurrence's first one [H,N,N]; NULL: zeros */
     struct mr_linear linear[R7_LINEARS], output;
     struct mr_low_rank pair[PAIRS];
     mr_tensor mixed[MIXTURES]; /* [R,C] */
@@ -30,7 +31,7 @@ struct mr_rwkv7_time_mix {
     mr_tensor kept;             /* of the recurrence */
     mr_tensor mean, rstd;       /* [R,H] */
     const mr_tensor *v_first;   /* [R,C], of all blocks: 0 writes it, the others read it */
-    mr_tensor zero;             /* scratch [B,H,N,N]: the state of pieces without slots */
+    mr_tensor first;            /* scratch [B,H,N,N]: the state of pieces without slots */
     /* Scratch of backward, [R,C] */
     const mr_tensor *dv_first; /* of all blocks */
     mr_tensor dmixed[MIXTURES], dr, dchange, dkey, dvalue, dkappa, dremoval, dshare, dgate, dy, dnormed, dgated;
