@@ -82,6 +82,13 @@ int mr_linear_declare(struct mr_params *params, const char *prefix, const char *
     return mr_declare(params, prefix, full, mr_shape((size_t)out)) ? 0 : params->error;
 }
 
+void mr_without_adapter(struct mr_params *params, const char *prefix, const char *name)
+{
+    char full[MR_NAME];
+    snprintf(full, sizeof full, "%s.weight", name);
+    mr_param_find(params, prefix, full)->linear = false;
+}
+
 int mr_linear_find(struct mr_linear *linear, const struct mr_params *params, const char *prefix, const char *name)
 {
     char full[MR_NAME];

@@ -189,6 +189,8 @@ struct mr_linear {
 /* Declares prefix + name + ".weight" (out,in), normal(0, std), and ".bias", zero. */
 int mr_linear_declare(struct mr_params *params, const char *prefix, const char *name, int out, int in, bool bias,
                       double std);
+/* Says that its layer multiplies by its weight in other ways than below: it takes no adapter. */
+void mr_without_adapter(struct mr_params *params, const char *prefix, const char *name);
 int mr_linear_find(struct mr_linear *linear, const struct mr_params *params, const char *prefix, const char *name);
 int mr_linear_run(mr_workspace *ws, const struct mr_linear *linear, const mr_tensor *x, const mr_tensor *y);
 /* dx (NULL: not wanted) is written, or added to; the gradients of what is trained are added to. */

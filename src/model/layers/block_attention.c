@@ -71,8 +71,11 @@ static int declare(struct mr_params *params, const struct mr_config *cfg, const 
     (void)block;
     const struct mr_parts *parts = &mr_family(cfg)->parts;
     int ins = parts->in[1] ? 3 : 1, C = cfg->n_embd;
-    for (int i = 0; i < ins; i++)
+    for (int i = 0; i < ins; i++) {
         MR_TRY(mr_linear_declare(params, prefix, parts->in[i], 3 / ins * C, C, cfg->bias && !parts->bare, 0.02));
+        if (ins > 1)
+            mr_without_adapter(params, prefix, parts->in[i]);
+    }
     return mr_linear_declare(params, prefix, parts->out, C, C, cfg->bias, 0.02 / sqrt(2.0 * cfg->n_layer));
 }
 
@@ -166,8 +169,9 @@ static int project_backward(struct attention *own, mr_workspace *ws, const mr_te
         size_t at = (size_t)(i * C);
         MR_TRY(mr_linear_backward_input_columns(ws->rt, &own->dqkv, &in->weight->value, dx, ws->rows, C, C, 3 * C, at,
                                                 i > 0));
-        MR_TRY(mr_linear_backward_weight_columns(ws->rt, x, &own->dqkv, mr_grad(ws, in->weight), mr_grad(ws, in->bias),
-                                                 &ws->reduce, ws->rows, C, C, 3 * C, at));
+        if (mr_trained(in->weight) || mr_trained(in->bias))
+            MR_TRY(mr_linear_backward_weight_columns(ws->rt, x, &own->dqkv, mr_grad(ws, in->weight),
+                                                     mr_grad(ws, in->bias), &ws->reduce, ws->rows, C, C, 3 * C, at));
     }
     return 0;
 }

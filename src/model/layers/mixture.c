@@ -3,7 +3,6 @@
 #include "ops/mixture.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "base/alloc.h"
 #include "model/layer.h"
@@ -30,7 +29,7 @@ int mr_experts_declare(struct mr_params *params, const struct mr_config *cfg, co
         char name[40];
         snprintf(name, sizeof name, "experts.%d", e);
         MR_TRY(mr_linear_declare(params, prefix, name, D, C, true, 0.02));
-        mr_param_find(params, prefix, strcat(name, ".weight"))->linear = false; /* all experts are one product */
+        mr_without_adapter(params, prefix, name);
     }
     return mr_linear_declare(params, prefix, "fc", C, D, true, 0.02);
 }
