@@ -128,6 +128,7 @@ static int merge(struct merged *m, size_t i)
         return 0;
     MR_TRY(mr_file_tensor_size(t, &count, &bytes));
     free(m->bytes);
+    m->bytes = NULL;
     float *w = mr_alloc(count, sizeof *w);
     int err = w && (m->bytes = mr_alloc(bytes, 1)) ? mr_tensor_file_read_f32(m->base, i, 0, count, w) : MR_ENOMEM;
     for (size_t k = 0; k < m->count && !err; k++)
