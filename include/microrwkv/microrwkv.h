@@ -226,6 +226,7 @@ struct mr_memory_options {
     int texts;                 /* at a time: batch_size, or mr_lm_options.sequences (1) */
     const char *precision;     /* as mr_lm_options; of no meaning for training */
     const char *const *config; /* as mr_lm_options */
+    int recompute;             /* as the training key of that name */
 };
 MR_API void mr_memory_defaults(struct mr_memory_options *options, size_t size);
 

@@ -53,9 +53,10 @@ fail:
 static int add_plans(const struct mr_info_options *o, const struct mr_config *cfg, struct mr_precision *precision,
                      struct mr_info *info)
 {
-    struct mr_memory_need training = {.workspace = {.batch = o->batch, .time = cfg->block_size, .training = true},
-                                      .optimizer = true,
-                                      .tuning = &o->tuning};
+    struct mr_memory_need training = {
+        .workspace = {.batch = o->batch, .time = cfg->block_size, .training = true, .recompute = o->recompute},
+        .optimizer = true,
+        .tuning = &o->tuning};
     if (mr_tuning_adapts(&o->tuning)) { /* whose model may be in any format */
         training.choose = mr_precision_choose;
         training.context = precision;

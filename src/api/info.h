@@ -16,6 +16,7 @@ struct mr_info_options {
     bool plan;                 /* memory plans too; then a size known by name ("gpt2-xl") will do */
     int batch;                 /* of the training plan */
     struct mr_tuning tuning;   /* of it too */
+    bool recompute;            /* as the training key of that name, for the same */
     /* Called while tensors are read; or NULL. */
     void (*progress)(void *context, size_t done, size_t all);
     void *context;

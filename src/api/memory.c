@@ -23,7 +23,8 @@ static int need_of(struct mr_memory_need *need, const struct mr_config *cfg, con
         return mr_fail(MR_EINVAL, "%d texts at a time: at least 1, at most 65536", o->texts);
     if (o->training) {
         MR_TRY(mr_model_check_trainable(cfg));
-        need->workspace = (struct mr_workspace_options){.batch = o->texts, .time = cfg->block_size, .training = true};
+        need->workspace = (struct mr_workspace_options){
+            .batch = o->texts, .time = cfg->block_size, .training = true, .recompute = o->recompute};
         need->optimizer = true;
     } else if (mr_states_possible(cfg)) {
         mr_decoding_options(&need->workspace, cfg, o->texts);
@@ -40,7 +41,7 @@ static int give(const mr_plan *plan, struct mr_memory_use *use)
     u.parameters = mr_plan_bytes(plan, MR_PARAMETERS);
     u.gradients = mr_plan_bytes(plan, MR_GRADIENTS);
     u.moments = mr_plan_bytes(plan, MR_MOMENTS) + mr_plan_bytes(plan, MR_SECOND_MOMENTS);
-    u.activations = mr_plan_bytes(plan, MR_ACTIVATIONS);
+    u.activations = mr_plan_bytes(plan, MR_ACTIVATIONS) + mr_plan_bytes(plan, MR_RECOMPUTED);
     u.scratch = mr_plan_bytes(plan, MR_SCRATCH);
     u.state = mr_plan_bytes(plan, MR_STATE);
     u.buffers = mr_plan_bytes(plan, MR_BUFFERS);

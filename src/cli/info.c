@@ -138,6 +138,7 @@ int mr_command_info(int argc, char **argv)
          "the training plan with train_only=P: only parameters whose names fit"},
         {"rank", MR_OPTION_INT, &rank, "R", "the training plan with adapter=lora rank=R"},
         {"targets", MR_OPTION_TEXT, &r.options.tuning.targets, "T", "and targets=T"},
+        {"recompute", MR_OPTION_FLAG, &r.options.recompute, NULL, "train with recompute=True, for --plan"},
         {"precision", MR_OPTION_TEXT, &r.options.precision, "P", MR_PRECISION_HELP},
         {"config", MR_OPTION_LIST, &config, "K=V", "overrides a configuration key of the model"},
         {"list-globals", MR_OPTION_FLAG, &r.globals, NULL,

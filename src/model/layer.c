@@ -11,7 +11,7 @@
 
 int mr_keep(struct mr_planner *planner, mr_tensor *where, size_t count)
 {
-    return mr_plan_add(planner->plan, planner->training ? MR_ACTIVATIONS : MR_SCRATCH, where, MR_F32, count);
+    return mr_plan_add(planner->plan, planner->kept, where, MR_F32, count);
 }
 
 int mr_scratch(struct mr_planner *planner, mr_tensor *where, size_t count)

@@ -24,10 +24,11 @@ struct mr_planner {
     const struct mr_config *cfg;
     const mr_runtime *rt; /* NULL: a plan without a device */
     mr_workspace *ws;
-    int batch, time; /* B, T: the largest batch without slots, the longest piece */
-    size_t rows;     /* R, the most rows of one group: B*T, or more for steps */
-    size_t steps;    /* S, the most rows of a step */
-    bool training;   /* a backward will follow */
+    int batch, time;     /* B, T: the largest batch without slots, the longest piece */
+    size_t rows;         /* R, the most rows of one group: B*T, or more for steps */
+    size_t steps;        /* S, the most rows of a step */
+    bool training;       /* a backward will follow */
+    enum mr_memory kept; /* where what a layer keeps from forward to backward lies, or its scratch */
 };
 
 #define MR_LAYER_STATES 3

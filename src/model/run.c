@@ -130,57 +130,55 @@ int mr_final_norm(mr_workspace *ws, const mr_tensor *x)
     return weight ? mr_look(ws, &ws->final, weight->name) : 0;
 }
 
+/* One block from *x on, which then is what the next one reads; again: for its backward, which does without the last
+ * sum. */
+static int run_block(mr_workspace *ws, int block, bool again, mr_tensor **x)
+{
+    size_t n = (size_t)ws->rows * (size_t)ws->cfg->n_embd;
+    const struct mr_branch *branches = mr_family_branches(ws->cfg);
+    struct mr_node *node = ws->nodes + block * (ws->node_count / ws->cfg->n_layer);
+    const mr_tensor *before = *x;
+    for (int b = 0; b < ws->branches; b++) {
+        int links = chain_length(&branches[b]);
+        const mr_tensor *in = branches[b].beside ? before : *x;
+        for (int i = 0; i < links; i++, node++) {
+            const mr_tensor *out = link_output(ws, block * ws->branches + b, i, links);
+            MR_TRY(node->layer->forward(node, ws, in, out));
+            MR_TRY(mr_look(ws, out, node->prefix));
+            in = out;
+        }
+        if (again && b == ws->branches - 1)
+            break;
+        mr_tensor *next = ws->training ? *x + 1 : ws->beside ? &ws->x[*x == ws->x] : *x;
+        MR_TRY(mr_add_forward(ws->rt, *x, &ws->y, next, n));
+        before = *x;
+        *x = next;
+    }
+    return 0;
+}
+
 static int forward(mr_workspace *ws)
 {
+    mr_tensor *x = ws->x;
     MR_TRY(upload(ws));
     if (ws->training)
         MR_TRY(mr_zero(ws->rt, &ws->aux));
     MR_TRY(embed(ws));
     MR_TRY(mr_look(ws, ws->x, ws->own.embedding->name));
-    size_t n = (size_t)ws->rows * (size_t)ws->cfg->n_embd;
-    const struct mr_branch *block = mr_family_branches(ws->cfg);
-    struct mr_node *node = ws->nodes;
-    mr_tensor *x = ws->x, *before = x;
-    for (int b = 0; b < ws->branches * ws->cfg->n_layer; b++) {
-        int links = chain_length(&block[b % ws->branches]);
-        const mr_tensor *in = block[b % ws->branches].beside ? before : x;
-        for (int i = 0; i < links; i++, node++) {
-            const mr_tensor *out = link_output(ws, b, i, links);
-            MR_TRY(node->layer->forward(node, ws, in, out));
-            MR_TRY(mr_look(ws, out, node->prefix));
-            in = out;
-        }
-        mr_tensor *next = ws->training ? x + 1 : ws->beside ? &ws->x[x == ws->x] : x;
-        MR_TRY(mr_add_forward(ws->rt, x, &ws->y, next, n));
-        before = x;
-        x = next;
-    }
+    for (int block = 0; block < ws->cfg->n_layer; block++)
+        MR_TRY(run_block(ws, block, false, &x));
     return mr_final_norm(ws, x);
 }
 
-/* Whether something below the blocks is trained. */
-static bool embeds(const mr_workspace *ws)
+/* ws->dx through one block. */
+static int block_backward(mr_workspace *ws, int block)
 {
-    return mr_trained(ws->own.embedding) || mr_trained(ws->own.positions) || mr_trained(ws->own.first_weight) ||
-           mr_trained(ws->own.first_bias);
-}
-
-int mr_backward(mr_workspace *ws)
-{
-    if (!ws->backward || !ws->rows)
-        return mr_fail(MR_EINVAL, "a backward pass needs a forward pass run for training");
-    const struct mr_config *cfg = ws->cfg;
-    const struct mr_branch *block = mr_family_branches(cfg);
-    int branches = ws->branches * cfg->n_layer;
-    size_t n = (size_t)ws->rows * (size_t)cfg->n_embd;
-    for (struct mr_shared_tensor *shared = ws->shared; shared; shared = shared->next)
-        if (shared->gradient)
-            MR_TRY(mr_zero(ws->rt, &shared->tensor));
-    MR_TRY(norm_backward(ws, ws->own.final_weight, ws->own.final_bias, &ws->x[branches], &ws->final_mean,
-                         &ws->final_rstd, &ws->dfinal, &ws->dx));
-    struct mr_node *node = ws->nodes + ws->node_count - 1;
-    for (int b = branches - 1; b >= ws->first_trained; b--) {
-        const struct mr_branch *branch = &block[b % ws->branches];
+    const struct mr_branch *branches = mr_family_branches(ws->cfg);
+    int nodes = ws->node_count / ws->cfg->n_layer, first = block * ws->branches;
+    struct mr_node *node = ws->nodes + (block + 1) * nodes - 1;
+    size_t n = (size_t)ws->rows * (size_t)ws->cfg->n_embd;
+    for (int b = first + ws->branches - 1; b >= first && b >= ws->first_trained; b--) {
+        const struct mr_branch *branch = &branches[b - first];
         int links = chain_length(branch);
         const mr_tensor *dy = &ws->dx;
         for (int i = links - 1; i >= 0; i--, node--) {
@@ -195,6 +193,43 @@ int mr_backward(mr_workspace *ws)
         if (branch[1].beside)
             MR_TRY(mr_accumulate(ws->rt, &ws->dbeside, &ws->dx, n));
     }
+    return 0;
+}
+
+/* Where blocks run again, all but the last, which ran last; what they add to the loss has been added already. */
+static int blocks_backward(mr_workspace *ws)
+{
+    int last = ws->cfg->n_layer - 1;
+    if (ws->recompute)
+        MR_TRY(mr_copy(ws->rt, &ws->aux, 0, &ws->kept_aux, 0, 1));
+    for (int block = last; block >= 0 && (block + 1) * ws->branches > ws->first_trained; block--) {
+        mr_tensor *x = &ws->x[block * ws->branches];
+        if (ws->recompute && block < last)
+            MR_TRY(run_block(ws, block, true, &x));
+        MR_TRY(block_backward(ws, block));
+    }
+    return ws->recompute ? mr_copy(ws->rt, &ws->kept_aux, 0, &ws->aux, 0, 1) : 0;
+}
+
+/* Whether something below the blocks is trained. */
+static bool embeds(const mr_workspace *ws)
+{
+    return mr_trained(ws->own.embedding) || mr_trained(ws->own.positions) || mr_trained(ws->own.first_weight) ||
+           mr_trained(ws->own.first_bias);
+}
+
+int mr_backward(mr_workspace *ws)
+{
+    if (!ws->backward || !ws->rows)
+        return mr_fail(MR_EINVAL, "a backward pass needs a forward pass run for training");
+    const struct mr_config *cfg = ws->cfg;
+    size_t n = (size_t)ws->rows * (size_t)cfg->n_embd;
+    for (struct mr_shared_tensor *shared = ws->shared; shared; shared = shared->next)
+        if (shared->gradient)
+            MR_TRY(mr_zero(ws->rt, &shared->tensor));
+    MR_TRY(norm_backward(ws, ws->own.final_weight, ws->own.final_bias, &ws->x[ws->branches * cfg->n_layer],
+                         &ws->final_mean, &ws->final_rstd, &ws->dfinal, &ws->dx));
+    MR_TRY(blocks_backward(ws));
     if (ws->first_trained > 0 || !embeds(ws))
         return 0;
     const mr_tensor *dembedded = &ws->dx;

@@ -74,15 +74,11 @@ static int plan_stream(mr_workspace *ws, mr_plan *plan, size_t rows_dim)
 {
     bool training = ws->training;
     enum mr_memory kind = training ? MR_ACTIVATIONS : MR_BUFFERS;
-    size_t branches = (size_t)ws->branches * ws->cfg->n_layer;
-    for (size_t i = 0; i < streams_of(ws); i++)
+    /* With training, those within blocks are the blocks' own. */
+    for (size_t i = 0; i < streams_of(ws); i += training ? (size_t)ws->branches : 1)
         MR_TRY(add(plan, kind, &ws->x[i], rows_dim));
-    /* The links' outputs, only where a branch has as many. */
-    const struct mr_branch *block = mr_family_branches(ws->cfg);
-    for (size_t i = 0; i < (training ? branches : 1); i++)
-        for (int j = 0; j < ws->links - 1; j++)
-            if (!training || block[i % ws->branches].chain[j + 1].layer)
-                MR_TRY(add(plan, kind, &ws->mid[i * (size_t)(ws->links - 1) + (size_t)j], rows_dim));
+    for (int i = 0; i < ws->links - 1 && !training; i++)
+        MR_TRY(add(plan, kind, &ws->mid[i], rows_dim));
     MR_TRY(add(plan, MR_BUFFERS, &ws->y, rows_dim));
     if (mr_family(ws->cfg)->first_norm)
         MR_TRY(add(plan, MR_BUFFERS, &ws->embedded, rows_dim));
@@ -95,6 +91,21 @@ static int plan_stream(mr_workspace *ws, mr_plan *plan, size_t rows_dim)
     MR_TRY(add(plan, MR_BUFFERS, &ws->dfinal, rows_dim));
     for (int i = 0; i < 2 && i < ws->links - 1; i++)
         MR_TRY(add(plan, MR_BUFFERS, &ws->dmid[i], rows_dim));
+    return 0;
+}
+
+/* The rows between and within a block's branches, where training. */
+static int plan_block_stream(mr_workspace *ws, const struct mr_planner *p, int block, size_t rows_dim)
+{
+    const struct mr_branch *branches = mr_family_branches(ws->cfg);
+    for (int i = 0; i < ws->branches; i++) {
+        int b = block * ws->branches + i;
+        if (i)
+            MR_TRY(add(p->plan, p->kept, &ws->x[b], rows_dim));
+        for (int j = 0; j < ws->links - 1; j++)
+            if (branches[i].chain[j + 1].layer) /* links' outputs, only where a branch has as many */
+                MR_TRY(add(p->plan, p->kept, &ws->mid[b * (ws->links - 1) + j], rows_dim));
+    }
     return 0;
 }
 
@@ -132,6 +143,8 @@ static int plan_head(mr_workspace *ws, mr_plan *plan, const struct mr_params *pa
     MR_TRY(add(plan, MR_BUFFERS, &ws->row_loss, rows));
     MR_TRY(add(plan, MR_BUFFERS, &ws->cross_entropy, 1));
     MR_TRY(add(plan, MR_BUFFERS, &ws->aux, 1));
+    if (ws->recompute)
+        MR_TRY(add(plan, MR_BUFFERS, &ws->kept_aux, 1));
     return ws->training ? add(plan, MR_BUFFERS, &ws->reduce, reduce_scratch(ws, params, rt, (int)rows)) : 0;
 }
 
@@ -202,6 +215,22 @@ static int plan_sinks(const struct mr_planner *p, int node)
     return 0;
 }
 
+static int plan_blocks(mr_workspace *ws, struct mr_planner *p, size_t rows_dim)
+{
+    p->kept = ws->recompute ? MR_RECOMPUTED : ws->training ? MR_ACTIVATIONS : MR_SCRATCH;
+    for (int i = 0, block = -1; i < ws->node_count; i++) {
+        if (ws->training && ws->nodes[i].block > block) {
+            block = ws->nodes[i].block;
+            mr_plan_overlay(p->plan, MR_RECOMPUTED);
+            MR_TRY(plan_block_stream(ws, p, block, rows_dim));
+        }
+        mr_plan_overlay(p->plan, MR_SCRATCH);
+        MR_TRY(plan_sinks(p, i));
+        MR_TRY(ws->nodes[i].layer->plan(&ws->nodes[i], p));
+    }
+    return 0;
+}
+
 /* Backward ends at the lowest branch that has something to learn, or is below what has. */
 static void find_first_trained(mr_workspace *ws, const struct mr_params *params)
 {
@@ -226,6 +255,7 @@ int mr_workspace_plan(mr_workspace *ws, mr_plan *plan, const struct mr_params *p
     size_t rows = 0, rows_dim = 0;
     MR_TRY(check_options(ws, &rows, &rows_dim));
     ws->training = o->training;
+    ws->recompute = o->training && o->recompute && ws->cfg->n_layer > 1;
     ws->loss_scale = 1;
     find_own(ws, params);
     MR_TRY(build_nodes(ws));
@@ -253,12 +283,7 @@ int mr_workspace_plan(mr_workspace *ws, mr_plan *plan, const struct mr_params *p
                                  .training = o->training};
     MR_TRY(mr_lora_plan(ws, plan, params, rows));
     MR_TRY(plan_own_sinks(ws, plan));
-    for (int i = 0; i < ws->node_count; i++) {
-        mr_plan_scratch_reset(plan);
-        MR_TRY(plan_sinks(&planner, i));
-        MR_TRY(ws->nodes[i].layer->plan(&ws->nodes[i], &planner));
-    }
-    return 0;
+    return plan_blocks(ws, &planner, rows_dim);
 }
 
 static int step_views(mr_workspace *ws)

@@ -14,6 +14,7 @@ struct mr_workspace_options {
     int steps;                            /* the most pieces of one token that run together; 0: batch */
     int logits;                           /* the most rows of logits that one call may ask for; 0: none, only mr_loss */
     bool training;                        /* backwards will follow */
+    bool recompute;                       /* keep only what blocks begin with, and run each again for its backward */
     const struct mr_param_set *gradients; /* where they add what they find; NULL unless it trains */
     bool force;                           /* see mr_plan_allocate */
 };
@@ -91,7 +92,7 @@ struct mr_workspace {
     mr_runtime *rt;
     const struct mr_config *cfg;
     struct mr_workspace_options options;
-    bool training;
+    bool training, recompute;
     mr_arena *arena;
 
     /* The group that runs now. */
@@ -144,6 +145,7 @@ struct mr_workspace {
     mr_tensor slice;               /* [slice_rows, V] for the loss */
     int slice_rows;
     mr_tensor row_loss, cross_entropy, aux; /* [R], [1], [1] */
+    mr_tensor kept_aux;                     /* [1], while blocks run again */
     mr_tensor reduce;                       /* scratch of the reductions over rows */
     struct mr_shared_tensor *shared;        /* what layers hand on to each other */
 };

@@ -55,13 +55,10 @@ struct mr_arena {
 const char *mr_memory_name(enum mr_memory kind)
 {
     static const char *const names[] = {
-        [MR_PARAMETERS] = "parameters",
-        [MR_GRADIENTS] = "gradients",
-        [MR_MOMENTS] = "moments",
-        [MR_SECOND_MOMENTS] = "second moments",
-        [MR_ACTIVATIONS] = "activations",
-        [MR_SCRATCH] = "scratch",
-        [MR_STATE] = "state",
+        [MR_PARAMETERS] = "parameters",   [MR_GRADIENTS] = "gradients",
+        [MR_MOMENTS] = "moments",         [MR_SECOND_MOMENTS] = "second moments",
+        [MR_ACTIVATIONS] = "activations", [MR_RECOMPUTED] = "recomputed",
+        [MR_SCRATCH] = "scratch",         [MR_STATE] = "state",
         [MR_BUFFERS] = "buffers",
     };
     return (int)kind >= 0 && kind < MR_MEMORY_KINDS ? names[kind] : "unknown";
@@ -157,10 +154,10 @@ int mr_plan_add(mr_plan *plan, enum mr_memory kind, mr_tensor *where, enum mr_el
     return 0;
 }
 
-void mr_plan_scratch_reset(mr_plan *plan)
+void mr_plan_overlay(mr_plan *plan, enum mr_memory kind)
 {
-    plan->kinds[MR_SCRATCH].segment = 0;
-    plan->kinds[MR_SCRATCH].end = 0;
+    plan->kinds[kind].segment = 0;
+    plan->kinds[kind].end = 0;
 }
 
 void mr_plan_count(mr_plan *plan, enum mr_memory kind, size_t bytes)

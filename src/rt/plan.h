@@ -14,6 +14,7 @@ enum mr_memory {
     MR_MOMENTS,        /* the optimizer's: means of gradients */
     MR_SECOND_MOMENTS, /* and of their squares */
     MR_ACTIVATIONS,    /* kept from forward to backward */
+    MR_RECOMPUTED,     /* kept within one block, whose forward runs again before its backward: blocks share the space */
     MR_SCRATCH,        /* valid within one call of one layer: the space is shared between layers */
     MR_STATE,          /* what a decoder carries from token to token */
     MR_BUFFERS,        /* inputs, logits, scalars, a library's own */
@@ -29,8 +30,8 @@ void mr_plan_free(mr_plan *plan); /* not the memory */
  * elements. Sizes are checked here: a tensor larger than a segment fails. */
 int mr_plan_add(mr_plan *plan, enum mr_memory kind, mr_tensor *where, enum mr_element dtype, size_t count);
 
-/* Scratch asked for after this call overlays scratch asked for before it. */
-void mr_plan_scratch_reset(mr_plan *plan);
+/* What is asked for of this kind after this call overlays what was asked for before it. */
+void mr_plan_overlay(mr_plan *plan, enum mr_memory kind);
 
 /* Counts bytes that somebody else allocates (a library's scratch) among those of a kind. */
 void mr_plan_count(mr_plan *plan, enum mr_memory kind, size_t bytes);

@@ -22,6 +22,7 @@ struct mr_train_config {
     bool eval_only, always_save_checkpoint, overwrite;
     /* data */
     int batch_size, block_size, gradient_accumulation_steps;
+    bool recompute;
     uint64_t seed;
     /* optimizer */
     int zero, rank_timeout; /* of several ranks: 1 divides the moments among them; seconds that they wait */

@@ -267,6 +267,7 @@ int mr_trainer_open(mr_trainer *t, mr_runtime *rt, struct mr_train_config *cfg)
     const struct mr_workspace_options options = {.batch = cfg->batch_size,
                                                  .time = cfg->block_size,
                                                  .training = !cfg->eval_only,
+                                                 .recompute = cfg->recompute,
                                                  .gradients = cfg->eval_only ? NULL : &t->gradients};
     MR_TRY(mr_workspace_create(&t->ws, t->model, &options));
     t->ws->l2wrap = (float)cfg->l2wrap;

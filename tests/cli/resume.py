@@ -94,6 +94,13 @@ def test_resume_gives_the_same_bits_of_rwkv7_with_dropout(folder):
     check_family(folder, "family=rwkv7", "head_size=8")
 
 
+def test_recomputing_changes_no_bit_and_may_change_at_a_resume(folder):
+    tiny.train(folder / "out", *HARD, "recompute=True", "lr_decay_iters=9", iterations=5).expect(0)
+    tiny.train(folder / "out", *HARD, "init_from=resume", "recompute=False", iterations=9).expect(0)
+    tiny.train(folder / "all", *HARD, "recompute=True", iterations=9).expect(0)
+    assert state(folder / "out") == state(folder / "all") == unbroken(folder)
+
+
 def test_evaluation_changes_no_draw(folder):
     tiny.train(folder / "a", *HARD, "eval_interval=2", "eval_iters=1", iterations=6).expect(0)
     tiny.train(folder / "b", *HARD, "eval_interval=3", "eval_iters=7", iterations=6).expect(0)

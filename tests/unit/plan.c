@@ -68,10 +68,10 @@ static void test_scratch_overlays_after_a_reset(void **state)
     mr_tensor a, b, c;
     assert_ok(mr_plan_add(plan, MR_SCRATCH, &a, MR_F32, 64));
     assert_ok(mr_plan_add(plan, MR_SCRATCH, &b, MR_F32, 64));
-    mr_plan_scratch_reset(plan);
+    mr_plan_overlay(plan, MR_SCRATCH);
     assert_ok(mr_plan_add(plan, MR_SCRATCH, &c, MR_F32, 64 * 3));
     assert_int_equal(mr_plan_bytes(plan, MR_SCRATCH), 64 * 3 * 4);
-    mr_plan_scratch_reset(plan);
+    mr_plan_overlay(plan, MR_SCRATCH);
     assert_ok(mr_plan_add(plan, MR_SCRATCH, &c, MR_F32, 10));
     assert_int_equal(mr_plan_bytes(plan, MR_SCRATCH), 64 * 3 * 4);
     mr_plan_free(plan);
@@ -167,7 +167,7 @@ static void test_overlaid_scratch_is_the_same_memory(void **state)
     mr_arena *arena;
     assert_ok(mr_plan_add(plan, MR_SCRATCH, &a, MR_F32, 1024));
     assert_ok(mr_plan_add(plan, MR_SCRATCH, &b, MR_F32, 1024));
-    mr_plan_scratch_reset(plan);
+    mr_plan_overlay(plan, MR_SCRATCH);
     assert_ok(mr_plan_add(plan, MR_SCRATCH, &c, MR_F32, 2048));
     assert_ok(mr_plan_allocate(plan, rt, false, &arena));
     float x = 3;

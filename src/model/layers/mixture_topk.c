@@ -38,8 +38,7 @@ static int plan(struct mr_node *node, struct mr_planner *p)
     struct mr_expert_linear experts = experts_of(p->cfg, (int)rows);
     size_t forward = mr_expert_linear_forward_scratch(&experts), backward = mr_expert_linear_backward_scratch(&experts);
     MR_TRY(mr_experts_find(p->params, p->cfg, node->prefix, &own->gate, own->expert, &own->fc));
-    MR_TRY(mr_plan_add(p->plan, p->training ? MR_ACTIVATIONS : MR_SCRATCH, &own->routes, MR_I32,
-                       mr_topk_routes(&experts.topk)));
+    MR_TRY(mr_plan_add(p->plan, p->kept, &own->routes, MR_I32, mr_topk_routes(&experts.topk)));
     MR_TRY(mr_keep(p, &own->scores, rows * E));
     MR_TRY(mr_keep(p, &own->weights, rows * A));
     MR_TRY(mr_keep(p, &own->dropped, rows * A));
