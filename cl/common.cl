@@ -3,10 +3,6 @@
  * loops over lanes vanish and a row is one work-item's), and VEC, the floats that it takes at a time. */
 #pragma OPENCL FP_CONTRACT ON
 
-/* Groups have GROUP work-items, and the compiler is told: AMD's would else leave a work-item half of the registers. */
-#define GROUP LANES
-#define kernel __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1)))
-
 #if VEC == 16
 typedef float16 floatv;
 typedef int16 intv;

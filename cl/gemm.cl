@@ -283,8 +283,6 @@ INLINE void load_weights(local float *part, global const uchar *w, int all, int 
 }
 #endif
 
-#undef GROUP
-#define GROUP ITEMS
 kernel void gemm_own(global const float *restrict a, global const uchar *restrict matrix, global float *restrict c,
                      global const float *restrict bias, ulong offset_a, ulong offset_b, ulong offset_c, ulong stride_a,
                      ulong stride_b, ulong stride_c, int m, int n, int k, int total, int row_a, int col_a, int ldb,
@@ -330,8 +328,6 @@ kernel void gemm_own(global const float *restrict a, global const uchar *restric
             }
         }
 }
-#undef GROUP
-#define GROUP LANES
 #endif
 
 /* C = sum of `count` parts [m,n] in their order (+ C) (+ bias). */

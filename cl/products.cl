@@ -204,8 +204,6 @@ INLINE void run(const struct product *t, int rows, int group)
 #define PARTS 8
 #endif
 #define SIZE (LANES * PARTS)
-#undef GROUP
-#define GROUP SIZE
 
 INLINE void finish(const struct product *t, int r, int j, float v)
 {

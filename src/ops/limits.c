@@ -9,8 +9,8 @@ static struct mr_range range_of(const mr_runtime *rt)
 {
     const struct mr_device_info *info = mr_runtime_info(rt);
     size_t units = (size_t)(info->compute_units > 0 ? info->compute_units : 1);
-    size_t lanes = (size_t)info->lanes; /* on a GPU 4096 work-items a unit */
-    return (struct mr_range){.groups = {units * (lanes == 1 ? 4 : 4096 / lanes)}, .local_size = lanes};
+    size_t group = info->lanes == 1 ? 1 : info->max_group < 256 ? info->max_group : 256;
+    return (struct mr_range){.groups = {units * (info->lanes == 1 ? 4 : 16)}, .local_size = group};
 }
 
 size_t mr_limits_items(const mr_runtime *rt)
