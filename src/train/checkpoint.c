@@ -45,7 +45,7 @@ int mr_trainer_resume(mr_trainer *t, const struct mr_training *state)
         mr_log(
             MR_LOG_INFO,
             "the run was saved by %lld rank%s and goes on with %d: the batches are the same, but gradients are added "
-            "in another order, so that losses differ by about 1e-6",
+            "in another order, so that results are not the same to the last bit",
             (long long)state->ranks, state->ranks == 1 ? "" : "s", t->ranks);
     gemm_table(t, table);
     if (*state->gemm_table && strcmp(state->gemm_table, table) != 0)

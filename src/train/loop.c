@@ -15,7 +15,7 @@
 #include "train/schedule.h"
 #include "train/trainer.h"
 
-static int evaluate_batch(mr_trainer *t, int split, int batch, float *cross_entropy)
+static int evaluate_batch(mr_trainer *t, int split, int batch, float *loss_and_weight)
 {
     uint32_t stream = split == MR_SPLIT_TRAIN ? MR_STREAM_EVAL_TRAIN : MR_STREAM_EVAL_VAL;
     float aux;
@@ -23,7 +23,8 @@ static int evaluate_batch(mr_trainer *t, int split, int batch, float *cross_entr
     mr_workspace_set_training(t->ws, false, 1, t->seed, 0);
     MR_TRY(mr_run(t->ws, NULL, t->pieces, t->cfg->batch_size));
     MR_TRY(mr_loss(t->ws, t->targets, NULL));
-    return mr_read_loss(t->ws, cross_entropy, &aux);
+    loss_and_weight[1] = mr_token_data_is_masked(t->data) ? (float)t->ws->valid_targets : 1;
+    return mr_read_loss(t->ws, loss_and_weight, &aux);
 }
 
 /* Mean cross-entropy over the first batches of a split: the same ones at every evaluation. Ranks take turns. stop NULL:
@@ -33,20 +34,18 @@ static int evaluate_split(mr_trainer *t, int split, int batches, const struct mr
 {
     double sum = 0, all = 0; /* where targets are masked, batches count by how many they have */
     for (int i = 0; i < batches; i += t->ranks) {
-        float cross_entropy = 0, weight = 0;
+        float loss_and_weight[2] = {0};
         int stops = stop ? mr_trainer_stops(t, stop) : 0, done = i;
         if (stops)
             return stops < 0 ? stops : MR_EINTERRUPTED;
-        if (i + t->rank < batches) {
-            MR_TRY(evaluate_batch(t, split, i + t->rank, &cross_entropy));
-            weight = mr_token_data_is_masked(t->data) ? (float)t->ws->valid_targets : 1;
+        if (i + t->rank < batches)
+            MR_TRY(evaluate_batch(t, split, i + t->rank, loss_and_weight));
+        MR_TRY(mr_ranks_gather(t->cfg->ranks, loss_and_weight, sizeof loss_and_weight, t->gathered));
+        for (; done < batches && done < i + t->ranks; done++) {
+            const float *of = t->gathered + 2 * (done - i);
+            sum += (double)of[1] * of[0];
+            all += of[1];
         }
-        MR_TRY(mr_trainer_gather(t, weight * cross_entropy));
-        for (; done < batches && done < i + t->ranks; done++)
-            sum += t->gathered[done - i];
-        MR_TRY(mr_trainer_gather(t, weight));
-        for (int r = 0; r < t->ranks; r++)
-            all += t->gathered[r];
         if (events->evaluating)
             events->evaluating(events->context, (split == MR_SPLIT_TRAIN ? 0 : t->cfg->eval_iters) + done,
                                2 * t->cfg->eval_iters);

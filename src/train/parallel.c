@@ -406,7 +406,7 @@ int mr_trainer_ranks_open(mr_trainer *t)
 {
     t->rank = mr_ranks_index(t->cfg->ranks);
     t->ranks = mr_ranks_count(t->cfg->ranks);
-    t->gathered = mr_alloc((size_t)t->ranks, sizeof *t->gathered);
+    t->gathered = mr_alloc(2 * (size_t)t->ranks, sizeof *t->gathered);
     return t->gathered ? 0 : MR_ENOMEM;
 }
 

@@ -48,7 +48,7 @@ typedef struct mr_trainer {
     struct mr_counts seen; /* when the host last read the report */
     int unread;            /* iterations since then */
     int rank, ranks;       /* 0 of 1 where one process trains alone */
-    float *gathered;       /* [ranks] */
+    float *gathered;       /* [ranks][2] */
     bool stopping;         /* a rank was asked to stop, and all know */
     struct mr_part *parts; /* [part_count], where each rank holds its share of the moments (zero=1) */
     int part_count;

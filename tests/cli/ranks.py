@@ -88,9 +88,10 @@ def tiny_lines(out):
 
 
 def test_ranks_reach_the_losses_of_one(folder):
-    run(*arguments(folder / "one", iterations=30)[1:]).expect(0)
+    gently = ["learning_rate=1e-3", "min_lr=1e-4", "eval_interval=50"]  # at 1e-2 any rounding grows
+    run(*arguments(folder / "one", *gently, iterations=200)[1:]).expect(0)
     for ranks in (2, 4):
-        train(ranks, folder / str(ranks), iterations=30).expect(0)
+        train(ranks, folder / str(ranks), *gently, iterations=200).expect(0)
         assert close(losses(folder / str(ranks)), losses(folder / "one")), ranks
 
 
