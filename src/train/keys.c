@@ -50,7 +50,7 @@ static const struct mr_train_key keys[] = {
      "how often the data are gone through, unless max_iters is given (0: not used)"},
     {"patience", MR_KEY_INT, FIELD(patience), "evaluations without a lower val loss that end the run (0: never)"},
     {"recompute", MR_KEY_BOOL, FIELD(recompute),
-     "run each block's forward again for its backward: less memory, the same numbers, about a third more time"},
+     "run each block's forward again for its backward: less memory, the same numbers, up to a third more time"},
     {"seed", MR_KEY_SEED, FIELD(seed), "seed of weights, batches and dropout, below 2^64"},
     {"max_iters", MR_KEY_INT, FIELD(max_iters), "total number of iterations"},
     {"learning_rate", MR_KEY_REAL, FIELD(learning_rate), "learning rate after the warmup"},
