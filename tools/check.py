@@ -14,6 +14,7 @@ import tempfile
 
 import arrows
 import faults
+import findings
 import fuzz
 import gpu
 import kernels
@@ -118,6 +119,20 @@ def check_warnings():
                     yield from (f"{compiler}: {line}" for line in result.stdout.splitlines()
                                 if re.search(r"\b(error|ERROR)\b", line))
                     break
+
+
+def check_clang_tidy():
+    """clang-tidy, with the checks of .clang-tidy, finds nothing in src/ (several minutes)."""
+    yield from findings.tidy([name for name, _ in sources("src/*.c")])
+
+
+def check_cppcheck():
+    yield from findings.cppcheck()
+
+
+def check_sanitizers():
+    """The unit tests pass under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    yield from findings.sanitizers()
 
 
 def check_fuzzers():

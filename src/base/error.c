@@ -15,7 +15,7 @@ const char *mr_error_text(void)
     return error_text;
 }
 
-int mr_fail(int code, const char *format, ...)
+int(mr_fail)(int code, const char *format, ...)
 {
     char text[sizeof error_text]; /* the arguments may point into error_text */
     va_list args;

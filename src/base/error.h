@@ -9,6 +9,10 @@
  *     return mr_fail(MR_EINVAL, "n_embd %d is not a multiple of n_head %d", n_embd, n_head); */
 __attribute__((format(printf, 2, 3))) int mr_fail(int code, const char *format, ...);
 
+#ifdef __clang_analyzer__ /* it sees one file at a time, and would follow paths where failing is no failure */
+#define mr_fail(code, ...) (mr_fail(code, __VA_ARGS__), (code))
+#endif
+
 /* Puts "what: " before the present error text and returns code: adds the place to a deeper error. */
 __attribute__((format(printf, 2, 3))) int mr_fail_in(int code, const char *format, ...);
 

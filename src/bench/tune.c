@@ -43,7 +43,7 @@ static void propose_all(const mr_runtime *rt, struct candidates *c)
         if (tiles[i].rows * tiles[i].vectors + tiles[i].vectors + 1 <= registers)
             propose(c, "own rows=%d vectors=%d depth=%d", tiles[i].rows, tiles[i].vectors, tiles[i].depth);
     for (int i = 0; info->lanes > 1 && i < 3; i++)
-        if ((size_t)(sides[i] * sides[i]) <= info->max_group) {
+        if ((size_t)sides[i] * (size_t)sides[i] <= info->max_group) {
             propose(c, "own side=%d", sides[i]);
             propose(c, "clblast side=%d", sides[i]);
         }

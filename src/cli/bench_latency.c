@@ -149,7 +149,7 @@ static int run(struct request *r)
                                .describe = describe,
                                .begin = begin};
     const struct mr_latency *l = &r->latency;
-    uint64_t all = (uint64_t)l->texts_count * (uint64_t)(l->at_count ? l->at_count * MR_BENCH_AT : l->tokens);
+    uint64_t all = (uint64_t)l->texts_count * (l->at_count ? (uint64_t)l->at_count * MR_BENCH_AT : (uint64_t)l->tokens);
     mr_progress_begin(&r->bar, stderr, "tokens", all);
     int err = mr_bench_on_devices(&r->bench, &job);
     mr_progress_end(&r->bar);

@@ -70,8 +70,7 @@ static int unpack_one(void *context, size_t i)
     if (err == MR_ENOMEM)
         return mr_fail_in(err, "%s", f->base.path);
     return err ? mr_fail_in(err, "%s: chunk %zu (bytes %llu to %llu, tensor \"%s\") is damaged; use another copy",
-                            f->base.path, c, (unsigned long long)k->at, (unsigned long long)(k->at + k->packed),
-                            t->name)
+                            f->base.path, c, (unsigned long long)k->at, (unsigned long long)k->at + k->packed, t->name)
                : 0;
 }
 

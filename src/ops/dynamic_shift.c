@@ -82,7 +82,7 @@ int mr_dynamic_shift_step(mr_runtime *rt, const mr_tensor *mixes, const mr_tenso
         MR_TRY(mr_need_f32(op, "maa", maa[k], (size_t)dim));
     MR_TRY(mr_need_f32(op, "mixed", mixed, K * n));
     const struct mr_device_info *info = mr_runtime_info(rt);
-    size_t columns = (size_t)(info->lanes * info->vec * (info->lanes == 1 ? 4 : 1));
+    size_t columns = (size_t)info->lanes * (size_t)info->vec * (info->lanes == 1 ? 4 : 1);
     size_t blocks = K * (size_t)mr_ceil_div(dim, (int64_t)columns);
     mr_profile_note(rt, 4.0 * (double)(K * weights) + 32.0 * (double)n, 2.0 * rows * (double)(K * weights));
     return mr_launch(rt, "dynamic_shift_step", mr_row_shares(rt, blocks, columns * (size_t)width), mr_in(low),

@@ -6,7 +6,7 @@ static int rank(const double *scores, int experts, int e)
 {
     int before = 0;
     for (int i = 0; i < experts; i++)
-        before += scores[i] > scores[e] || (scores[i] == scores[e] && i < e);
+        before += scores[i] > scores[e] || (i < e && scores[i] == scores[e]);
     return before;
 }
 

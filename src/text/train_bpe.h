@@ -25,6 +25,6 @@ int mr_bpe_trainer_feed(mr_bpe_trainer *trainer, const char *bytes, size_t size)
 int mr_bpe_trainer_finish(mr_bpe_trainer *trainer);
 
 /* What was learnt; fewer tokens than asked for when no pair is left that occurs twice. */
-int mr_bpe_trainer_tokenizer(mr_bpe_trainer *trainer, mr_tokenizer **t);
+int mr_bpe_trainer_tokenizer(mr_bpe_trainer *trainer, mr_tokenizer **tokenizer);
 
 #endif

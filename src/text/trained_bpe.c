@@ -126,8 +126,8 @@ int mr_tokenizer_from_merges(mr_tokenizer **out, const uint64_t *merges, size_t 
     for (size_t i = 0; i < count && !err; i++)
         err = mr_json_append(list, json_sprintf("%u %u", (unsigned)(merges[i] >> 32), (unsigned)merges[i]));
     if (!err)
-        json = json_pack("{ss si sO sI}", "kind", "bpe", "format", FORMAT, "merges", list, "end",
-                         (json_int_t)(256 + count));
+        json =
+            json_pack("{ss si sO sI}", "kind", "bpe", "format", FORMAT, "merges", list, "end", (json_int_t)count + 256);
     if (!err)
         err = json ? mr_tokenizer_open_json(out, json) : mr_fail(MR_ENOMEM, "out of memory for the tokenizer");
     json_decref(list);

@@ -76,7 +76,7 @@ static void run_list(struct mr_trial *t, struct list *l, int count, int rows)
     }
     mr_trial_run(t, mr_zero(t->rt, l->y));
     mr_trial_run(t, mr_products(t->rt, l->p, count, rows));
-    mr_trial_compare(t, l->y, want, (size_t)(count * rows * N));
+    mr_trial_compare(t, l->y, want, (size_t)count * (size_t)rows * N);
 }
 
 /* In every format every number of rows and of products that has a kernel of its own, but not each with each: that

@@ -55,7 +55,7 @@ int32_t *mr_trial_integers(struct mr_trial *t, size_t n, int low, int high)
     const struct mr_philox p = {.seed = 1, .step = t->draws++};
     int32_t *a = (int32_t *)mr_trial_zeros(t, (n + 1) / 2);
     for (size_t i = 0; i < n; i++)
-        a[i] = low + (int32_t)mr_philox_below(&p, i, (uint64_t)(high - low + 1));
+        a[i] = low + (int32_t)mr_philox_below(&p, i, (uint64_t)((int64_t)high - low + 1));
     return a;
 }
 
