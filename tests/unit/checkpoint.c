@@ -12,7 +12,8 @@ static const char header[] =
     "{\"family\":\"gpt2\",\"config\":{\"n_layer\":1,\"n_head\":2,\"n_embd\":8,\"block_size\":16,"
     "\"vocab_size\":11,\"bias\":false,\"dropout\":0.25,\"gelu\":\"erf\",\"ln_eps\":1.0000000000000001e-5,\"tied\":true,"
     "\"attention_scale\":\"root\",\"ffn_dim\":32},\"training\":{\"iter\":40,\"micro_step\":80,"
-    "\"optimizer_steps\":39,\"seed\":-1,\"best_val_loss\":\"inf\",\"gemm_table\":\"00000000000000ff\",\"given\":{"
+    "\"optimizer_steps\":39,\"seed\":-1,\"best_val_loss\":\"inf\",\"best_iter\":0,\"gemm_table\":\"00000000000000ff\","
+    "\"given\":{"
     "\"learning_rate\":0.001,\"max_iters\":100,\"decay_lr\":true,\"dataset\":\"a b\",\"device\":null},"
     "\"weights_only\":true},\"tokenizer\":{\"kind\":\"byte\"}}";
 
