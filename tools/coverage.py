@@ -13,6 +13,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import textwrap
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TABLE = re.compile(r"(<!-- coverage -->\n).*?(<!-- end of coverage -->\n)", re.DOTALL)
@@ -57,9 +58,10 @@ def main():
         print(f"{name:8} {run:6} of {count:6} lines {100 * run / count:5.1f}%")
     if options.readme:
         readme = ROOT / "README.md"
-        text = f"Lines of `src/` that {options.readme} run, on {datetime.date.today()} (`tools/coverage.py`):\n"
+        text = f"Lines of `src/` that {options.readme} run, of the files that they were linked with, on " \
+               f"{datetime.date.today()} (`tools/coverage.py`): "
         text += ", ".join(f"{'all' if name == 'all' else f'`{name}`'} {100 * run / count:.0f}%" for name, count, run in rows)
-        readme.write_text(TABLE.sub(lambda found: f"{found[1]}{text}.\n{found[2]}", readme.read_text()))
+        readme.write_text(TABLE.sub(lambda found: f"{found[1]}{textwrap.fill(text, 118)}.\n{found[2]}", readme.read_text()))
 
 
 if __name__ == "__main__":
