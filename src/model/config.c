@@ -308,7 +308,8 @@ int mr_lora_width(const struct mr_config *cfg, int i)
 
 int mr_turned(const struct mr_config *cfg)
 {
-    double turned = cfg->n_embd / cfg->n_head * cfg->rotary_pct;
+    int width = cfg->n_embd / cfg->n_head;
+    double turned = width * cfg->rotary_pct;
     return turned < 1 << 18 ? (int)turned : 1 << 18;
 }
 
