@@ -7,7 +7,7 @@
 #ifndef N
 #define N 64
 #endif
-#include "wkv6_columns.cl"
+#include "wkv6_bonus.cl"
 
 /* e^x - 1 */
 static inline floatv expm1_of(floatv x)

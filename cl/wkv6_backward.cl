@@ -12,7 +12,7 @@
 #ifndef N
 #define N 64
 #endif
-#include "wkv6_columns.cl"
+#include "wkv6_bonus.cl"
 #define CHUNK 16 /* MR_WKV6_CHUNK */
 
 /* In place: dchange becomes the gradient of x in change = exp(-exp(decay + x)) - 1, rows of C floats; decay [C], x NULL

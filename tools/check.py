@@ -22,7 +22,7 @@ import kernels
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LONGEST_FILE, LONGEST_FUNCTION, MOST_PARAMETERS = 500, 70, 12
 # Included by kernel files, no kernels of a family of their own
-SHARED_KERNEL_CODE = {"activation", "common", "dot", "fetch", "head", "philox", "tile", "unpack", "wkv6_columns"}
+SHARED_KERNEL_CODE = {"activation", "columns", "common", "dot", "fetch", "head", "philox", "tile", "unpack", "wkv6_bonus"}
 GEMM = {"gemm", "matvec"}  # behind rt/gemm.h, so without namesakes in ops; one reference serves both
 
 

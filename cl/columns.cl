@@ -1,18 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * What wkv6.cl and wkv6_backward.cl share: how a group goes through the positions of a head with a block of COLUMNS
- * columns of its state. */
+ * What recurrences with a state of N x N a head share: positions follow each other inside a group, which holds a block
+ * of COLUMNS columns of the state. On a CPU that is at most MOST_VECS vectors, which stay in registers. For kernels
+ * that include this file after they define MOST_VECS; N comes with -D. */
 #if LANES == 1
-/* The sum of r_i u_i k_i over the keys */
-static inline float bonus_of(global const float *restrict r, global const float *restrict u,
-                             global const float *restrict k)
-{
-    floatv sum = 0.0f;
-    for (int i = 0; i < N; i += VEC)
-        sum += load_some(r + i, N - i) * load_some(u + i, N - i) * load_some(k + i, N - i);
-    return sum_of_vector(sum);
-}
-
-#define VECS (VECTORS(N) < 8 ? VECTORS(N) : 8)
+#define VECS (VECTORS(N) < MOST_VECS ? VECTORS(N) : MOST_VECS)
 #define COLUMNS (VECS * VEC)
 #define FOR_VECS(c) _Pragma("unroll") for (int c = 0; c < VECS; c++)
 
@@ -33,18 +24,6 @@ static inline void take(local float *restrict to, global const float *restrict f
 {
     FOR_LANE(e, count * N)
         to[e / N * APART + e % N] = from[e / N * stride + e % N];
-}
-
-/* The sum of r_i u_i k_i over the keys for each of `count` positions */
-static inline void take_bonuses(local float *restrict to, local const float *restrict rs,
-                                global const float *restrict u, local const float *restrict ks, int count)
-{
-    FOR_LANE(p, count) {
-        float sum = 0.0f;
-        for (int i = 0; i < N; i++)
-            sum += rs[p * APART + i] * u[i] * ks[p * APART + i];
-        to[p] = sum;
-    }
 }
 
 static inline void get_column(float column[N], global const float *restrict from, int there)
