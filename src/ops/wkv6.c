@@ -21,10 +21,21 @@ int mr_wkv6_need(const char *op, const struct mr_wkv6 *s, size_t *n)
     return 0;
 }
 
-/* All kernels of the file as one variant of it. */
-static struct mr_range with_width(struct mr_range range, const struct mr_wkv6 *s, char *defines, size_t size)
+int mr_wkv6_need_decay(const char *op, const struct mr_wkv6 *s, const mr_tensor *decay, const mr_tensor *x, size_t *n)
 {
-    snprintf(defines, size, "-DN=%d", s->width);
+    size_t dim = (size_t)s->heads * (size_t)s->width;
+    MR_TRY(mr_wkv6_need(op, s, n));
+    if (mr_given(x) != s->varies)
+        return mr_fail(MR_EINVAL, "%s: x %s", op,
+                       s->varies ? "is missing, the decay varies" : "has no place where the decay is fixed");
+    *n = s->varies ? *n : dim;
+    MR_TRY(mr_need_f32(op, "decay", decay, dim));
+    return s->varies ? mr_need_f32(op, "x", x, *n) : 0;
+}
+
+struct mr_range mr_wkv6_variant(struct mr_range range, const struct mr_wkv6 *s, char defines[16])
+{
+    snprintf(defines, 16, "-DN=%d", s->width);
     range.defines = defines;
     return range;
 }
@@ -59,7 +70,7 @@ int mr_wkv6_forward(mr_runtime *rt, const struct mr_wkv6 *s, const mr_tensor *r,
     struct mr_range range = {{(size_t)mr_ceil_div(s->width, columns), pairs}, (size_t)info->lanes, NULL};
     mr_profile_note(rt, 4.0 * ((s->varies ? 5.0 : 4.0) * (double)n + 2.0 * (double)(pairs * square)),
                     6.0 * (double)n * s->width);
-    return mr_launch(rt, "wkv6_forward", with_width(range, s, defines, sizeof defines), mr_in(r), mr_in(k), mr_in(v),
+    return mr_launch(rt, "wkv6_forward", mr_wkv6_variant(range, s, defines), mr_in(r), mr_in(k), mr_in(v),
                      mr_in(change), mr_in(u), mr_out(state), mr_out(y), mr_out(kept), mr_int(MR_WKV6_CHUNK),
                      mr_int(s->time), mr_int(s->heads), mr_int(s->varies));
 }
@@ -70,18 +81,11 @@ int mr_wkv6_change(mr_runtime *rt, const struct mr_wkv6 *s, const mr_tensor *dec
     static const char op[] = "wkv6 change";
     size_t n, dim = (size_t)s->heads * (size_t)s->width;
     char defines[16];
-    MR_TRY(mr_wkv6_need(op, s, &n));
-    if (mr_given(x) != s->varies)
-        return mr_fail(MR_EINVAL, "%s: x %s", op,
-                       s->varies ? "is missing, the decay varies" : "has no place where the decay is fixed");
-    n = s->varies ? n : dim;
-    MR_TRY(mr_need_f32(op, "decay", decay, dim));
-    if (s->varies)
-        MR_TRY(mr_need_f32(op, "x", x, n));
+    MR_TRY(mr_wkv6_need_decay(op, s, decay, x, &n));
     MR_TRY(mr_need_f32(op, "change", change, n));
     mr_profile_note(rt, (s->varies ? 8.0 : 4.0) * (double)n, 30.0 * (double)n);
-    return mr_launch(rt, "wkv6_change", with_width(mr_row_shares(rt, n / dim, 8 * dim), s, defines, sizeof defines),
-                     mr_in(decay), mr_in(x), mr_out(change), mr_int((int)(n / dim)), mr_int((int)dim));
+    return mr_launch(rt, "wkv6_change", mr_wkv6_variant(mr_row_shares(rt, n / dim, 8 * dim), s, defines), mr_in(decay),
+                     mr_in(x), mr_out(change), mr_int((int)(n / dim)), mr_int((int)dim));
 }
 
 int mr_wkv6_heads(mr_runtime *rt, const struct mr_wkv6 *s, const mr_tensor *decay, const mr_tensor *first,
@@ -96,6 +100,6 @@ int mr_wkv6_heads(mr_runtime *rt, const struct mr_wkv6 *s, const mr_tensor *deca
     MR_TRY(mr_need_f32(op, "change", change, dim));
     MR_TRY(mr_need_f32(op, "u", u, dim));
     struct mr_range range = mr_row_shares(rt, (size_t)s->heads, (size_t)s->width);
-    return mr_launch(rt, "wkv6_heads", with_width(range, s, defines, sizeof defines), mr_in(decay), mr_in(first),
-                     mr_out(change), mr_out(u), mr_int(s->heads));
+    return mr_launch(rt, "wkv6_heads", mr_wkv6_variant(range, s, defines), mr_in(decay), mr_in(first), mr_out(change),
+                     mr_out(u), mr_int(s->heads));
 }

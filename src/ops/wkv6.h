@@ -17,6 +17,11 @@ enum { MR_WKV6_WIDTH = 128, MR_WKV6_CHUNK = 16 };
 
 /* Checks the shape; *n is the number of elements of all positions. */
 int mr_wkv6_need(const char *op, const struct mr_wkv6 *s, size_t *n);
+/* The same for the decay of all positions, or of one where it does not vary, and that decay and x are given as needed.
+ */
+int mr_wkv6_need_decay(const char *op, const struct mr_wkv6 *s, const mr_tensor *decay, const mr_tensor *x, size_t *n);
+/* The range with the -D of the shape's variant, which is written to `defines`. */
+struct mr_range mr_wkv6_variant(struct mr_range range, const struct mr_wkv6 *s, char defines[16]);
 
 /* r, k, v, y [B,T,H*N] (y none of the others); change [B,T,H*N] if it varies, else [H*N]; u [H*N]; state [B,H,N,N] is
  * read and advanced. Positions in one call or in several: the same bits. kept (NULL: none) gets mr_wkv6_kept floats for

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "ops/wkv6_backward.h"
 
-#include <stdio.h>
-
 #include "base/alloc.h"
 #include "ops/check.h"
 #include "ops/elementwise.h"
@@ -59,9 +57,11 @@ int mr_wkv6_backward(mr_runtime *rt, const struct mr_wkv6 *s, const struct mr_wk
     MR_TRY(need(s, x, g, ends, scratch, &n));
     const struct mr_device_info *info = mr_runtime_info(rt);
     int columns = info->lanes == 1 ? 8 * info->vec : info->lanes;
-    snprintf(defines, sizeof defines, "-DN=%d", s->width);
-    struct mr_range values = {{(size_t)mr_ceil_div(s->width, columns), pairs}, (size_t)info->lanes, defines};
-    struct mr_range keys = {{chunks, pairs}, (size_t)info->lanes, defines};
+    struct mr_range range = mr_wkv6_variant((struct mr_range){.local_size = (size_t)info->lanes}, s, defines);
+    struct mr_range values = range, keys = range;
+    values.groups[0] = (size_t)mr_ceil_div(s->width, columns);
+    keys.groups[0] = chunks;
+    values.groups[1] = keys.groups[1] = pairs;
     mr_profile_note(rt, 20.0 * (double)n + 4.0 * (double)mr_wkv6_kept(s), 8.0 * (double)n * s->width);
     MR_TRY(mr_launch(rt, "wkv6_backward_values", values, mr_in(x->r), mr_in(x->k), mr_in(x->change), mr_in(x->u),
                      mr_in(g->dy), mr_out(g->dv), mr_out(g->dstate), mr_out(ends), mr_int(s->time), mr_int(s->heads),
@@ -82,18 +82,9 @@ int mr_wkv6_change_backward(mr_runtime *rt, const struct mr_wkv6 *s, const mr_te
     static const char op[] = "wkv6 change backward";
     size_t n, dim = (size_t)s->heads * (size_t)s->width;
     char defines[16];
-    MR_TRY(mr_wkv6_need(op, s, &n));
-    if (mr_given(x) != s->varies)
-        return mr_fail(MR_EINVAL, "%s: x %s", op,
-                       s->varies ? "is missing, the decay varies" : "has no place where the decay is fixed");
-    n = s->varies ? n : dim;
-    MR_TRY(mr_need_f32(op, "decay", decay, dim));
-    if (s->varies)
-        MR_TRY(mr_need_f32(op, "x", x, n));
+    MR_TRY(mr_wkv6_need_decay(op, s, decay, x, &n));
     MR_TRY(mr_need_f32(op, "dchange", dchange, n));
-    struct mr_range range = mr_row_shares(rt, n / dim, 8 * dim);
-    snprintf(defines, sizeof defines, "-DN=%d", s->width);
-    range.defines = defines;
+    struct mr_range range = mr_wkv6_variant(mr_row_shares(rt, n / dim, 8 * dim), s, defines);
     mr_profile_note(rt, 12.0 * (double)n, 40.0 * (double)n);
     return mr_launch(rt, "wkv6_change_backward", range, mr_in(decay), mr_in(x), mr_out(dchange), mr_int((int)(n / dim)),
                      mr_int((int)dim));
@@ -112,9 +103,7 @@ int mr_wkv6_heads_backward(mr_runtime *rt, const struct mr_wkv6 *s, const mr_ten
     MR_TRY(mr_need_f32(op, "du", g->du, dim));
     MR_TRY(mr_need_f32(op, "ddecay", g->ddecay, heads));
     MR_TRY(mr_need_f32(op, "dfirst", g->dfirst, heads));
-    struct mr_range range = mr_row_shares(rt, heads, (size_t)s->width);
-    snprintf(defines, sizeof defines, "-DN=%d", s->width);
-    range.defines = defines;
+    struct mr_range range = mr_wkv6_variant(mr_row_shares(rt, heads, (size_t)s->width), s, defines);
     return mr_launch(rt, "wkv6_heads_backward", range, mr_in(decay), mr_in(first), mr_in(g->dchange), mr_in(g->du),
                      mr_out(g->ddecay), mr_out(g->dfirst), mr_int(s->heads));
 }
