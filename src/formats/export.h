@@ -91,6 +91,8 @@ int mr_export_run(const struct mr_export *e, mr_tensor_file *source, const char 
 
 /* One more tensor of the file, f32 and of no dimensions yet; NULL: out of memory. */
 struct mr_output *mr_export_add(struct mr_export *e, const char *name, int kind);
+/* Leaves the dimensions of 1 out of a shape, all but the last one; how many remain. */
+int mr_export_drop_ones(int64_t *shape, int ndim);
 /* Metadata, and the config.json of a folder. */
 int mr_export_metadata(struct mr_export *e, mr_tensor_file *source, const struct mr_export_options *options);
 

@@ -128,6 +128,17 @@ static int choose_dtype(struct mr_export_planner *pl, const struct mr_param *p, 
     return dtype;
 }
 
+int mr_export_drop_ones(int64_t *shape, int ndim)
+{
+    int n = 0;
+    for (int i = 0; i < ndim; i++)
+        if (shape[i] != 1)
+            shape[n++] = shape[i];
+    if (!n)
+        shape[n++] = 1;
+    return n;
+}
+
 /* .bin has time_* without dimensions of 1, but decays and boni by head as columns. */
 static int bin_shape(const struct mr_export_planner *pl, const struct mr_param *p, int64_t *shape, int ndim)
 {
@@ -142,13 +153,7 @@ static int bin_shape(const struct mr_export_planner *pl, const struct mr_param *
         shape[2] = 1;
         return 3;
     }
-    int n = 0;
-    for (int i = 0; i < ndim; i++)
-        if (shape[i] != 1)
-            shape[n++] = shape[i];
-    if (!n)
-        shape[n++] = 1;
-    return n;
+    return mr_export_drop_ones(shape, ndim);
 }
 
 static int shape_of(const struct mr_export_planner *pl, const struct mr_param *p, const struct mr_place *place,

@@ -28,7 +28,6 @@ int mr_gguf_quantised(const struct mr_param *p, int wanted)
 int mr_gguf_shape(const struct mr_param *p, const struct mr_place *place, int64_t *shape, int ndim)
 {
     const char *leaf = strrchr(p->name, '.');
-    int n = 0;
     if (place->change == MR_JOINED) {
         shape[0] = place->parts;
         shape[1] = shape[2] = 1;
@@ -41,12 +40,7 @@ int mr_gguf_shape(const struct mr_param *p, const struct mr_place *place, int64_
     }
     if (!strncmp(p->name + strlen(p->name) - 7, ".weight", 7) && ndim == 2)
         return ndim;
-    for (int i = 0; i < ndim; i++)
-        if (shape[i] != 1)
-            shape[n++] = shape[i];
-    if (!n)
-        shape[n++] = 1;
-    return n;
+    return mr_export_drop_ones(shape, ndim);
 }
 
 /* llama.cpp wants v0, v1, v2 in block 0 of RWKV-7, where they are not used, and in the shapes of a0, a1, a2. */
