@@ -33,6 +33,20 @@ int mr_bench_facts(json_t *line, const struct mr_device_info *device, const char
                                  device->lanes, "vec", device->vec, "gemm", provider, "gemm_table", table));
 }
 
+int mr_bench_hand_on(const char *kind, const struct mr_device_info *device, json_t *rest, const char *command,
+                     int (*put)(void *to, json_t *line), void *to)
+{
+    json_t *line = mr_bench_line(kind, device);
+    int err = line && rest && !json_object_update(line, rest) ? 0 : mr_fail(MR_ENOMEM, "out of memory for results");
+    json_decref(rest);
+    if (!err)
+        err = mr_bench_facts(line, device, command);
+    if (!err)
+        return put(to, line);
+    json_decref(line);
+    return err;
+}
+
 size_t mr_bench_resident(void)
 {
     unsigned long pages = 0;

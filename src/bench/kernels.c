@@ -45,20 +45,12 @@ static int put_kernel(const struct use *u, const struct mr_profile_row *row)
     const char *precision =
         u->b->precision == MR_PRECISION_OF_FILE ? "f32" : mr_element_name((enum mr_element)u->b->precision);
     double gflops = 1e-9 * row->flops / row->seconds, bandwidth = 1e-9 * row->bytes / row->seconds;
-    json_t *line = mr_bench_line("kernels", device);
     json_t *rest =
         json_pack("{ss ss ss sI sf sf sf sf s{sf sf}}", "kernel", row->kernel, "variant", precision, "shape", u->shape,
                   "calls", (json_int_t)row->calls, "us", 1e6 * row->seconds / (double)row->calls, "gb_per_s", bandwidth,
                   "gflops", gflops, "share_of_limit", mr_limits_share(&u->limits, gflops, bandwidth), "limits",
                   "gflops", u->limits.gflops, "gb_per_s", u->limits.gb_per_s);
-    int err = line && rest && !json_object_update(line, rest) ? 0 : mr_fail(MR_ENOMEM, "out of memory for results");
-    json_decref(rest);
-    if (!err)
-        err = mr_bench_facts(line, device, u->b->command);
-    if (!err)
-        return u->put(u->to, line);
-    json_decref(line);
-    return err;
+    return mr_bench_hand_on("kernels", device, rest, u->b->command, u->put, u->to);
 }
 
 static int put_differences(const struct use *u, const struct rows *before)

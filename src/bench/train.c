@@ -105,7 +105,6 @@ static int put_result(const mr_trainer *t, const struct mr_train_bench *b, doubl
     double median = mr_quantile(ms, count, 0.5), gflops = 1e-6 * step_flops(t) / ms[0];
     size_t peak = 0;
     mr_device_bytes(t->rt, NULL, &peak);
-    json_t *line = mr_bench_line("train", device);
     json_t *rest =
         json_pack("{ss ss so si si sI sI sf sf sf sf sf sf sI sI}", "label", b->label, "family",
                   mr_family_name(t->model->cfg.family), "config", mr_config_to_json(&t->model->cfg), "batch_size",
@@ -114,14 +113,7 @@ static int put_result(const mr_trainer *t, const struct mr_train_bench *b, doubl
                   "step_ms_median", median, "noise", median / ms[0] - 1, "tokens_per_s", 1e3 * tokens / median,
                   "gflops", gflops, "share_of_limit", mr_limits_share(limits, gflops, 0), "peak_device_bytes",
                   (json_int_t)peak, "resident_bytes", (json_int_t)mr_bench_resident());
-    int err = line && rest && !json_object_update(line, rest) ? 0 : mr_fail(MR_ENOMEM, "out of memory for results");
-    json_decref(rest);
-    if (!err)
-        err = mr_bench_facts(line, device, b->command);
-    if (!err)
-        return put(to, line);
-    json_decref(line);
-    return err;
+    return mr_bench_hand_on("train", device, rest, b->command, put, to);
 }
 
 static int time_steps(mr_trainer *t, const struct mr_train_bench *b, double *ms, size_t *count)

@@ -23,18 +23,10 @@ static int put_product(mr_runtime *rt, const struct mr_bench_job *job, const str
     const struct mr_device_info *device = mr_runtime_info(rt);
     double gflops, noise;
     MR_TRY(mr_gemm_time(rt, g, r->seconds, &gflops, &noise));
-    json_t *line = mr_bench_line("gemm", device);
     json_t *rest = json_pack("{si si si sb sb ss sf sf sf}", "m", g->m, "n", g->n, "k", g->k, "trans_a", g->trans_a,
                              "trans_b", g->trans_b, "provider", mr_gemm_provider(rt, g), "gflops", gflops, "noise",
                              noise, "share_of_limit", mr_limits_share(limits, gflops, 0));
-    int err = line && rest && !json_object_update(line, rest) ? 0 : mr_fail(MR_ENOMEM, "out of memory for results");
-    json_decref(rest);
-    if (!err)
-        err = mr_bench_facts(line, device, job->bench->command);
-    if (!err)
-        return put(to, line);
-    json_decref(line);
-    return err;
+    return mr_bench_hand_on("gemm", device, rest, job->bench->command, put, to);
 }
 
 static int measure(mr_runtime *rt, const struct mr_bench_job *job, int (*put)(void *to, json_t *line), void *to)

@@ -9,10 +9,23 @@
 #include "bench/report.h"
 #include "cli/bench.h"
 
+/* The results of all files that the command names; it needs --out. */
+static int read_results(const struct mr_syntax *syntax, int argc, char **argv, const char *const *out,
+                        struct mr_results *results)
+{
+    struct mr_words words = {0};
+    int err = mr_options_parse(syntax, argc, argv, &words);
+    if (!err && !*out)
+        err = mr_fail(MR_EINVAL, "%s: --out is required (see %s --help)", syntax->name, syntax->name);
+    if (!err)
+        err = mr_results_read(results, words.word, words.count);
+    mr_words_free(&words);
+    return err;
+}
+
 int mr_bench_plot(int argc, char **argv)
 {
     const char *out = NULL;
-    struct mr_words words = {0};
     struct mr_results results = {0};
     bool drawn[MR_PICTURES] = {false};
     const struct mr_option options[] = {{"out", MR_OPTION_TEXT, &out, "DIR", "the folder for the pictures"}};
@@ -26,25 +39,19 @@ int mr_bench_plot(int argc, char **argv)
         .min_words = 1,
         .max_words = INT_MAX,
     };
-    int err = mr_options_parse(&syntax, argc, argv, &words);
-    if (!err && !out)
-        err = mr_fail(MR_EINVAL, "bench plot: --out is required (see bench plot --help)");
-    if (!err)
-        err = mr_results_read(&results, words.word, words.count);
+    int err = read_results(&syntax, argc, argv, &out, &results);
     if (!err)
         err = mr_plot(&results, out, drawn);
     for (int i = 0; !err && mr_picture(i); i++)
         if (drawn[i])
             fprintf(stderr, "%s/%s-light.svg, -dark.svg, .png: %s\n", out, mr_picture(i)->name, mr_picture(i)->title);
     mr_results_free(&results);
-    mr_words_free(&words);
     return err;
 }
 
 int mr_bench_report(int argc, char **argv)
 {
     const char *out = NULL;
-    struct mr_words words = {0};
     struct mr_results results = {0};
     const struct mr_option options[] = {{"out", MR_OPTION_TEXT, &out, "PAGE.html", "the page to write"}};
     const struct mr_syntax syntax = {
@@ -57,15 +64,10 @@ int mr_bench_report(int argc, char **argv)
         .min_words = 1,
         .max_words = INT_MAX,
     };
-    int err = mr_options_parse(&syntax, argc, argv, &words);
-    if (!err && !out)
-        err = mr_fail(MR_EINVAL, "bench report: --out is required (see bench report --help)");
-    if (!err)
-        err = mr_results_read(&results, words.word, words.count);
+    int err = read_results(&syntax, argc, argv, &out, &results);
     if (!err)
         err = mr_report(&results, out);
     mr_results_free(&results);
-    mr_words_free(&words);
     return err;
 }
 
