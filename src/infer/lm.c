@@ -126,8 +126,7 @@ static int open_lists(mr_lm *lm)
     lm->pieces = mr_alloc((size_t)lm->options.sequences, sizeof *lm->pieces);
     lm->feeds = mr_alloc((size_t)lm->options.sequences, sizeof *lm->feeds);
     lm->ended = mr_alloc((size_t)lm->options.sequences, sizeof(mr_sequence *));
-    lm->rows = mr_alloc((size_t)lm->options.sequences, sizeof *lm->rows);
-    if (!lm->taken || !lm->pieces || !lm->feeds || !lm->ended || !lm->rows)
+    if (!lm->taken || !lm->pieces || !lm->feeds || !lm->ended)
         return MR_ENOMEM;
     return mr_waiting_open(lm);
 }
@@ -185,7 +184,6 @@ void mr_lm_close(mr_lm *lm)
     free(lm->pieces);
     free(lm->feeds);
     free(lm->ended);
-    free(lm->rows);
     mr_waiting_close(lm);
     mr_workspace_free(lm->block);
     mr_workspace_free(lm->ws);

@@ -25,9 +25,9 @@ struct mr_lm {
     struct mr_piece *pieces;
     struct mr_feed *feeds;
     mr_sequence **ended; /* whose last token is read */
-    float **rows;        /* their logits */
     struct {
         mr_sequence **owner; /* [options.sequences] whose each row of ws's logits is; NULL: nobody's */
+        float **logits;      /* [options.sequences] where each row goes to on the host */
         int rows;
         mr_tensor values, ids; /* the k largest of each row */
         float *value;          /* [rows,k] the same on the host */

@@ -148,11 +148,6 @@ int mr_sequence_check_numbers(const mr_sequence *s, const float *numbers, int co
     return 0;
 }
 
-static int check_logits(const mr_sequence *s)
-{
-    return mr_sequence_check_numbers(s, s->logits, s->lm->model->cfg.vocab_size);
-}
-
 /* The last block of the text from the start, logits of its last token. */
 static int reread(mr_sequence *s)
 {
@@ -162,7 +157,7 @@ static int reread(mr_sequence *s)
     MR_TRY(mr_lm_block(lm));
     MR_TRY(mr_run(lm->block, NULL, &piece, 1));
     MR_TRY(mr_workspace_logits(lm->block, 0, 1, s->logits));
-    return check_logits(s);
+    return mr_sequence_check_numbers(s, s->logits, lm->model->cfg.vocab_size);
 }
 
 /* Whether the i-th sequence may be advanced together with those before it, by `more` tokens. */
@@ -215,16 +210,9 @@ static int read_chunk(mr_lm *lm, const struct mr_feed *feeds, int count, int don
     if (!pieces)
         return 0;
     MR_TRY(mr_run(lm->ws, lm->states, lm->pieces, pieces));
-    for (int i = 0; i < rows && keep; i++)
+    for (int i = 0; i < rows; i++)
         mr_waiting_keep(lm->ended[i], i);
-    if (!rows || keep)
-        return 0;
-    for (int i = 0; i < rows; i++)
-        lm->rows[i] = lm->ended[i]->logits;
-    MR_TRY(mr_workspace_all_logits(lm->ws, lm->rows));
-    for (int i = 0; i < rows; i++)
-        MR_TRY(check_logits(lm->ended[i]));
-    return 0;
+    return keep ? 0 : mr_waiting_fetch(lm);
 }
 
 /* keep: each feed is one token, and its logits may stay on the device. */

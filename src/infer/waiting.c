@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Logits of a step stay on the device until they are needed: where a draw allows it, only the largest are read. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/alloc.h"
 #include "infer/lm.h"
@@ -14,7 +13,8 @@ enum { LEAST_VOCABULARY = 4096 };
 int mr_waiting_open(mr_lm *lm)
 {
     lm->waiting.owner = mr_alloc((size_t)lm->options.sequences, sizeof(mr_sequence *));
-    return lm->waiting.owner ? 0 : MR_ENOMEM;
+    lm->waiting.logits = mr_alloc((size_t)lm->options.sequences, sizeof *lm->waiting.logits);
+    return lm->waiting.owner && lm->waiting.logits ? 0 : MR_ENOMEM;
 }
 
 static void free_top(mr_lm *lm)
@@ -32,6 +32,7 @@ void mr_waiting_close(mr_lm *lm)
 {
     free_top(lm);
     free(lm->waiting.owner);
+    free(lm->waiting.logits);
 }
 
 void mr_waiting_keep(mr_sequence *s, int row)
@@ -66,22 +67,14 @@ static int lose_all(mr_lm *lm, int err)
 
 static int fetch(mr_lm *lm)
 {
-    size_t vocab = (size_t)lm->model->cfg.vocab_size;
-    void *mapped;
-    int err = 0;
-    if (lm->waiting.rows == 1) {
-        MR_TRY(mr_workspace_logits(lm->ws, 0, 1, lm->waiting.owner[0]->logits));
-    } else {
-        MR_TRY(mr_tensor_map(lm->rt, &lm->ws->logits, 0, (size_t)lm->waiting.rows * vocab, false, &mapped));
-        for (int i = 0; i < lm->waiting.rows; i++)
-            if (lm->waiting.owner[i])
-                memcpy(lm->waiting.owner[i]->logits, (const float *)mapped + (size_t)i * vocab, vocab * sizeof(float));
-        MR_TRY(mr_tensor_unmap(lm->rt, &lm->ws->logits, mapped));
-    }
-    for (int i = 0; i < lm->waiting.rows && !err; i++)
-        if (lm->waiting.owner[i])
-            err = mr_sequence_check_numbers(lm->waiting.owner[i], lm->waiting.owner[i]->logits, (int)vocab);
-    return err;
+    mr_sequence *const *owner = lm->waiting.owner;
+    for (int i = 0; i < lm->waiting.rows; i++)
+        lm->waiting.logits[i] = owner[i] ? owner[i]->logits : NULL;
+    MR_TRY(mr_workspace_first_logits(lm->ws, lm->waiting.rows, lm->waiting.logits));
+    for (int i = 0; i < lm->waiting.rows; i++)
+        if (owner[i])
+            MR_TRY(mr_sequence_check_numbers(owner[i], owner[i]->logits, lm->model->cfg.vocab_size));
+    return 0;
 }
 
 int mr_waiting_fetch(mr_lm *lm)

@@ -83,14 +83,15 @@ int mr_workspace_logits(mr_workspace *ws, int row, int rows, float *logits)
     return mr_read(ws->rt, &ws->logits, (size_t)row * vocab, (size_t)rows * vocab, logits);
 }
 
-int mr_workspace_all_logits(mr_workspace *ws, float *const *rows)
+int mr_workspace_first_logits(mr_workspace *ws, int count, float *const *rows)
 {
     size_t vocab = (size_t)ws->cfg->vocab_size;
     void *host;
-    if (ws->logit_rows == 1)
-        return mr_read(ws->rt, &ws->logits, 0, vocab, rows[0]);
-    MR_TRY(mr_tensor_map(ws->rt, &ws->logits, 0, (size_t)ws->logit_rows * vocab, false, &host));
-    for (int i = 0; i < ws->logit_rows; i++)
-        memcpy(rows[i], (const float *)host + (size_t)i * vocab, vocab * sizeof(float));
+    if (count == 1)
+        return mr_workspace_logits(ws, 0, 1, rows[0]);
+    MR_TRY(mr_tensor_map(ws->rt, &ws->logits, 0, (size_t)count * vocab, false, &host));
+    for (int i = 0; i < count; i++)
+        if (rows[i])
+            memcpy(rows[i], (const float *)host + (size_t)i * vocab, vocab * sizeof(float));
     return mr_tensor_unmap(ws->rt, &ws->logits, host);
 }

@@ -50,8 +50,9 @@ int mr_run(mr_workspace *ws, mr_states *states, const struct mr_piece *pieces, i
 
 /* Waits, and reads `rows` rows of the last run's logits from `row` on: [rows, V]. */
 int mr_workspace_logits(mr_workspace *ws, int row, int rows, float *logits);
-/* All rows of the last run's logits in one go, each to a place of its own: rows[i] is [V]. */
-int mr_workspace_all_logits(mr_workspace *ws, float *const *rows);
+/* The first `count` rows of the last run's logits in one go, each to a place of its own: rows[i] is [V], or NULL where
+ * nobody wants it (but not the only one). */
+int mr_workspace_first_logits(mr_workspace *ws, int count, float *const *rows);
 
 /* Loss over the targets (host, one for each row of the last run, -1: none), which was a batch without slots or one
  * piece: on the device, without waiting. Where a backward follows, prepares it. logits (host, [rows, V], or NULL) also
