@@ -16,7 +16,6 @@ typedef struct mr_reader mr_reader;
 int mr_reader_open(mr_reader **in, const char *path);
 void mr_reader_close(mr_reader *in); /* NULL is fine */
 uint64_t mr_reader_size(const mr_reader *in);
-const char *mr_reader_path(const mr_reader *in);
 /* Exactly `size` bytes from `offset` on; the file's end before that is an error. */
 int mr_reader_read(const mr_reader *in, uint64_t offset, void *to, size_t size);
 

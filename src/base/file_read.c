@@ -71,11 +71,6 @@ uint64_t mr_reader_size(const mr_reader *in)
     return in->size;
 }
 
-const char *mr_reader_path(const mr_reader *in)
-{
-    return in->path;
-}
-
 int mr_reader_read(const mr_reader *in, uint64_t offset, void *to, size_t size)
 {
     if (offset > in->size || size > in->size - offset)

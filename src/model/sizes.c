@@ -66,11 +66,6 @@ static const struct size {
 };
 #define SIZES ((int)(sizeof sizes / sizeof sizes[0]))
 
-const char *mr_size_name(int i)
-{
-    return i >= 0 && i < SIZES ? sizes[i].name : NULL;
-}
-
 bool mr_is_model_word(const char *word)
 {
     for (int i = 0; i < SIZES; i++)

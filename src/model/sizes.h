@@ -11,8 +11,6 @@ int mr_config_by_name(struct mr_config *cfg, const char *name, const struct mr_s
 /* Whether a word names a model here, known or not, rather than a file: those that are not known have no / and no point.
  */
 bool mr_is_model_word(const char *word);
-/* The i-th name, NULL past the last. */
-const char *mr_size_name(int i);
 
 /* What follows from the keys that were given, for those that were not: the auxiliary term goes with the kind of
  * mixture, the reference mode has learned positions. */
