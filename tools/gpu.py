@@ -44,8 +44,11 @@ OPTIONS = {
     "window_attention": ["-DD=32 -DPANEL=32 -DKEYS=64 -DCOLUMNS=32", "-DD=64 -DPANEL=16 -DKEYS=32 -DCOLUMNS=64",
                          "-DD=96 -DPANEL=16 -DKEYS=32 -DCOLUMNS=96 -DDROPOUT"],
     "wkv6": [f"-DN={n}" for n in (32, 64)],
+    "wkv6_backward": [f"-DN={n}" for n in (32, 64)],
     "wkv6_step": [f"-DN={n} -DDECAYS={d}" for n in (32, 64) for d in (0, 1)],
     "wkv7": [f"-DN={n}" for n in (32, 64)],
+    "wkv7_around": [f"-DN={n}" for n in (32, 64)],
+    "wkv7_backward": ["-DN=32 -DCHUNK=16", "-DN=64 -DCHUNK=12"],
     "wkv7_step": [f"-DN={n}" for n in (32, 64)],
 }
 
